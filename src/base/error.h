@@ -27,7 +27,8 @@ Error error(ErrorCode code, fmt::format_string<Args...> format, Args&&... args) 
 
 // CAMEO_ASSIGN(auto x, expression): x is the value, or the error is returned.
 #define CAMEO_ASSIGN(declaration, expression) CAMEO_ASSIGN_INNER(CAMEO_CONCAT(cameo_assign_, __LINE__), declaration, expression)
-#define CAMEO_ASSIGN_INNER(result, declaration, expression)        \
-  auto result = (expression);                                      \
-  if (!result.ok()) [[unlikely]] return std::move(result).error(); \
+#define CAMEO_ASSIGN_INNER(result, declaration, expression) \
+  auto result = (expression);                               \
+  if (!result.ok()) [[unlikely]]                            \
+    return std::move(result).error();                       \
   declaration = std::move(result).value()

@@ -12,10 +12,14 @@ struct Format {
 
 constexpr Format format_of(Float8Kind kind) {
   switch (kind) {
-    case Float8Kind::kE4M3FN: return {4, 3, 7, false, false, 448.f};
-    case Float8Kind::kE4M3FNUZ: return {4, 3, 8, false, true, 240.f};
-    case Float8Kind::kE5M2: return {5, 2, 15, true, false, 57344.f};
-    default: return {5, 2, 16, false, true, 57344.f};
+    case Float8Kind::kE4M3FN:
+      return {4, 3, 7, false, false, 448.f};
+    case Float8Kind::kE4M3FNUZ:
+      return {4, 3, 8, false, true, 240.f};
+    case Float8Kind::kE5M2:
+      return {5, 2, 15, true, false, 57344.f};
+    default:
+      return {5, 2, 16, false, true, 57344.f};
   }
 }
 
@@ -25,8 +29,10 @@ uint32_t round_code(float magnitude, int mantissa_bits, int bias) {
   const uint32_t x = std::bit_cast<uint32_t>(magnitude);
   int exponent = static_cast<int>(x >> 23) - 127;
   uint64_t significand = x & 0x7fffff;
-  if (x >> 23) significand |= 0x800000;
-  else exponent = -126;
+  if (x >> 23)
+    significand |= 0x800000;
+  else
+    exponent = -126;
   int shift = 23 - mantissa_bits;
   int biased = exponent + bias;
   if (biased < 1) {  // subnormal in the small format
@@ -94,10 +100,14 @@ float float8_to_float(uint8_t code, Float8Kind kind) {
   const int exponent = (code & 0x7f) >> format.mantissa_bits, mantissa = code & ((1 << format.mantissa_bits) - 1);
   const bool top = exponent == (1 << format.exponent_bits) - 1;
   float magnitude;
-  if (format.infinity && top) magnitude = mantissa ? kNan : std::numeric_limits<float>::infinity();
-  else if (kind == Float8Kind::kE4M3FN && (code & 0x7f) == 0x7f) magnitude = kNan;
-  else if (exponent == 0) magnitude = std::ldexp(static_cast<float>(mantissa), 1 - format.bias - format.mantissa_bits);
-  else magnitude = std::ldexp(static_cast<float>(mantissa + (1 << format.mantissa_bits)), exponent - format.bias - format.mantissa_bits);
+  if (format.infinity && top)
+    magnitude = mantissa ? kNan : std::numeric_limits<float>::infinity();
+  else if (kind == Float8Kind::kE4M3FN && (code & 0x7f) == 0x7f)
+    magnitude = kNan;
+  else if (exponent == 0)
+    magnitude = std::ldexp(static_cast<float>(mantissa), 1 - format.bias - format.mantissa_bits);
+  else
+    magnitude = std::ldexp(static_cast<float>(mantissa + (1 << format.mantissa_bits)), exponent - format.bias - format.mantissa_bits);
   return code & 0x80 ? -magnitude : magnitude;
 }
 

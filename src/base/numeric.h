@@ -26,7 +26,7 @@ struct Float16 {
     const uint32_t sign = (x >> 16) & 0x8000, magnitude = x & 0x7fffffff;
     if (magnitude > 0x7f800000) return static_cast<uint16_t>(sign | 0x7e00 | ((magnitude >> 13) & 0x3ff));
     if (magnitude >= 0x477ff000) return static_cast<uint16_t>(sign | 0x7c00);  // rounds to infinity
-    if (magnitude < 0x38800000) {  // subnormal or zero: let the float adder round at 2^-24
+    if (magnitude < 0x38800000) {                                              // subnormal or zero: let the float adder round at 2^-24
       const float shifted = std::bit_cast<float>(magnitude) + 0.5f;
       return static_cast<uint16_t>(sign | (std::bit_cast<uint32_t>(shifted) - 0x3f000000));
     }
@@ -49,7 +49,8 @@ struct Bfloat16 {
   Bfloat16() = default;
   explicit Bfloat16(float f) {
     const uint32_t x = std::bit_cast<uint32_t>(f);
-    bits = (x & 0x7fffffff) > 0x7f800000 ? static_cast<uint16_t>((x >> 16) | 0x40) : static_cast<uint16_t>((x + 0x7fff + ((x >> 16) & 1)) >> 16);
+    bits = (x & 0x7fffffff) > 0x7f800000 ? static_cast<uint16_t>((x >> 16) | 0x40)
+                                         : static_cast<uint16_t>((x + 0x7fff + ((x >> 16) & 1)) >> 16);
   }
   explicit operator float() const { return std::bit_cast<float>(uint32_t{bits} << 16); }
 };

@@ -15,15 +15,15 @@ struct DTypeRow {
 };
 
 constexpr std::array<DTypeRow, kNumDTypes> kRows = {{
-    {"undefined", 0, 0},    {"float32", 4, 32},       {"uint8", 1, 8},
-    {"int8", 1, 8},         {"uint16", 2, 16},        {"int16", 2, 16},
-    {"int32", 4, 32},       {"int64", 8, 64},         {"string", sizeof(std::string), 0},
-    {"bool", 1, 8},         {"float16", 2, 16},       {"float64", 8, 64},
-    {"uint32", 4, 32},      {"uint64", 8, 64},        {"complex64", 8, 64},
-    {"complex128", 16, 128}, {"bfloat16", 2, 16},     {"float8e4m3fn", 1, 8},
-    {"float8e4m3fnuz", 1, 8}, {"float8e5m2", 1, 8},   {"float8e5m2fnuz", 1, 8},
-    {"uint4", 1, 4},        {"int4", 1, 4},           {"float4e2m1", 1, 4},
-    {"float8e8m0", 1, 8},   {"uint2", 1, 2},          {"int2", 1, 2},
+    {"undefined", 0, 0},      {"float32", 4, 32},   {"uint8", 1, 8},
+    {"int8", 1, 8},           {"uint16", 2, 16},    {"int16", 2, 16},
+    {"int32", 4, 32},         {"int64", 8, 64},     {"string", sizeof(std::string), 0},
+    {"bool", 1, 8},           {"float16", 2, 16},   {"float64", 8, 64},
+    {"uint32", 4, 32},        {"uint64", 8, 64},    {"complex64", 8, 64},
+    {"complex128", 16, 128},  {"bfloat16", 2, 16},  {"float8e4m3fn", 1, 8},
+    {"float8e4m3fnuz", 1, 8}, {"float8e5m2", 1, 8}, {"float8e5m2fnuz", 1, 8},
+    {"uint4", 1, 4},          {"int4", 1, 4},       {"float4e2m1", 1, 4},
+    {"float8e8m0", 1, 8},     {"uint2", 1, 2},      {"int2", 1, 2},
 }};
 
 const DTypeRow& row(DType type) {
@@ -35,17 +35,28 @@ const DTypeRow& row(DType type) {
 
 std::string_view error_code_name(ErrorCode code) {
   switch (code) {
-    case ErrorCode::kInvalidArgument: return "invalid argument";
-    case ErrorCode::kInvalidModel: return "invalid model";
-    case ErrorCode::kInvalidPlan: return "invalid plan";
-    case ErrorCode::kVersionMismatch: return "version mismatch";
-    case ErrorCode::kInvalidInput: return "invalid input";
-    case ErrorCode::kIo: return "file error";
-    case ErrorCode::kUnsupported: return "unsupported";
-    case ErrorCode::kOutOfMemory: return "out of memory";
-    case ErrorCode::kDevice: return "device error";
-    case ErrorCode::kCancelled: return "cancelled";
-    case ErrorCode::kInternal: return "internal error";
+    case ErrorCode::kInvalidArgument:
+      return "invalid argument";
+    case ErrorCode::kInvalidModel:
+      return "invalid model";
+    case ErrorCode::kInvalidPlan:
+      return "invalid plan";
+    case ErrorCode::kVersionMismatch:
+      return "version mismatch";
+    case ErrorCode::kInvalidInput:
+      return "invalid input";
+    case ErrorCode::kIo:
+      return "file error";
+    case ErrorCode::kUnsupported:
+      return "unsupported";
+    case ErrorCode::kOutOfMemory:
+      return "out of memory";
+    case ErrorCode::kDevice:
+      return "device error";
+    case ErrorCode::kCancelled:
+      return "cancelled";
+    case ErrorCode::kInternal:
+      return "internal error";
   }
   return "unknown error";
 }

@@ -18,7 +18,7 @@ using Monomial = std::vector<std::string>;
 
 class DimExpr {
  public:
-  std::map<Monomial, int64_t> terms;                           // no zero coefficients
+  std::map<Monomial, int64_t> terms;                         // no zero coefficients
   std::map<std::string, std::shared_ptr<const Atom>> atoms;  // by name
 
   // Larger polynomials are given up as unknown, so that a hostile model cannot make inference slow.
@@ -103,7 +103,8 @@ class DimExpr {
     auto quotient = std::make_shared<DimExpr>();
     quotient->atoms = e->atoms;
     for (const auto& [monomial, c] : e->terms) {
-      if (coefficient == -1 || c % coefficient != 0 || !std::includes(monomial.begin(), monomial.end(), divisor.begin(), divisor.end())) return std::nullopt;
+      if (coefficient == -1 || c % coefficient != 0 || !std::includes(monomial.begin(), monomial.end(), divisor.begin(), divisor.end()))
+        return std::nullopt;
       Monomial rest;
       std::set_difference(monomial.begin(), monomial.end(), divisor.begin(), divisor.end(), std::back_inserter(rest));
       quotient->terms[rest] = c / coefficient;
@@ -121,8 +122,10 @@ class DimExpr {
         if (c != INT64_MIN) c = c < 0 ? -c : c;
       }
       std::string term;
-      if (monomial.empty() || (c != 1 && c != -1)) term = std::to_string(c);
-      else if (c == -1) out += "-";
+      if (monomial.empty() || (c != 1 && c != -1))
+        term = std::to_string(c);
+      else if (c == -1)
+        out += "-";
       for (const auto& name : monomial) term += (term.empty() ? "" : "*") + name;
       out += term;
     }
@@ -151,8 +154,10 @@ class DimExpr {
 
   static std::optional<int64_t> fold(Atom::Kind kind, int64_t a, int64_t b) {
     switch (kind) {
-      case Atom::Kind::kMin: return std::min(a, b);
-      case Atom::Kind::kMax: return std::max(a, b);
+      case Atom::Kind::kMin:
+        return std::min(a, b);
+      case Atom::Kind::kMax:
+        return std::max(a, b);
       case Atom::Kind::kFloorDiv:
       case Atom::Kind::kCeilDiv: {
         if (b == 0 || (a == INT64_MIN && b == -1)) return std::nullopt;
@@ -161,7 +166,8 @@ class DimExpr {
         const bool negative = (r < 0) != (b < 0);
         return kind == Atom::Kind::kFloorDiv ? q - negative : q + !negative;
       }
-      case Atom::Kind::kSymbol: break;
+      case Atom::Kind::kSymbol:
+        break;
     }
     return std::nullopt;
   }
@@ -182,11 +188,20 @@ class DimExpr {
     if (!division && y < x) std::swap(x, y);
     Atom atom{kind, {}, a, b};
     switch (kind) {
-      case Atom::Kind::kFloorDiv: atom.name = "floor((" + x + ") / (" + y + "))"; break;
-      case Atom::Kind::kCeilDiv: atom.name = "ceil((" + x + ") / (" + y + "))"; break;
-      case Atom::Kind::kMin: atom.name = "min(" + x + ", " + y + ")"; break;
-      case Atom::Kind::kMax: atom.name = "max(" + x + ", " + y + ")"; break;
-      case Atom::Kind::kSymbol: break;
+      case Atom::Kind::kFloorDiv:
+        atom.name = "floor((" + x + ") / (" + y + "))";
+        break;
+      case Atom::Kind::kCeilDiv:
+        atom.name = "ceil((" + x + ") / (" + y + "))";
+        break;
+      case Atom::Kind::kMin:
+        atom.name = "min(" + x + ", " + y + ")";
+        break;
+      case Atom::Kind::kMax:
+        atom.name = "max(" + x + ", " + y + ")";
+        break;
+      case Atom::Kind::kSymbol:
+        break;
     }
     return of_atom(std::move(atom));
   }

@@ -23,9 +23,9 @@ using ValueId = uint32_t;
 inline constexpr ValueId kNoValue = std::numeric_limits<ValueId>::max();  // an optional input or output that is absent
 
 struct Value {
-  std::string name;        // unique in the graph
-  Type type;               // as far as inference knows it
-  Tensor constant;         // defined() for initializers and folded values
+  std::string name;  // unique in the graph
+  Type type;         // as far as inference knows it
+  Tensor constant;   // defined() for initializers and folded values
   bool is_constant() const { return constant.defined(); }
 };
 
@@ -34,9 +34,9 @@ class Graph;
 // A graph that a node (If, Loop, Scan, SequenceMap) runs. Its inputs are the formal ones, followed by one
 // for each value that it captures from the graph around it.
 struct Subgraph {
-  std::string attribute;           // "then_branch", "body", …
+  std::string attribute;  // "then_branch", "body", …
   std::unique_ptr<Graph> graph;
-  std::vector<ValueId> captures;   // ids in the enclosing graph; parallel to the last inputs of `graph`
+  std::vector<ValueId> captures;  // ids in the enclosing graph; parallel to the last inputs of `graph`
 
   Subgraph() = default;
   Subgraph(Subgraph&&) = default;
@@ -54,7 +54,7 @@ struct Node {
   std::vector<ValueId> outputs;        // kNoValue where absent
   std::shared_ptr<const Attrs> attrs;  // never null
   std::vector<Subgraph> subgraphs;
-  std::vector<std::string> sources;    // paths of the ONNX nodes that this node stands for
+  std::vector<std::string> sources;  // paths of the ONNX nodes that this node stands for
 
   template <class T>
   const T& attrs_as() const {
@@ -69,7 +69,7 @@ class Graph {
  public:
   std::string name;
   std::vector<Value> values;
-  std::vector<Node> nodes;        // every node stands after the producers of its inputs
+  std::vector<Node> nodes;  // every node stands after the producers of its inputs
   std::vector<ValueId> inputs;
   std::vector<ValueId> outputs;
 

@@ -6,10 +6,14 @@ namespace cameo::ir {
 
 std::string Type::to_string() const {
   switch (kind) {
-    case Kind::kUnknown: return "?";
-    case Kind::kTensor: return std::string(dtype_name(dtype)) + (shape ? ir::to_string(*shape) : "[...]");
-    case Kind::kSequence: return "sequence(" + element->to_string() + ")";
-    case Kind::kOptional: return "optional(" + element->to_string() + ")";
+    case Kind::kUnknown:
+      return "?";
+    case Kind::kTensor:
+      return std::string(dtype_name(dtype)) + (shape ? ir::to_string(*shape) : "[...]");
+    case Kind::kSequence:
+      return "sequence(" + element->to_string() + ")";
+    case Kind::kOptional:
+      return "optional(" + element->to_string() + ")";
   }
   return "?";
 }
@@ -24,9 +28,12 @@ Result<Type> unify(const Type& a, const Type& b) {
     return a.kind == Type::Kind::kSequence ? Type::sequence(std::move(element)) : Type::optional(std::move(element));
   }
   Type both = a;
-  if (both.dtype == DType::kUndefined) both.dtype = b.dtype;
-  else if (b.dtype != DType::kUndefined && b.dtype != both.dtype) return mismatch();
-  if (!both.shape) both.shape = b.shape;
+  if (both.dtype == DType::kUndefined)
+    both.dtype = b.dtype;
+  else if (b.dtype != DType::kUndefined && b.dtype != both.dtype)
+    return mismatch();
+  if (!both.shape)
+    both.shape = b.shape;
   else if (b.shape) {
     if (b.shape->size() != both.shape->size()) return mismatch();
     for (size_t i = 0; i < b.shape->size(); ++i) {

@@ -13,14 +13,18 @@ struct Type {
   enum class Kind : uint8_t { kUnknown, kTensor, kSequence, kOptional };
 
   Kind kind = Kind::kUnknown;
-  DType dtype = DType::kUndefined;     // of a tensor; kUndefined: not known yet
-  std::optional<Shape> shape;          // of a tensor; nothing: rank not known
+  DType dtype = DType::kUndefined;      // of a tensor; kUndefined: not known yet
+  std::optional<Shape> shape;           // of a tensor; nothing: rank not known
   std::shared_ptr<const Type> element;  // of a sequence or an optional
 
   static Type tensor(DType dtype) { return {Kind::kTensor, dtype, std::nullopt, nullptr}; }
   static Type tensor(DType dtype, Shape shape) { return {Kind::kTensor, dtype, std::move(shape), nullptr}; }
-  static Type sequence(Type element) { return {Kind::kSequence, DType::kUndefined, std::nullopt, std::make_shared<Type>(std::move(element))}; }
-  static Type optional(Type element) { return {Kind::kOptional, DType::kUndefined, std::nullopt, std::make_shared<Type>(std::move(element))}; }
+  static Type sequence(Type element) {
+    return {Kind::kSequence, DType::kUndefined, std::nullopt, std::make_shared<Type>(std::move(element))};
+  }
+  static Type optional(Type element) {
+    return {Kind::kOptional, DType::kUndefined, std::nullopt, std::make_shared<Type>(std::move(element))};
+  }
 
   bool is_tensor() const { return kind == Kind::kTensor; }
   bool has_shape() const { return shape.has_value(); }

@@ -15,7 +15,8 @@ struct TypeTag {
 };
 
 #define CAMEO_CASE(dtype, cpp) \
-  case DType::dtype: return fn(TypeTag<cpp>{});
+  case DType::dtype:           \
+    return fn(TypeTag<cpp>{});
 
 // fn(tag) returns Status; `using T = typename decltype(tag)::type`. Other types are an error that names `what`.
 template <class Fn>
@@ -25,7 +26,8 @@ Status dispatch_floats(DType type, const char* what, Fn&& fn) {
     CAMEO_CASE(kFloat64, double)
     CAMEO_CASE(kFloat16, Float16)
     CAMEO_CASE(kBfloat16, Bfloat16)
-    default: return error(ErrorCode::kUnsupported, "{} does not take {}", what, dtype_name(type));
+    default:
+      return error(ErrorCode::kUnsupported, "{} does not take {}", what, dtype_name(type));
   }
 }
 
@@ -40,7 +42,8 @@ Status dispatch_integers(DType type, const char* what, Fn&& fn) {
     CAMEO_CASE(kUint16, uint16_t)
     CAMEO_CASE(kUint32, uint32_t)
     CAMEO_CASE(kUint64, uint64_t)
-    default: return error(ErrorCode::kUnsupported, "{} does not take {}", what, dtype_name(type));
+    default:
+      return error(ErrorCode::kUnsupported, "{} does not take {}", what, dtype_name(type));
   }
 }
 
@@ -51,7 +54,8 @@ Status dispatch_numbers(DType type, const char* what, Fn&& fn) {
     CAMEO_CASE(kFloat64, double)
     CAMEO_CASE(kFloat16, Float16)
     CAMEO_CASE(kBfloat16, Bfloat16)
-    default: return dispatch_integers(type, what, fn);
+    default:
+      return dispatch_integers(type, what, fn);
   }
 }
 
@@ -61,12 +65,18 @@ template <class Fn>
 Status dispatch_storage(DType type, const char* what, Fn&& fn) {
   if (type == DType::kString) return fn(TypeTag<std::string>{});
   switch (dtype_size(type)) {
-    case 1: return fn(TypeTag<uint8_t>{});
-    case 2: return fn(TypeTag<uint16_t>{});
-    case 4: return fn(TypeTag<uint32_t>{});
-    case 8: return fn(TypeTag<uint64_t>{});
-    case 16: return fn(TypeTag<Complex128>{});
-    default: return error(ErrorCode::kUnsupported, "{} does not take {}", what, dtype_name(type));
+    case 1:
+      return fn(TypeTag<uint8_t>{});
+    case 2:
+      return fn(TypeTag<uint16_t>{});
+    case 4:
+      return fn(TypeTag<uint32_t>{});
+    case 8:
+      return fn(TypeTag<uint64_t>{});
+    case 16:
+      return fn(TypeTag<Complex128>{});
+    default:
+      return error(ErrorCode::kUnsupported, "{} does not take {}", what, dtype_name(type));
   }
 }
 

@@ -19,9 +19,9 @@ namespace cameo::ops {
 // A value at run time: a tensor, a sequence, or an optional (a sequence or tensor that may be absent).
 struct RtValue {
   ir::Type::Kind kind = ir::Type::Kind::kTensor;
-  Tensor tensor;                                 // kTensor
+  Tensor tensor;                                   // kTensor
   std::shared_ptr<std::vector<RtValue>> elements;  // kSequence; an optional holds none or one
-  DType element_dtype = DType::kUndefined;       // of a sequence's tensors, when known; keeps an empty sequence typed
+  DType element_dtype = DType::kUndefined;         // of a sequence's tensors, when known; keeps an empty sequence typed
 
   static RtValue of(Tensor t) { return {ir::Type::Kind::kTensor, std::move(t), nullptr, DType::kUndefined}; }
   static RtValue sequence(std::vector<RtValue> elements, DType element_dtype);
@@ -152,13 +152,28 @@ inline constexpr TypeSet kAllTypes = kNumericTypes | kFloat8Types | kBoolType | 
 // Properties that passes and the runtime ask for.
 enum OpFlags : uint32_t {
   kPure = 0,
-  kRandom = 1u << 0,          // gives another result at each run: never folded or merged
-  kControlFlow = 1u << 1,     // runs subgraphs
-  kDataDependent = 1u << 2,   // the extents of an output depend on the values of inputs other than shape arguments
-  kNotFolded = 1u << 3,       // never evaluated at build time
+  kRandom = 1u << 0,         // gives another result at each run: never folded or merged
+  kControlFlow = 1u << 1,    // runs subgraphs
+  kDataDependent = 1u << 2,  // the extents of an output depend on the values of inputs other than shape arguments
+  kNotFolded = 1u << 3,      // never evaluated at build time
 };
 
 inline constexpr int kVariadic = 1 << 20;
+
+// Allowed element types per tensor input; the last entry holds for all further inputs, and an empty set or list
+// allows any type.
+class InputTypes {
+ public:
+  constexpr InputTypes() = default;
+  constexpr InputTypes(std::initializer_list<TypeSet> sets) {
+    for (TypeSet set : sets) sets_[size_++] = set;
+  }
+  constexpr TypeSet of(size_t input) const { return size_ == 0 ? TypeSet{} : sets_[input < size_ ? input : size_ - 1]; }
+
+ private:
+  TypeSet sets_[12];
+  size_t size_ = 0;
+};
 
 struct OpDef {
   std::string_view name;         // ONNX's op_type
@@ -168,14 +183,17 @@ struct OpDef {
   int max_version = 28;
   int min_inputs = 1, max_inputs = 1;
   int min_outputs = 1, max_outputs = 1;
-  // Element types allowed per tensor input; the last entry holds for all further inputs, and no entry means any type.
-  // Checked before infer(); types of inputs that differ by role are named one by one.
-  std::vector<TypeSet> input_types = {};
+  InputTypes input_types = {};  // checked before infer() is called
   std::unique_ptr<ir::Attrs> (*make_attrs)() = &ir::make_attrs<ir::NoAttrs>;
   Status (*infer)(InferContext&) = nullptr;
   Status (*reference)(KernelContext&) = nullptr;
   uint32_t flags = kPure;
 };
+
+// Opens the definition of an operator in its file: CAMEO_DEFINE_OP(Softmax) = {.name = "Softmax", …};
+#define CAMEO_DEFINE_OP(op)   \
+  extern const OpDef op##_op; \
+  constexpr OpDef op##_op
 
 // The operator of that domain and name, or null. "ai.onnx" and "" are the same domain.
 const OpDef* find_op(std::string_view domain, std::string_view name);

@@ -1,0 +1,19 @@
+# ccache and mold where they are installed, warnings, sanitizers.
+find_program(CCACHE ccache)
+if(CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+  set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE})
+endif()
+find_program(MOLD mold)
+if(MOLD)
+  add_link_options(-fuse-ld=mold)
+endif()
+
+add_compile_options(-Wall -Wextra -Wno-missing-field-initializers)
+# The same results with every compiler: no contraction of a * b + c unless the code says fma.
+add_compile_options(-ffp-contract=off)
+
+if(CAMEO_SANITIZE)
+  add_compile_options(-fsanitize=${CAMEO_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all -g1)
+  add_link_options(-fsanitize=${CAMEO_SANITIZE})
+endif()
