@@ -188,6 +188,8 @@ struct OpDef {
   Status (*infer)(InferContext&) = nullptr;
   Status (*reference)(KernelContext&) = nullptr;
   uint32_t flags = kPure;
+  // The graph attributes, all required; node.subgraphs stand in this order ({"then_branch", "else_branch"} for If).
+  std::vector<std::string_view> subgraphs = {};
 };
 
 // Opens the definition of an operator in its file: CAMEO_DEFINE_OP(Softmax) = {.name = "Softmax", …};
