@@ -1,0 +1,54 @@
+// Building a plan from a model.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cameo/error.h"
+#include "cameo/logger.h"
+#include "cameo/plan.h"
+#include "cameo/profile.h"
+
+namespace cameo {
+
+struct BuildOptions {
+  std::vector<Profile> profiles;                 // none: every shape that the model allows
+  int optimization_level = 3;                    // 0 (no optimisation passes) to 5
+  std::vector<std::string> disabled_passes;      // by name, as `cameo inspect --passes` lists them
+  bool verify_passes = false;                    // check the graph's rules and types after each pass
+  int64_t folding_budget_bytes = int64_t{64} << 20;  // constant folding stops after making this much
+  std::string external_data_root;                // one more folder that external data may lie in
+  // Called as the build goes on: a stage's name and the share of the whole that is done (0…1). Returning false
+  // stops the build with kCancelled.
+  std::function<bool(std::string_view stage, double done)> progress;
+};
+
+// What a pass did in a build.
+struct PassReport {
+  std::string name;
+  int changes = 0;
+  double milliseconds = 0;
+  std::vector<std::string> notes;  // near misses and refusals, with the node and the reason
+};
+
+class Builder {
+ public:
+  explicit Builder(Logger& logger = default_logger()) : logger_(&logger) {}
+
+  // Errors: kIo, kInvalidModel, kUnsupported (naming the nodes that cannot be run), kInvalidArgument (profiles).
+  Result<Plan> build(const std::string& model_path, const BuildOptions& options = {});
+  // The same for a model in memory; its external data is looked for in `folder`.
+  Result<Plan> build(std::span<const std::byte> model, const std::string& folder, const BuildOptions& options = {});
+
+  // What the passes of the last build did.
+  const std::vector<PassReport>& passes() const { return passes_; }
+
+ private:
+  Logger* logger_;
+  std::vector<PassReport> passes_;
+};
+
+}  // namespace cameo

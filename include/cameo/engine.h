@@ -1,0 +1,134 @@
+// Loading and running a plan.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "cameo/allocator.h"
+#include "cameo/error.h"
+#include "cameo/logger.h"
+#include "cameo/plan.h"
+#include "cameo/profile.h"
+#include "cameo/tensor.h"
+
+namespace cameo {
+
+class ExecutionContext;
+
+// An extent of an input or output: a number, or what the model calls it.
+struct DimInfo {
+  int64_t value = -1;  // -1 when it is not fixed
+  std::string symbol;  // "batch_size", "past + seq"; empty when fixed or unnamed
+};
+
+// An input or output of an engine.
+struct TensorInfo {
+  std::string name;
+  std::string type;           // "float32[batch_size, 3]", "sequence(int64[?])"
+  bool is_tensor = true;      // false for sequences and optionals
+  DType dtype = DType::kUndefined;
+  bool has_rank = true;       // false when the model does not fix the rank
+  std::vector<DimInfo> dims;
+};
+
+// Sizes of working memory for one set of input shapes, in bytes.
+struct MemoryForecast {
+  size_t arena = 0;           // intermediate tensors, with reuse: what a context allocates
+  size_t without_reuse = 0;   // what they would take if each had memory of its own
+  size_t outputs = 0;
+  size_t weights = 0;
+  bool complete = true;       // false when the sizes of some tensors depend on data
+};
+
+struct EngineOptions {
+  Logger* logger = nullptr;   // null: default_logger(); kept for the engine's life
+  // Compare the weights with their checksum. Unset: only when they are at most 64 MiB, because it reads all of them.
+  std::optional<bool> verify_weights;
+};
+
+struct ContextOptions {
+  Allocator* allocator = nullptr;  // null: default_allocator(); kept for the context's life
+};
+
+// A loaded plan. Immutable: any number of threads may use one engine; copies share it.
+class Engine {
+ public:
+  // Checks every byte of the plan's metadata before using it. Errors: kInvalidPlan, kVersionMismatch, kIo.
+  static Result<Engine> load(const Plan& plan, const EngineOptions& options = {});
+  static Result<Engine> load(const std::string& path, const EngineOptions& options = {});
+
+  std::span<const TensorInfo> inputs() const;
+  std::span<const TensorInfo> outputs() const;
+  std::span<const Profile> profiles() const;
+  const PlanInfo& plan_info() const;
+
+  // What a context needs for these shapes, one per input in the engine's order; known without running.
+  Result<MemoryForecast> memory_forecast(std::span<const Dims> input_shapes) const;
+
+  // What one caller needs to run; make one per thread.
+  Result<ExecutionContext> create_context(const ContextOptions& options = {}) const;
+
+  struct Impl;
+  const std::shared_ptr<const Impl>& impl() const { return impl_; }
+
+ private:
+  explicit Engine(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
+  std::shared_ptr<const Impl> impl_;
+};
+
+// The state of one caller: input and output bindings and working memory. Not for use by two threads at once
+// (but cancel() may be called from another). A run at a shape that was run before allocates nothing, except
+// for tensors whose sizes depend on data.
+class ExecutionContext {
+ public:
+  ExecutionContext(ExecutionContext&&) noexcept;
+  ExecutionContext& operator=(ExecutionContext&&) noexcept;
+  ~ExecutionContext();
+
+  // Ties the context to one profile of the plan. Without it any profile that holds the shapes will do.
+  Status set_profile(size_t index);
+
+  // The shape of an input for the next runs; it stays until it is set again. Checked against the model and the profile.
+  Status set_input_shape(const std::string& name, const Dims& shape);
+  // Caller's memory for an input or output, kept alive by the caller until it is bound anew: `bytes` must hold
+  // the tensor at its shape. For an output, null goes back to memory of the context.
+  Status set_tensor_address(const std::string& name, void* data, size_t bytes);
+  // Shape and memory in one: the input is read from the tensor at run(). The tensor is kept until it is set anew.
+  Status set_input(const std::string& name, const Tensor& tensor);
+  // An input that is a sequence of tensors.
+  Status set_input_sequence(const std::string& name, std::vector<Tensor> elements);
+  // An optional input without a value.
+  Status set_input_absent(const std::string& name);
+
+  // The shape that an output will have for the input shapes set, before the run; -1 for extents that depend on data.
+  Result<Dims> output_shape(const std::string& name);
+
+  // Runs the model and returns when the outputs are written. Errors name the tensor or node they are about.
+  Status run();
+
+  // The output of the last run with its true shape: memory of the caller, if bound, else of the context, which
+  // stays valid until the next run.
+  Result<Tensor> output(const std::string& name) const;
+  // The elements of an output that is a sequence.
+  Result<std::vector<Tensor>> output_sequence(const std::string& name) const;
+  // Whether an optional output has a value.
+  Result<bool> output_present(const std::string& name) const;
+
+  // Makes a run() in progress on another thread stop with kCancelled soon; without one it does nothing.
+  void cancel();
+
+  // For the shapes set now.
+  Result<MemoryForecast> memory_forecast();
+
+  struct Impl;
+
+ private:
+  friend class Engine;
+  explicit ExecutionContext(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace cameo
