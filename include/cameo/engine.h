@@ -27,24 +27,24 @@ struct DimInfo {
 // An input or output of an engine.
 struct TensorInfo {
   std::string name;
-  std::string type;           // "float32[batch_size, 3]", "sequence(int64[?])"
-  bool is_tensor = true;      // false for sequences and optionals
+  std::string type;       // "float32[batch_size, 3]", "sequence(int64[?])"
+  bool is_tensor = true;  // false for sequences and optionals
   DType dtype = DType::kUndefined;
-  bool has_rank = true;       // false when the model does not fix the rank
+  bool has_rank = true;  // false when the model does not fix the rank
   std::vector<DimInfo> dims;
 };
 
 // Sizes of working memory for one set of input shapes, in bytes.
 struct MemoryForecast {
-  size_t arena = 0;           // intermediate tensors, with reuse: what a context allocates
-  size_t without_reuse = 0;   // what they would take if each had memory of its own
+  size_t arena = 0;          // intermediate tensors, with reuse: what a context allocates
+  size_t without_reuse = 0;  // what they would take if each had memory of its own
   size_t outputs = 0;
   size_t weights = 0;
-  bool complete = true;       // false when the sizes of some tensors depend on data
+  bool complete = true;  // false when the sizes of some tensors depend on data
 };
 
 struct EngineOptions {
-  Logger* logger = nullptr;   // null: default_logger(); kept for the engine's life
+  Logger* logger = nullptr;  // null: default_logger(); kept for the engine's life
   // Compare the weights with their checksum. Unset: only when they are at most 64 MiB, because it reads all of them.
   std::optional<bool> verify_weights;
 };

@@ -5,7 +5,7 @@
 #include <memory>
 #include <span>
 #include <string>
-#include <vector>
+#include <utility>
 
 #include "cameo/error.h"
 
@@ -15,12 +15,12 @@ namespace cameo {
 class Plan {
  public:
   Plan() = default;
-  explicit Plan(std::vector<std::byte> bytes);
+  // Bytes whose memory lives as long as `owner`, 64-byte aligned for zero-copy weights. Without an owner the caller
+  // keeps them alive and unchanged.
+  explicit Plan(std::span<const std::byte> bytes, std::shared_ptr<const void> owner = nullptr) : bytes_(bytes), owner_(std::move(owner)) {}
 
   // Maps a file; nothing is checked yet but that it can be read. Errors: kIo.
   static Result<Plan> load(const std::string& path);
-  // Takes bytes that the caller keeps alive and unchanged, 64-byte aligned for zero-copy weights.
-  static Plan view(std::span<const std::byte> bytes);
 
   // Writes the plan beside `path` first and renames it, so that a file of that name is never half written.
   Status save(const std::string& path) const;

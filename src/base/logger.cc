@@ -1,7 +1,8 @@
 #include "cameo/logger.h"
 
+#include <cstdint>
 #include <cstdio>
-#include <new>
+#include <cstdlib>
 
 #include "cameo/allocator.h"
 #include "cameo/version.h"
@@ -11,8 +12,11 @@ namespace {
 
 class HeapAllocator final : public Allocator {
  public:
-  void* allocate(size_t bytes, size_t alignment) noexcept override { return ::operator new(bytes, std::align_val_t(alignment), std::nothrow); }
-  void deallocate(void* memory, size_t) noexcept override { ::operator delete(memory, std::align_val_t(64)); }
+  void* allocate(size_t bytes, size_t alignment) noexcept override {
+    if (bytes > SIZE_MAX - alignment) return nullptr;
+    return std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+  }
+  void deallocate(void* memory, size_t) noexcept override { std::free(memory); }
 };
 
 }  // namespace

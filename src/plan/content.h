@@ -1,0 +1,33 @@
+// What a plan holds, and its way to bytes and back. The layout is described in FORMAT.md.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "cameo/plan.h"
+#include "cameo/profile.h"
+#include "ir/graph.h"
+
+namespace cameo::plan {
+
+struct Content {
+  std::string cameo_version;
+  std::string backend = "cpu";
+  std::string target;
+  std::string model_name;
+  ir::Graph graph;
+  std::vector<Profile> profiles;
+};
+
+// The bytes of a plan. The same content gives the same bytes. Errors: kUnsupported for what a plan cannot hold.
+Result<Plan> write(const Content& content);
+
+// Checks the whole metadata, then gives the content; constants are views into the plan's bytes, which they keep alive.
+// `verify_weights` also compares the weights with their checksum. Errors: kInvalidPlan, kVersionMismatch.
+Result<Content> read(const Plan& plan, bool verify_weights);
+
+// What plans built here name as their target: the instruction set that every kernel in them may rely on.
+std::string host_target();
+
+}  // namespace cameo::plan
