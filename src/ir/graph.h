@@ -55,6 +55,7 @@ struct Node {
   std::shared_ptr<const Attrs> attrs;  // never null
   std::vector<Subgraph> subgraphs;
   std::vector<std::string> sources;  // paths of the ONNX nodes that this node stands for
+  std::string kernel;                // the tactic that the builder chose; empty: the reference implementation
 
   template <class T>
   const T& attrs_as() const {

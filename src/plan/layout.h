@@ -21,7 +21,7 @@ struct Header {
   uint64_t metadata_checksum;  // XXH3 64
   uint64_t weights_checksum;   // XXH3 64
   uint64_t header_checksum;    // XXH3 64 of all bytes before this field
-  uint64_t zero[5];
+  uint64_t zero[6];
 };
 inline constexpr uint64_t kHeaderBytes = 128;
 static_assert(sizeof(Header) == kHeaderBytes);
