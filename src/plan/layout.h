@@ -28,4 +28,7 @@ static_assert(sizeof(Header) == kHeaderBytes);
 
 constexpr uint64_t align_up(uint64_t n) { return (n + kAlignment - 1) / kAlignment * kAlignment; }
 
+// XXH3, 64 bits. It finds damage, not malice: what it lets through is still checked field by field.
+uint64_t checksum(const void* data, size_t bytes);
+
 }  // namespace cameo::plan

@@ -1,6 +1,10 @@
 #include "cameo/plan.h"
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include "base/file.h"
+#include "plan/layout.h"
 
 namespace cameo {
 
@@ -11,5 +15,7 @@ Result<Plan> Plan::load(const std::string& path) {
 }
 
 Status Plan::save(const std::string& path) const { return write_file(path, bytes_); }
+
+uint64_t plan::checksum(const void* data, size_t bytes) { return XXH3_64bits(data, bytes); }
 
 }  // namespace cameo

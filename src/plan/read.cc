@@ -1,5 +1,3 @@
-#include <xxhash.h>
-
 #include <algorithm>
 #include <map>
 
@@ -39,7 +37,7 @@ Result<Header> read_header(const Plan& plan) {
     return error(ErrorCode::kVersionMismatch,
                  "the plan has format version {}, this Cameo ({}) reads version {}; build it again from the model", h.format_version,
                  CAMEO_VERSION, kPlanFormatVersion);
-  if (h.header_checksum != XXH3_64bits(&h, offsetof(Header, header_checksum))) return damaged("the plan's header is damaged (checksum)");
+  if (h.header_checksum != checksum(&h, offsetof(Header, header_checksum))) return damaged("the plan's header is damaged (checksum)");
   const bool zeros = h.reserved == 0 && std::all_of(std::begin(h.zero), std::end(h.zero), [](uint64_t z) { return z == 0; });
   if (!zeros) return damaged("the plan's header is damaged (reserved bytes are not zero)");
   if (h.file_bytes != bytes.size())
@@ -48,7 +46,7 @@ Result<Header> read_header(const Plan& plan) {
       h.weights_offset != align_up(kHeaderBytes + h.metadata_bytes) || h.weights_offset > bytes.size() ||
       h.weights_bytes != bytes.size() - h.weights_offset)
     return damaged("the plan's header names sections that do not fit its {} bytes", bytes.size());
-  if (h.metadata_checksum != XXH3_64bits(bytes.data() + kHeaderBytes, h.weights_offset - kHeaderBytes))
+  if (h.metadata_checksum != checksum(bytes.data() + kHeaderBytes, h.weights_offset - kHeaderBytes))
     return damaged("the plan's metadata is damaged (checksum)");
   return h;
 }
@@ -323,7 +321,7 @@ Result<Content> read(const Plan& plan, bool verify_weights) {
                  text(metadata->backend()), target, host_target());
   if (verify_weights) {
     const auto weights = plan.bytes().subspan(header.weights_offset, header.weights_bytes);
-    if (header.weights_checksum != XXH3_64bits(weights.data(), weights.size())) return damaged("the plan's weights are damaged (checksum)");
+    if (header.weights_checksum != checksum(weights.data(), weights.size())) return damaged("the plan's weights are damaged (checksum)");
   }
   return Reader(plan, header).read(*metadata);
 }

@@ -1,5 +1,3 @@
-#include <xxhash.h>
-
 #include <map>
 
 #include "base/error.h"
@@ -116,9 +114,9 @@ class Writer {
     header.metadata_bytes = metadata_bytes;
     header.weights_offset = weights_offset;
     header.weights_bytes = weights_end_;
-    header.metadata_checksum = XXH3_64bits(bytes.data() + kHeaderBytes, weights_offset - kHeaderBytes);
-    header.weights_checksum = XXH3_64bits(bytes.data() + weights_offset, weights_end_);
-    header.header_checksum = XXH3_64bits(&header, offsetof(Header, header_checksum));
+    header.metadata_checksum = checksum(bytes.data() + kHeaderBytes, weights_offset - kHeaderBytes);
+    header.weights_checksum = checksum(bytes.data() + weights_offset, weights_end_);
+    header.header_checksum = checksum(&header, offsetof(Header, header_checksum));
     std::memcpy(bytes.data(), &header, sizeof header);
     return Plan(bytes, memory.owner());
   }
