@@ -1,0 +1,97 @@
+#include "onnx/types.h"
+
+#include "onnx/text.h"
+
+namespace cameo::onnx {
+namespace {
+
+constexpr int64_t kMaxElements = int64_t{1} << 58;
+
+Result<ir::Shape> to_shape(const std::vector<DimensionProto>& dims) {
+  ir::Shape shape;
+  shape.reserve(dims.size());
+  int64_t product = 1;
+  for (size_t i = 0; i < dims.size(); ++i) {
+    const DimensionProto& dim = dims[i];
+    if (dim.kind == DimensionProto::Kind::kValue) {
+      if (dim.dim_value < 0)
+        return error(ErrorCode::kInvalidModel, "dimension {} is {}; extents are not negative (an open one has a name or nothing)", i,
+                     dim.dim_value);
+      if (dim.dim_value > 0 && (__builtin_mul_overflow(product, dim.dim_value, &product) || product > kMaxElements))
+        return error(ErrorCode::kInvalidModel, "dimension {} is {}, which makes the shape larger than {} elements", i, dim.dim_value,
+                     kMaxElements);
+      shape.emplace_back(dim.dim_value);
+    } else if (dim.kind == DimensionProto::Kind::kParam && !dim.dim_param.empty()) {
+      shape.push_back(ir::Dim::symbol(std::string(dim.dim_param)));
+    } else {
+      shape.push_back(ir::Dim::unknown());
+    }
+  }
+  return shape;
+}
+
+Status check_element_type(int32_t type) {
+  if (type == 0 || is_valid_dtype(type)) return {};
+  return error(ErrorCode::kInvalidModel, "element type {} is not one of ONNX's types 1 to {}", type, kNumDTypes - 1);
+}
+
+}  // namespace
+
+Result<ir::Type> to_type(const TypeProto& proto) {
+  using Kind = TypeProto::Kind;
+  switch (proto.kind) {
+    case Kind::kUnset:
+      return ir::Type{};
+    case Kind::kTensor: {
+      CAMEO_TRY(check_element_type(proto.elem_type));
+      const auto dtype = static_cast<DType>(proto.elem_type);
+      if (!proto.shape) return ir::Type::tensor(dtype);
+      CAMEO_ASSIGN(ir::Shape shape, to_shape(*proto.shape));
+      return ir::Type::tensor(dtype, std::move(shape));
+    }
+    case Kind::kSequence:
+    case Kind::kOptional: {
+      ir::Type element;
+      if (proto.element) {
+        CAMEO_ASSIGN(element, to_type(*proto.element));
+      }
+      return proto.kind == Kind::kSequence ? ir::Type::sequence(std::move(element)) : ir::Type::optional(std::move(element));
+    }
+    case Kind::kMap:
+      return error(ErrorCode::kUnsupported, "map types are not supported");
+    case Kind::kSparseTensor:
+      return error(ErrorCode::kUnsupported, "sparse tensor types are not supported");
+    case Kind::kOpaque:
+      return error(ErrorCode::kUnsupported, "opaque types are not supported");
+  }
+  return ir::Type{};
+}
+
+Result<std::string> to_type_text(const TypeProto& proto) {
+  CAMEO_ASSIGN(const ir::Type type, to_type(proto));
+  std::string open, close;
+  const ir::Type* at = &type;
+  for (; !at->is_tensor(); at = at->element.get()) {
+    if (at->kind == ir::Type::Kind::kUnknown) return error(ErrorCode::kInvalidModel, "the type is not complete");
+    open += at->kind == ir::Type::Kind::kSequence ? "sequence(" : "optional(";
+    close += ')';
+  }
+  if (at->dtype == DType::kUndefined) return error(ErrorCode::kInvalidModel, "the type has no element type");
+  return open + std::string(dtype_name(at->dtype)) + close;
+}
+
+bool parse_type_text(std::string_view text, TypeProto& proto) {
+  using Kind = TypeProto::Kind;
+  proto.kind = text.starts_with("sequence(") ? Kind::kSequence : text.starts_with("optional(") ? Kind::kOptional : Kind::kTensor;
+  if (proto.kind == Kind::kTensor) {
+    proto.elem_type = static_cast<int32_t>(dtype_from_name(text));
+    return proto.elem_type != 0;
+  }
+  if (!text.ends_with(')')) return false;
+  auto element = std::make_shared<TypeProto>();
+  if (!parse_type_text(text.substr(9, text.size() - 10), *element)) return false;
+  proto.element = std::move(element);
+  return true;
+}
+
+}  // namespace cameo::onnx
