@@ -1,0 +1,177 @@
+#include "tokenizer/decoder.h"
+
+#include "tokenizer/byte_level.h"
+#include "tokenizer/pattern.h"
+#include "tokenizer/unicode.h"
+
+namespace cameo::tokenizer {
+namespace {
+
+constexpr std::string_view kKnown = "ByteFallback, ByteLevel, Fuse, Replace, Sequence, Strip";
+
+// All tokens' bytes as one text; what is not UTF-8 becomes U+FFFD.
+class ByteLevel : public Decoder {
+ public:
+  Status decode(std::vector<std::string>& tokens, size_t) const override {
+    std::string bytes;
+    for (const std::string& token : tokens) append_byte_level_decoded(bytes, token);
+    tokens.assign(1, find_invalid_utf8(bytes) == std::string::npos ? std::move(bytes) : to_valid_utf8(bytes));
+    return {};
+  }
+};
+
+// Runs of <0x41>-like tokens as text, or one U+FFFD for each if the run is not UTF-8.
+class ByteFallback : public Decoder {
+ public:
+  Status decode(std::vector<std::string>& tokens, size_t) const override {
+    std::vector<std::string> out;
+    std::string run;
+    const auto flush = [&] {
+      if (run.empty()) return;
+      if (find_invalid_utf8(run) == std::string::npos) {
+        out.push_back(run);
+      } else {
+        out.insert(out.end(), run.size(), "\xef\xbf\xbd");
+      }
+      run.clear();
+    };
+    for (std::string& token : tokens) {
+      const int byte = byte_of(token);
+      if (byte >= 0) {
+        run += static_cast<char>(byte);
+      } else {
+        flush();
+        out.push_back(std::move(token));
+      }
+    }
+    flush();
+    tokens = std::move(out);
+    return {};
+  }
+
+ private:
+  static int hex(char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+  }
+  static int byte_of(std::string_view token) {
+    if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return -1;
+    const int high = token[3] == '+' ? 0 : hex(token[3]);  // Rust's from_str_radix takes a sign
+    const int low = hex(token[4]);
+    return high < 0 || low < 0 ? -1 : high * 16 + low;
+  }
+};
+
+class Fuse : public Decoder {
+ public:
+  Status decode(std::vector<std::string>& tokens, size_t) const override {
+    std::string all;
+    for (const std::string& token : tokens) all += token;
+    tokens.assign(1, std::move(all));
+    return {};
+  }
+};
+
+class Replace : public Decoder {
+ public:
+  Replace(Pattern pattern, std::string content) : pattern_(std::move(pattern)), content_(std::move(content)) {}
+  Status decode(std::vector<std::string>& tokens, size_t max_bytes) const override {
+    size_t bytes = 0;
+    for (std::string& token : tokens) {
+      if (!token.empty()) {
+        CAMEO_ASSIGN(const std::vector<Span> matches, pattern_.find_all(token));
+        std::string out;
+        size_t at = 0;
+        for (const Span& match : matches) {
+          out.append(token, at, match.begin - at);
+          out += content_;
+          at = match.end;
+          CAMEO_TRY(check(bytes + out.size(), max_bytes));
+        }
+        out.append(token, at);
+        token = std::move(out);
+      }
+      bytes += token.size();
+      CAMEO_TRY(check(bytes, max_bytes));
+    }
+    return {};
+  }
+
+ private:
+  static Status check(size_t bytes, size_t max_bytes) {
+    if (bytes <= max_bytes) return {};
+    return error(ErrorCode::kInvalidInput, "the decoder makes the text longer than {} bytes", max_bytes);
+  }
+
+  Pattern pattern_;
+  std::string content_;
+};
+
+// Takes up to `start` of a character off each token's start and up to `stop` off its end.
+class Strip : public Decoder {
+ public:
+  Strip(std::string content, uint32_t start, uint32_t stop) : content_(std::move(content)), start_(start), stop_(stop) {}
+  Status decode(std::vector<std::string>& tokens, size_t) const override {
+    for (std::string& token : tokens) {
+      std::string_view rest = token;
+      for (uint32_t i = 0; i < start_ && rest.starts_with(content_); ++i) rest.remove_prefix(content_.size());
+      for (uint32_t i = 0; i < stop_ && rest.ends_with(content_); ++i) rest.remove_suffix(content_.size());
+      token = std::string(rest);
+    }
+    return {};
+  }
+
+ private:
+  std::string content_;
+  uint32_t start_, stop_;
+};
+
+class Sequence : public Decoder {
+ public:
+  explicit Sequence(std::vector<std::unique_ptr<Decoder>> stages) : stages_(std::move(stages)) {}
+  Status decode(std::vector<std::string>& tokens, size_t max_bytes) const override {
+    for (const auto& stage : stages_) CAMEO_TRY(stage->decode(tokens, max_bytes));
+    return {};
+  }
+
+ private:
+  std::vector<std::unique_ptr<Decoder>> stages_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Decoder>> parse_decoder(const Json& json, std::string where, int depth) {
+  if (depth > kMaxStageDepth) return error(ErrorCode::kUnsupported, "{} is nested more than {} deep", where, kMaxStageDepth);
+  CAMEO_ASSIGN(const Fields fields, Fields::of(json, std::move(where)));
+  CAMEO_ASSIGN(const std::string type, fields.type());
+  if (type == "ByteLevel") return std::make_unique<ByteLevel>();
+  if (type == "ByteFallback") return std::make_unique<ByteFallback>();
+  if (type == "Fuse") return std::make_unique<Fuse>();
+  if (type == "Replace") {
+    CAMEO_ASSIGN(Pattern pattern, Pattern::parse(fields, "pattern"));
+    CAMEO_ASSIGN(std::string content, fields.string("content"));
+    return std::make_unique<Replace>(std::move(pattern), std::move(content));
+  }
+  if (type == "Strip") {
+    CAMEO_ASSIGN(std::string content, fields.string("content"));
+    if (content.empty() || decode_at(content, 0).bytes != content.size()) {
+      return invalid(fields.path("content"), "must be one character");
+    }
+    CAMEO_ASSIGN(const uint32_t start, fields.uint32("start"));
+    CAMEO_ASSIGN(const uint32_t stop, fields.uint32("stop"));
+    return std::make_unique<Strip>(std::move(content), start, stop);
+  }
+  if (type == "Sequence") {
+    CAMEO_ASSIGN(const Json* list, fields.array("decoders"));
+    std::vector<std::unique_ptr<Decoder>> stages;
+    for (const Json& item : *list) {
+      CAMEO_ASSIGN(auto stage, parse_decoder(item, fmt::format("{}[{}]", fields.path("decoders"), stages.size()), depth + 1));
+      stages.push_back(std::move(stage));
+    }
+    return std::make_unique<Sequence>(std::move(stages));
+  }
+  return unsupported_type(fields, type, kKnown);
+}
+
+}  // namespace cameo::tokenizer

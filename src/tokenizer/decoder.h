@@ -1,0 +1,22 @@
+// The way back: tokens to text.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tokenizer/json_fields.h"
+
+namespace cameo::tokenizer {
+
+class Decoder {
+ public:
+  virtual ~Decoder() = default;
+  // Changes the list of strings, all valid UTF-8; joined they are the text. An error if they would grow past max_bytes.
+  virtual Status decode(std::vector<std::string>& tokens, size_t max_bytes) const = 0;
+};
+
+// Known types: ByteFallback, ByteLevel, Fuse, Replace, Sequence, Strip.
+Result<std::unique_ptr<Decoder>> parse_decoder(const Json& json, std::string where, int depth = 0);
+
+}  // namespace cameo::tokenizer
