@@ -47,6 +47,17 @@ struct ExecutionContext::Impl {
     return {};
   }
 
+  // A byte other than 0 and 1 would be undefined behaviour in a kernel.
+  Status check_bools() const {
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      const Tensor& t = inputs[i].tensor;
+      if (!inputs[i].is_tensor() || t.dtype() != DType::kBool) continue;
+      for (const uint8_t byte : std::span(t.data<uint8_t>(), t.num_bytes()))
+        if (byte > 1) return error(ErrorCode::kInvalidInput, "input '{}' is bool and holds the byte {}; only 0 and 1 are allowed", engine->inputs[i].name, byte);
+    }
+    return {};
+  }
+
   Status set_shape(size_t i, const Dims& shape) {
     if (has_shape[i] && shapes[i] == shape) return {};
     CAMEO_TRY(engine->check_input_shape(i, shape));
@@ -142,10 +153,6 @@ Status ExecutionContext::set_input(const std::string& name, const Tensor& tensor
   CAMEO_TRY(c.engine->check_input_type(i, tensor.dtype()));
   CAMEO_TRY(c.set_shape(i, tensor.dims()));
   if (i < c.address_bytes.size()) c.address_bytes[i] = 0;
-  if (info.dtype == DType::kBool)  // any other byte would be undefined behaviour in a kernel
-    for (const uint8_t byte : std::span(tensor.data<uint8_t>(), tensor.num_bytes()))
-      if (byte > 1)
-        return error(ErrorCode::kInvalidInput, "input '{}' is bool and holds the byte {}; only 0 and 1 are allowed", name, byte);
   c.inputs[i] = RtValue::of(tensor);
   return {};
 }
@@ -203,6 +210,7 @@ Status ExecutionContext::run() try {
     if (c.inputs[i].is_tensor() && !c.inputs[i].tensor.defined())
       return error(ErrorCode::kInvalidInput, "input '{}' was given no data: call set_input() or set_tensor_address()",
                    c.engine->inputs[i].name);
+  CAMEO_TRY(c.check_bools());
   CAMEO_TRY(c.executor.run(c.inputs, c.bindings, c.outputs));
   c.has_run = true;
   return {};

@@ -1,0 +1,59 @@
+#include "cameo/builder.h"
+
+#include <algorithm>
+#include <chrono>
+#include <new>
+
+#include "base/error.h"
+#include "builder/profiles.h"
+#include "cameo/version.h"
+#include "onnx/import.h"
+#include "plan/content.h"
+
+namespace cameo {
+namespace {
+
+Status report(const BuildOptions& options, std::string_view stage, double done) {
+  if (options.progress && !options.progress(stage, done))
+    return error(ErrorCode::kCancelled, "the build was cancelled while it did: {}", stage);
+  return {};
+}
+
+Result<Plan> build_model(const onnx::Model& model, const BuildOptions& options, Logger& logger, std::vector<PassReport>& reports) {
+  reports.clear();
+  CAMEO_TRY(report(options, "import", 0));
+  CAMEO_ASSIGN(onnx::ImportedModel imported, onnx::import_model(model, {.external_data_root = options.external_data_root}));
+  plan::Content content;
+  content.graph = std::move(imported.graph);
+  CAMEO_TRY(ir::infer_types(content.graph));
+  CAMEO_ASSIGN(content.profiles, builder::check_profiles(content.graph, options.profiles));
+  CAMEO_TRY(report(options, "optimise", 0.3));
+  (void)logger;
+  CAMEO_TRY(report(options, "write the plan", 0.8));
+  content.cameo_version = CAMEO_VERSION;
+  content.target = plan::host_target();
+  content.model_name = content.graph.name;
+  CAMEO_ASSIGN(Plan plan, plan::write(content));
+  CAMEO_TRY(report(options, "done", 1));
+  return plan;
+}
+
+}  // namespace
+
+Result<Plan> Builder::build(const std::string& model_path, const BuildOptions& options) try {
+  CAMEO_ASSIGN(const onnx::Model model, onnx::read_model(model_path));
+  auto plan = build_model(model, options, *logger_, passes_);
+  if (!plan.ok()) return std::move(plan).error().in(model_path);
+  return plan;
+} catch (const std::bad_alloc&) {
+  return error(ErrorCode::kOutOfMemory, "no memory to build a plan from '{}'", model_path);
+}
+
+Result<Plan> Builder::build(std::span<const std::byte> model_bytes, const std::string& folder, const BuildOptions& options) try {
+  CAMEO_ASSIGN(const onnx::Model model, onnx::read_model(model_bytes, folder));
+  return build_model(model, options, *logger_, passes_);
+} catch (const std::bad_alloc&) {
+  return error(ErrorCode::kOutOfMemory, "no memory to build the plan");
+}
+
+}  // namespace cameo
