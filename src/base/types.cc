@@ -113,12 +113,11 @@ Result<int64_t> Dims::checked_num_elements() const {
   for (int64_t d : span()) {
     if (d < 0) return error(ErrorCode::kInvalidInput, "shape {} has the negative extent {}", to_string(), d);
     zero |= d == 0;
-  }
-  if (zero) return int64_t{0};
-  for (int64_t d : span())
-    if (__builtin_mul_overflow(product, d, &product) || product >= kLimit)
+    // Extents beside a zero count too: products of some of a tensor's extents, as strides are, never overflow.
+    if (d != 0 && (__builtin_mul_overflow(product, d, &product) || product >= kLimit))
       return error(ErrorCode::kInvalidInput, "shape {} has too many elements (the limit is 2^62)", to_string());
-  return product;
+  }
+  return zero ? 0 : product;
 }
 
 bool operator==(const Dims& a, const Dims& b) { return std::equal(a.begin(), a.end(), b.begin(), b.end()); }

@@ -172,6 +172,49 @@ class DimExpr {
     return std::nullopt;
   }
 
+  static bool is_non_negative(const Atom& atom) {
+    switch (atom.kind) {
+      case Atom::Kind::kSymbol:
+        return true;
+      case Atom::Kind::kMax:
+        return atom.a.is_non_negative() || atom.b.is_non_negative();
+      case Atom::Kind::kMin:
+      case Atom::Kind::kFloorDiv:
+      case Atom::Kind::kCeilDiv:
+        return atom.a.is_non_negative() && atom.b.is_non_negative();
+    }
+    return false;
+  }
+
+  static bool is_non_negative(const DimExpr& e) {
+    for (const auto& [monomial, coefficient] : e.terms) {
+      if (coefficient < 0) return false;
+      for (const auto& name : monomial)
+        if (!is_non_negative(*e.atoms.at(name))) return false;
+    }
+    return true;
+  }
+
+  static Dim unclamped(const Atom& atom) {
+    if (atom.kind == Atom::Kind::kSymbol) return Dim::symbol(atom.name);
+    const Dim a = atom.a.unclamped(), b = atom.b.unclamped();
+    if (atom.kind == Atom::Kind::kMin || atom.kind == Atom::Kind::kMax) {
+      if (a.is_const()) return b;
+      if (b.is_const()) return a;
+    }
+    return operation(atom.kind, a, b);
+  }
+
+  static Dim unclamped(const DimExpr& e) {
+    Dim sum = 0;
+    for (const auto& [monomial, coefficient] : e.terms) {
+      Dim term = coefficient;
+      for (const auto& name : monomial) term = term * unclamped(*e.atoms.at(name));
+      sum = sum + term;
+    }
+    return sum;
+  }
+
   static Dim operation(Atom::Kind kind, const Dim& a, const Dim& b) {
     if (a.is_unknown() || b.is_unknown()) return Dim();
     if (a.is_const() && b.is_const()) {
@@ -215,6 +258,10 @@ std::optional<std::string> Dim::symbol_name() const {
   if (coefficient != 1 || monomial.size() != 1 || expr_->atoms.at(monomial[0])->kind != Atom::Kind::kSymbol) return std::nullopt;
   return monomial[0];
 }
+
+bool Dim::is_non_negative() const { return known_ ? value_ >= 0 : expr_ && DimExpr::is_non_negative(*expr_); }
+
+Dim Dim::unclamped() const { return expr_ ? DimExpr::unclamped(*expr_) : *this; }
 
 bool operator==(const Dim& a, const Dim& b) {
   if (a.is_const() && b.is_const()) return a.value_ == b.value_;

@@ -32,6 +32,11 @@ class Dim {
   // The symbol's name when the extent is a lone symbol.
   std::optional<std::string> symbol_name() const;
 
+  // True when the extent cannot be negative; symbols never are.
+  bool is_non_negative() const;
+  // The extent where no clamp to a constant bites: min(x, 512) and max(x, 0) become x.
+  Dim unclamped() const;
+
   // True when both are known and provably the same.
   friend bool operator==(const Dim& a, const Dim& b);
 

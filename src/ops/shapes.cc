@@ -40,6 +40,10 @@ Result<ir::Shape> broadcast(const ir::Shape& a, const ir::Shape& b) {
       out[i] = x;  // the other is 1 or the same
     else if (y.is_const())
       out[i] = y;
+    else if (x == y.unclamped())
+      out[i] = x;  // y is x cut off at a constant (a slice of a table): where the cut bites the shapes do not broadcast
+    else if (y == x.unclamped())
+      out[i] = y;
     else
       out[i] = ir::Dim::unknown();
   }
