@@ -1,0 +1,187 @@
+// Runs the official ONNX node cases that export_cases.py wrote; README.md beside this file says how.
+
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <map>
+#include <new>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/error.h"
+#include "case.h"
+#include "compare.h"
+#include "random_checks.h"
+#include "run_model.h"
+#include "worker_pool.h"
+
+namespace cameo::conformance {
+namespace {
+
+constexpr const char* kUsage =
+    "usage: conformance_test DATA_DIR [options]\n"
+    "  DATA_DIR           what export_cases.py wrote\n"
+    "  --filter=TEXT      only the cases with TEXT in their names\n"
+    "  --case=NAME        only the case of that name\n"
+    "  --listed=FILE      cases that cannot pass, with reasons\n"
+    "  --jobs=N           child processes (all cores)\n"
+    "  --timeout=SECONDS  for one case (60)\n"
+    "  --in-process       no child processes, for a debugger\n"
+    "  --list             print the cases' names and stop\n"
+    "  --verbose          print passing cases too, with their times\n";
+
+struct Options {
+  std::string program, data_dir, filter, single, listed_path;
+  int jobs = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  double timeout_seconds = 60;
+  bool in_process = false, list = false, verbose = false;
+};
+
+std::optional<Options> parse(int argc, char** argv) {
+  Options options;
+  options.program = argv[0];
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    const auto value = [&](std::string_view flag) -> const char* {
+      return argument.starts_with(flag) ? argument.c_str() + flag.size() : nullptr;
+    };
+    if (const char* v = value("--filter="))
+      options.filter = v;
+    else if (const char* v = value("--case="))
+      options.single = v;
+    else if (const char* v = value("--listed="))
+      options.listed_path = v;
+    else if (const char* v = value("--jobs="))
+      options.jobs = std::max(1, std::atoi(v));
+    else if (const char* v = value("--timeout="))
+      options.timeout_seconds = std::atof(v);
+    else if (argument == "--in-process")
+      options.in_process = true;
+    else if (argument == "--list")
+      options.list = true;
+    else if (argument == "--verbose")
+      options.verbose = true;
+    else if (!argument.starts_with("-") && options.data_dir.empty())
+      options.data_dir = argument;
+    else
+      return std::nullopt;
+  }
+  if (options.data_dir.empty()) return std::nullopt;
+  return options;
+}
+
+// Empty when the case passes, else what is wrong.
+std::string check(const Options& options, const CaseEntry& entry) {
+  try {
+    auto loaded = read_case(options.data_dir, entry);
+    if (!loaded.ok()) return "reading the case: " + loaded.error().message();
+    const Case& c = *loaded;
+    std::vector<std::string> output_names;
+    for (const auto& [name, value] : c.outputs) output_names.push_back(name);
+    const auto run = [&] { return run_reference(c.model_path, c.inputs, output_names); };
+    if (const RandomCheck random = random_check(c.name)) return random(c, run);
+    auto outputs = run();
+    if (!outputs.ok()) return outputs.error().message();
+    if (outputs->size() != c.outputs.size()) return fmt::format("{} outputs instead of {}", outputs->size(), c.outputs.size());
+    for (size_t i = 0; i < c.outputs.size(); ++i) {
+      const std::string text = difference((*outputs)[i], c.outputs[i].second, c.rtol, c.atol);
+      if (!text.empty()) return fmt::format("output '{}': {}", c.outputs[i].first, text);
+    }
+    return "";
+  } catch (const std::exception& e) {
+    return fmt::format("exception: {}", e.what());
+  }
+}
+
+class Report {
+ public:
+  Report(const Options& options, const std::vector<CaseEntry>& cases, std::map<std::string, std::string> listed)
+      : options_(options), cases_(cases), listed_(std::move(listed)) {}
+
+  // `text` is empty when the case passed.
+  void add(size_t index, const std::string& text) {
+    const std::string& name = cases_[index].name;
+    const auto reason = listed_.find(name);
+    if (reason != listed_.end()) {
+      ++num_listed_;
+      if (text.empty()) fail(name, "passes, but stands on the list: take it off");
+    } else if (!text.empty()) {
+      fail(name, text);
+    } else {
+      ++num_passed_;
+      if (options_.verbose) std::printf("ok   %s\n", name.c_str());
+    }
+  }
+
+  int finish() const {
+    std::printf("conformance: %zu of %zu passed, %zu listed\n", num_passed_, cases_.size(), num_listed_);
+    return num_failed_ == 0 ? 0 : 1;
+  }
+
+ private:
+  void fail(const std::string& name, const std::string& text) {
+    ++num_failed_;
+    std::printf("FAIL %s: %s\n     repeat: %s %s --case=%s --in-process\n", name.c_str(), text.c_str(), options_.program.c_str(),
+                options_.data_dir.c_str(), name.c_str());
+    std::fflush(stdout);
+  }
+
+  const Options& options_;
+  const std::vector<CaseEntry>& cases_;
+  const std::map<std::string, std::string> listed_;
+  size_t num_passed_ = 0, num_listed_ = 0, num_failed_ = 0;
+};
+
+int run(const Options& options) {
+  auto index = read_index(options.data_dir);
+  if (!index.ok()) {
+    std::fprintf(stderr, "%s\n(export_cases.py writes it)\n", index.error().message().c_str());
+    return 2;
+  }
+  std::vector<CaseEntry> cases;
+  for (CaseEntry& entry : *index)
+    if (entry.name.find(options.filter) != std::string::npos && (options.single.empty() || entry.name == options.single))
+      cases.push_back(std::move(entry));
+  if (cases.empty()) {
+    std::fprintf(stderr, "no case is named like that\n");
+    return 2;
+  }
+  if (options.list) {
+    for (const CaseEntry& entry : cases) std::printf("%s\n", entry.name.c_str());
+    return 0;
+  }
+  std::map<std::string, std::string> listed;
+  if (!options.listed_path.empty()) {
+    auto read = read_listed(options.listed_path);
+    if (!read.ok()) {
+      std::fprintf(stderr, "%s\n", read.error().message().c_str());
+      return 2;
+    }
+    listed.insert(read->begin(), read->end());
+  }
+  Report report(options, cases, std::move(listed));
+  if (options.in_process) {
+    for (size_t i = 0; i < cases.size(); ++i) report.add(i, check(options, cases[i]));
+  } else {
+    run_in_children(
+        cases.size(), [&](size_t i) { return check(options, cases[i]); },
+        [&](size_t i, std::string text) { report.add(i, text); }, {options.jobs, options.timeout_seconds});
+  }
+  return report.finish();
+}
+
+}  // namespace
+}  // namespace cameo::conformance
+
+int main(int argc, char** argv) {
+  const auto options = cameo::conformance::parse(argc, argv);
+  if (!options) {
+    std::fputs(cameo::conformance::kUsage, stderr);
+    return 2;
+  }
+  return cameo::conformance::run(*options);
+}
