@@ -74,6 +74,11 @@ std::optional<Options> parse(int argc, char** argv) {
   return options;
 }
 
+// Messages begin with the file, which the case's name says already.
+std::string without_path(const std::string& message, const std::string& path) {
+  return message.starts_with(path + ": ") ? message.substr(path.size() + 2) : message;
+}
+
 // Empty when the case passes, else what is wrong.
 std::string check(const Options& options, const CaseEntry& entry) {
   try {
@@ -85,7 +90,7 @@ std::string check(const Options& options, const CaseEntry& entry) {
     const auto run = [&] { return run_reference(c.model_path, c.inputs, output_names); };
     if (const RandomCheck random = random_check(c.name)) return random(c, run);
     auto outputs = run();
-    if (!outputs.ok()) return outputs.error().message();
+    if (!outputs.ok()) return without_path(outputs.error().message(), c.model_path);
     if (outputs->size() != c.outputs.size()) return fmt::format("{} outputs instead of {}", outputs->size(), c.outputs.size());
     for (size_t i = 0; i < c.outputs.size(); ++i) {
       const std::string text = difference((*outputs)[i], c.outputs[i].second, c.rtol, c.atol);
@@ -168,8 +173,8 @@ int run(const Options& options) {
     for (size_t i = 0; i < cases.size(); ++i) report.add(i, check(options, cases[i]));
   } else {
     run_in_children(
-        cases.size(), [&](size_t i) { return check(options, cases[i]); },
-        [&](size_t i, std::string text) { report.add(i, text); }, {options.jobs, options.timeout_seconds});
+        cases.size(), [&](size_t i) { return check(options, cases[i]); }, [&](size_t i, std::string text) { report.add(i, text); },
+        {options.jobs, options.timeout_seconds});
   }
   return report.finish();
 }
