@@ -30,6 +30,7 @@ constexpr const char* kUsage =
     "  --listed=FILE      cases that cannot pass, with reasons\n"
     "  --jobs=N           child processes (all cores)\n"
     "  --timeout=SECONDS  for one case (60)\n"
+    "  --reference        evaluate the imported graph instead of a plan\n"
     "  --in-process       no child processes, for a debugger\n"
     "  --list             print the cases' names and stop\n"
     "  --verbose          print passing cases too, with their times\n";
@@ -38,7 +39,7 @@ struct Options {
   std::string program, data_dir, filter, single, listed_path;
   int jobs = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   double timeout_seconds = 60;
-  bool in_process = false, list = false, verbose = false;
+  bool reference = false, in_process = false, list = false, verbose = false;
 };
 
 std::optional<Options> parse(int argc, char** argv) {
@@ -59,6 +60,8 @@ std::optional<Options> parse(int argc, char** argv) {
       options.jobs = std::max(1, std::atoi(v));
     else if (const char* v = value("--timeout="))
       options.timeout_seconds = std::atof(v);
+    else if (argument == "--reference")
+      options.reference = true;
     else if (argument == "--in-process")
       options.in_process = true;
     else if (argument == "--list")
@@ -87,8 +90,12 @@ std::string check(const Options& options, const CaseEntry& entry) {
     const Case& c = *loaded;
     std::vector<std::string> output_names;
     for (const auto& [name, value] : c.outputs) output_names.push_back(name);
-    const auto run = [&] { return run_reference(c.model_path, c.inputs, output_names); };
-    if (const RandomCheck random = random_check(c.name)) return random(c, run);
+    const RandomCheck random = random_check(c.name);
+    const auto run = [&] {
+      return options.reference ? run_reference(c.model_path, c.inputs, output_names)
+                               : run_plan(c.model_path, c.inputs, output_names, random == nullptr);
+    };
+    if (random != nullptr) return random(c, run);
     auto outputs = run();
     if (!outputs.ok()) return without_path(outputs.error().message(), c.model_path);
     if (outputs->size() != c.outputs.size()) return fmt::format("{} outputs instead of {}", outputs->size(), c.outputs.size());
@@ -130,8 +137,8 @@ class Report {
  private:
   void fail(const std::string& name, const std::string& text) {
     ++num_failed_;
-    std::printf("FAIL %s: %s\n     repeat: %s %s --case=%s --in-process\n", name.c_str(), text.c_str(), options_.program.c_str(),
-                options_.data_dir.c_str(), name.c_str());
+    std::printf("FAIL %s: %s\n     repeat: %s %s --case=%s --in-process%s\n", name.c_str(), text.c_str(), options_.program.c_str(),
+                options_.data_dir.c_str(), name.c_str(), options_.reference ? " --reference" : "");
     std::fflush(stdout);
   }
 

@@ -1,4 +1,4 @@
-// The ways to run a model on values of any kind.
+// The ways to run a model on values of any kind. Outputs come in the order of `output_names`.
 #pragma once
 
 #include <span>
@@ -12,8 +12,12 @@ namespace cameo::conformance {
 
 using NamedValue = std::pair<std::string, ops::RtValue>;
 
+// The way of every user: builds a plan, with each pass verified, loads it, and runs it twice in one context; the second
+// run, whose memory has been used before, must give what the first gave. `repeatable` false leaves out the comparison.
+Result<std::vector<ops::RtValue>> run_plan(const std::string& model_path, std::span<const NamedValue> inputs,
+                                           std::span<const std::string> output_names, bool repeatable);
+
 // Imports the model and evaluates its graph node by node with the reference implementations: no passes, no plan.
-// The outputs come in the order of `output_names`.
 Result<std::vector<ops::RtValue>> run_reference(const std::string& model_path, std::span<const NamedValue> inputs,
                                                 std::span<const std::string> output_names);
 
