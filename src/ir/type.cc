@@ -1,5 +1,8 @@
 #include "ir/type.h"
 
+#include <algorithm>
+#include <charconv>
+
 #include "base/error.h"
 
 namespace cameo::ir {
@@ -16,6 +19,34 @@ std::string Type::to_string() const {
       return "optional(" + element->to_string() + ")";
   }
   return "?";
+}
+
+Result<Type> type_from_string(std::string_view text) {
+  if (text == "?") return Type{};
+  for (const auto& [prefix, kind] : {std::pair("sequence(", Type::Kind::kSequence), std::pair("optional(", Type::Kind::kOptional)}) {
+    if (!text.starts_with(prefix) || !text.ends_with(')')) continue;
+    text.remove_prefix(std::string_view(prefix).size());
+    text.remove_suffix(1);
+    CAMEO_ASSIGN(Type element, type_from_string(text));
+    return kind == Type::Kind::kSequence ? Type::sequence(std::move(element)) : Type::optional(std::move(element));
+  }
+  const size_t open = text.find('[');
+  Type type = Type::tensor(dtype_from_name(text.substr(0, open)));
+  if (type.dtype == DType::kUndefined) return error(ErrorCode::kInvalidModel, "'{}' names no type", text);
+  if (open == text.npos || text.substr(open) == "[...]") return type;
+  std::string_view extents = text.substr(open + 1);
+  if (!extents.ends_with(']')) return error(ErrorCode::kInvalidModel, "'{}' names no type", text);
+  extents.remove_suffix(1);
+  type.shape.emplace();
+  while (!extents.empty()) {
+    const std::string_view extent = extents.substr(0, extents.find(", "));
+    int64_t value = 0;
+    const auto [end, problem] = std::from_chars(extent.data(), extent.data() + extent.size(), value);
+    const bool number = problem == std::errc{} && end == extent.data() + extent.size() && value >= 0;
+    type.shape->push_back(number ? Dim(value) : Dim::unknown());
+    extents.remove_prefix(std::min(extents.size(), extent.size() + 2));
+  }
+  return type;
 }
 
 Result<Type> unify(const Type& a, const Type& b) {

@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "ir/dim.h"
 
@@ -34,6 +35,9 @@ struct Type {
   // "float32[batch, 3]", "sequence(int64[?])"
   std::string to_string() const;
 };
+
+// The type that Type::to_string wrote; extents other than numbers are unknown, and so is "?".
+Result<Type> type_from_string(std::string_view text);
 
 // What is known when both hold: fills in what one of them lacks; an error when they contradict each other.
 Result<Type> unify(const Type& a, const Type& b);

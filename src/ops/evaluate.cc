@@ -5,6 +5,58 @@
 namespace cameo::ops {
 namespace {
 
+ir::Type type_of(const RtValue& value) {
+  switch (value.kind) {
+    case ir::Type::Kind::kTensor:
+      return value.tensor.defined() ? ir::Type::tensor(value.tensor.dtype(), ir::to_shape(value.tensor.dims())) : ir::Type{};
+    case ir::Type::Kind::kSequence: {
+      if (value.elements->empty())
+        return ir::Type::sequence(value.element_dtype == DType::kUndefined ? ir::Type{} : ir::Type::tensor(value.element_dtype));
+      ir::Type element = type_of(value.elements->front());
+      for (size_t i = 1; i < value.elements->size(); ++i) element = ir::join(element, type_of((*value.elements)[i]));
+      return ir::Type::sequence(std::move(element));
+    }
+    case ir::Type::Kind::kOptional:
+      return ir::Type::optional(value.elements->empty() ? ir::Type{} : type_of(value.elements->front()));
+    case ir::Type::Kind::kUnknown:
+      break;
+  }
+  return {};
+}
+
+// Inference of a node whose input values are all known. Subgraphs are not looked into: their nodes are inferred when they run.
+class ValueInference final : public InferContext {
+ public:
+  ValueInference(const ir::Node& node, std::span<const RtValue> inputs)
+      : node_(node), inputs_(inputs), types_(inputs.size()), outputs_(node.outputs.size()) {
+    for (size_t i = 0; i < inputs.size(); ++i)
+      if (has_input(i)) types_[i] = type_of(inputs[i]);
+  }
+  const ir::Node& node() const override { return node_; }
+  const ir::Type& input(size_t i) const override { return i < types_.size() ? types_[i] : unknown_; }
+  const Tensor* constant(size_t i) const override {
+    return has_input(i) && inputs_[i].is_tensor() && inputs_[i].tensor.defined() ? &inputs_[i].tensor : nullptr;
+  }
+  std::optional<ir::Shape> values(size_t i) const override {
+    const Tensor* tensor = constant(i);
+    return tensor ? index_values(*tensor) : std::nullopt;
+  }
+  void set_output(size_t i, ir::Type type) override {
+    if (has_output(i)) outputs_[i] = std::move(type);
+  }
+  void set_values(size_t, ir::Shape) override {}
+  Result<std::vector<ir::Type>> infer_subgraph(size_t index, std::span<const ir::Type>) override {
+    return std::vector<ir::Type>(node_.subgraphs[index].graph->outputs.size());
+  }
+  const ir::Type& output(size_t i) const { return outputs_[i]; }
+
+ private:
+  const ir::Node& node_;
+  std::span<const RtValue> inputs_;
+  std::vector<ir::Type> types_, outputs_;
+  ir::Type unknown_;
+};
+
 // One node with its values, run without a plan.
 class Evaluation final : public KernelContext {
  public:
@@ -33,7 +85,9 @@ class Evaluation final : public KernelContext {
     return reinterpret_cast<void*>(address);
   }
   Result<std::vector<RtValue>> run_subgraph(size_t index, std::span<const RtValue> formal_inputs) override {
-    std::vector<RtValue> all(formal_inputs.begin(), formal_inputs.end());
+    std::vector<RtValue> all;
+    all.reserve(formal_inputs.size() + captures_[index].size());
+    all.assign(formal_inputs.begin(), formal_inputs.end());
     all.insert(all.end(), captures_[index].begin(), captures_[index].end());
     return evaluate_graph(*node_.subgraphs[index].graph, all, options_);
   }
@@ -42,46 +96,14 @@ class Evaluation final : public KernelContext {
  private:
   // Infers the outputs from the inputs' values and makes memory for those whose extents are known.
   Status prepare() {
-    // Facts by position: the node is renumbered so that its values are 0, 1, 2, ….
-    ir::Node local = node_;
-    std::vector<Fact> facts;
-    const auto add = [&](const RtValue* value) {
-      facts.push_back(value == nullptr ? Fact{} : fact_of(*value));
-      return static_cast<ir::ValueId>(facts.size() - 1);
-    };
-    for (size_t i = 0; i < local.inputs.size(); ++i)
-      if (local.inputs[i] != ir::kNoValue) local.inputs[i] = add(&inputs_[i]);
-    for (size_t s = 0; s < local.subgraphs.size(); ++s)
-      for (size_t k = 0; k < local.subgraphs[s].captures.size(); ++k) local.subgraphs[s].captures[k] = add(&captures_[s][k]);
-    for (ir::ValueId& id : local.outputs)
-      if (id != ir::kNoValue) id = add(nullptr);
-    CAMEO_TRY(infer_node(local, facts, {.fold_elements = 0}));
-    for (size_t i = 0; i < local.outputs.size(); ++i) {
-      if (local.outputs[i] == ir::kNoValue) continue;
-      const ir::Type& type = facts[local.outputs[i]].type;
+    ValueInference inference(node_, inputs_);
+    CAMEO_TRY(check_node(inference));
+    CAMEO_TRY(node_.op->infer(inference));
+    for (size_t i = 0; i < outputs_.size(); ++i) {
+      const ir::Type& type = inference.output(i);
       if (type.is_concrete()) CAMEO_TRY(allocate_output(i, type.dtype, *ir::to_dims(*type.shape)));
     }
     return {};
-  }
-
-  static ir::Type type_of(const RtValue& value) {
-    switch (value.kind) {
-      case ir::Type::Kind::kTensor:
-        return ir::Type::tensor(value.tensor.dtype(), ir::to_shape(value.tensor.dims()));
-      case ir::Type::Kind::kSequence: {
-        ir::Type element = value.elements->empty() ? ir::Type::tensor(value.element_dtype) : type_of(value.elements->front());
-        for (const RtValue& v : *value.elements) element = ir::join(element, type_of(v));
-        return ir::Type::sequence(std::move(element));
-      }
-      case ir::Type::Kind::kOptional:
-        return ir::Type::optional(value.elements->empty() ? ir::Type{} : type_of(value.elements->front()));
-      case ir::Type::Kind::kUnknown:
-        break;
-    }
-    return {};
-  }
-  static Fact fact_of(const RtValue& value) {
-    return value.is_tensor() && value.tensor.defined() ? Fact::of(value.tensor) : Fact::of(type_of(value));
   }
 
   const ir::Node& node_;

@@ -7,10 +7,6 @@ namespace {
 
 const ir::Type kUnknownType;
 
-bool is_index_list(const Tensor& t) {
-  return (t.dtype() == DType::kInt64 || t.dtype() == DType::kInt32) && t.rank() <= 1 && t.num_elements() <= 1024;
-}
-
 class NodeInference final : public InferContext {
  public:
   NodeInference(const ir::Node& node, std::vector<Fact>& facts, const InferOptions& options)
@@ -24,11 +20,8 @@ class NodeInference final : public InferContext {
   std::optional<ir::Shape> values(size_t i) const override {
     if (!has_input(i)) return std::nullopt;
     const Fact& fact = facts_[node_.inputs[i]];
-    if (fact.values || !fact.constant.defined() || !is_index_list(fact.constant)) return fact.values;
-    ir::Shape dims;
-    for (int64_t k = 0; k < fact.constant.num_elements(); ++k)
-      dims.push_back(fact.constant.dtype() == DType::kInt64 ? fact.constant.data<int64_t>()[k] : fact.constant.data<int32_t>()[k]);
-    return dims;
+    if (fact.values || !fact.constant.defined()) return fact.values;
+    return index_values(fact.constant);
   }
   void set_output(size_t i, ir::Type type) override {
     if (has_output(i)) facts_[node_.outputs[i]].type = std::move(type);
@@ -41,45 +34,23 @@ class NodeInference final : public InferContext {
     if (formal_inputs.size() != subgraph.num_formal_inputs())
       return error(ErrorCode::kInvalidModel, "{} has {} inputs where {} are given", subgraph.attribute, subgraph.num_formal_inputs(),
                    formal_inputs.size());
+    InferOptions deeper = options_;
+    ++deeper.subgraph_depth;
     std::vector<Fact> inputs;
     for (const ir::Type& type : formal_inputs) inputs.push_back(Fact::of(type));
     for (ir::ValueId id : subgraph.captures) inputs.push_back(facts_[id]);
-    CAMEO_ASSIGN(const std::vector<Fact> inner, infer_graph(*subgraph.graph, inputs, options_));
+    CAMEO_ASSIGN(const std::vector<Fact> inner, infer_graph(*subgraph.graph, inputs, deeper));
     std::vector<ir::Type> outputs;
     for (ir::ValueId id : subgraph.graph->outputs) outputs.push_back(inner[id].type);
     return outputs;
   }
+  int subgraph_depth() const override { return options_.subgraph_depth; }
 
  private:
   const ir::Node& node_;
   std::vector<Fact>& facts_;
   const InferOptions& options_;
 };
-
-Status check_node(const ir::Node& node, const std::vector<Fact>& facts) {
-  const OpDef& op = *node.op;
-  const auto check_arity = [&](const char* what, const std::vector<ir::ValueId>& ids, int least, int most) -> Status {
-    const auto n = static_cast<int>(ids.size());
-    if (n < least || n > most)
-      return error(ErrorCode::kInvalidModel, "has {} {}, {} takes {} to {}", n, what, op.name, least,
-                   most >= kVariadic ? "any number" : std::to_string(most));
-    return {};
-  };
-  CAMEO_TRY(check_arity("inputs", node.inputs, op.min_inputs, op.max_inputs));
-  CAMEO_TRY(check_arity("outputs", node.outputs, op.min_outputs, op.max_outputs));
-  for (size_t i = 0; i < node.inputs.size(); ++i) {
-    if (node.inputs[i] == ir::kNoValue) {
-      if (static_cast<int>(i) < op.min_inputs) return error(ErrorCode::kInvalidModel, "lacks its input {}", i);
-      continue;
-    }
-    const TypeSet allowed = op.input_types.of(i);
-    const ir::Type& type = facts[node.inputs[i]].type;
-    if (allowed.empty() || type.kind == ir::Type::Kind::kUnknown || (type.is_tensor() && type.dtype == DType::kUndefined)) continue;
-    if (!type.is_tensor() || !allowed.contains(type.dtype))
-      return error(ErrorCode::kInvalidModel, "input {} is {}; allowed: {}", i, type.to_string(), allowed.to_string());
-  }
-  return {};
-}
 
 // Evaluates the node when all it reads is known and small.
 Status fold(const ir::Node& node, std::vector<Fact>& facts, const InferOptions& options) {
@@ -128,10 +99,10 @@ void settle_values(Fact& fact) {
 }
 
 Status infer_checked(const ir::Node& node, std::vector<Fact>& facts, const InferOptions& options) {
-  CAMEO_TRY(check_node(node, facts));
   for (ir::ValueId id : node.outputs)
     if (id != ir::kNoValue) facts[id] = Fact{};
   NodeInference context(node, facts, options);
+  CAMEO_TRY(check_node(context));
   CAMEO_TRY(node.op->infer(context));
   for (ir::ValueId id : node.outputs) {
     if (id == ir::kNoValue) continue;
@@ -152,6 +123,39 @@ Fact Fact::of(Tensor constant) {
   fact.type = ir::Type::tensor(constant.dtype(), ir::to_shape(constant.dims()));
   fact.constant = std::move(constant);
   return fact;
+}
+
+Status check_node(const InferContext& c) {
+  const ir::Node& node = c.node();
+  const OpDef& op = *node.op;
+  const auto check_arity = [&](const char* what, const std::vector<ir::ValueId>& ids, int least, int most) -> Status {
+    const auto n = static_cast<int>(ids.size());
+    if (n < least || n > most)
+      return error(ErrorCode::kInvalidModel, "has {} {}, {} takes {} to {}", n, what, op.name, least,
+                   most >= kVariadic ? "any number" : std::to_string(most));
+    return {};
+  };
+  CAMEO_TRY(check_arity("inputs", node.inputs, op.min_inputs, op.max_inputs));
+  CAMEO_TRY(check_arity("outputs", node.outputs, op.min_outputs, op.max_outputs));
+  for (size_t i = 0; i < node.inputs.size(); ++i) {
+    if (!c.has_input(i)) {
+      if (static_cast<int>(i) < op.min_inputs) return error(ErrorCode::kInvalidModel, "lacks its input {}", i);
+      continue;
+    }
+    const TypeSet allowed = op.input_types.of(i);
+    const ir::Type& type = c.input(i);
+    if (allowed.empty() || type.kind == ir::Type::Kind::kUnknown || (type.is_tensor() && type.dtype == DType::kUndefined)) continue;
+    if (!type.is_tensor() || !allowed.contains(type.dtype))
+      return error(ErrorCode::kInvalidModel, "input {} is {}; allowed: {}", i, type.to_string(), allowed.to_string());
+  }
+  return {};
+}
+
+std::optional<ir::Shape> index_values(const Tensor& t) {
+  if ((t.dtype() != DType::kInt64 && t.dtype() != DType::kInt32) || t.rank() > 1 || t.num_elements() > 1024) return std::nullopt;
+  ir::Shape dims;
+  for (int64_t k = 0; k < t.num_elements(); ++k) dims.push_back(t.dtype() == DType::kInt64 ? t.data<int64_t>()[k] : t.data<int32_t>()[k]);
+  return dims;
 }
 
 Status infer_node(const ir::Node& node, std::vector<Fact>& facts, const InferOptions& options) {

@@ -22,9 +22,16 @@ struct InferOptions {
   // Nodes whose inputs are all known are evaluated when inputs and outputs together have at most this many
   // elements; 0 evaluates nothing.
   int64_t fold_elements = 4096;
+  int subgraph_depth = 0;  // see InferContext
 };
 
-// Checks arity and types of the node against its OpDef and infers its outputs. `facts` is indexed by value
+// Checks arity and input types of the context's node against its OpDef.
+Status check_node(const InferContext& context);
+
+// The elements of an int32 or int64 tensor of rank 0 or 1 as extents; nothing for other or long tensors.
+std::optional<ir::Shape> index_values(const Tensor& tensor);
+
+// Checks the node (check_node) and infers its outputs. `facts` is indexed by value
 // id; facts of the outputs are written. Errors name the node.
 Status infer_node(const ir::Node& node, std::vector<Fact>& facts, const InferOptions& options = {});
 

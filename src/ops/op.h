@@ -60,6 +60,8 @@ class InferContext {
 
   // Infers subgraph `index` with these types of its formal inputs; gives the types of its outputs.
   virtual Result<std::vector<ir::Type>> infer_subgraph(size_t index, std::span<const ir::Type> formal_inputs) = 0;
+  // In how many subgraphs the node stands; an operator that infers its subgraph more than once does so only near the top.
+  virtual int subgraph_depth() const { return 0; }
 
   // Shorthands.
   void set_output(size_t i, DType dtype, ir::Shape shape) { set_output(i, ir::Type::tensor(dtype, std::move(shape))); }
@@ -175,6 +177,24 @@ class InputTypes {
   size_t size_ = 0;
 };
 
+// The graph attributes of an operator, at most two.
+class SubgraphNames {
+ public:
+  constexpr SubgraphNames() = default;
+  constexpr SubgraphNames(std::initializer_list<std::string_view> names) {
+    for (std::string_view name : names) names_[size_++] = name;
+  }
+  constexpr size_t size() const { return size_; }
+  constexpr bool empty() const { return size_ == 0; }
+  constexpr std::string_view operator[](size_t i) const { return names_[i]; }
+  constexpr const std::string_view* begin() const { return names_; }
+  constexpr const std::string_view* end() const { return names_ + size_; }
+
+ private:
+  std::string_view names_[2];
+  size_t size_ = 0;
+};
+
 struct OpDef {
   std::string_view name;         // ONNX's op_type
   std::string_view domain = "";  // "" is ai.onnx
@@ -189,7 +209,7 @@ struct OpDef {
   Status (*reference)(KernelContext&) = nullptr;
   uint32_t flags = kPure;
   // The graph attributes, all required; node.subgraphs stand in this order ({"then_branch", "else_branch"} for If).
-  std::vector<std::string_view> subgraphs = {};
+  SubgraphNames subgraphs = {};
 };
 
 // Opens the definition of an operator in its file: CAMEO_DEFINE_OP(Softmax) = {.name = "Softmax", …};
