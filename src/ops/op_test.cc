@@ -24,7 +24,7 @@ std::vector<Table>& tables() {
 // Fills an attribute struct from texts.
 class TextAttrs final : public ir::AttrVisitor {
  public:
-  explicit TextAttrs(const OpCase& c) : texts_(c.attributes.begin(), c.attributes.end()) {}
+  explicit TextAttrs(const std::vector<std::pair<std::string, std::string>>& attributes) : texts_(attributes.begin(), attributes.end()) {}
   void operator()(const char* n, int64_t& v) override { set(n, v); }
   void operator()(const char* n, float& v) override { set(n, v); }
   void operator()(const char* n, std::string& v) override { set(n, v); }
@@ -122,27 +122,53 @@ void expect_equal(const Tensor& got, const Tensor& want, double tolerance) {
   }
 }
 
+void expect_equal(const RtValue& got, const RtValue& want, double tolerance) {
+  ASSERT_EQ(got.kind, want.kind);
+  if (want.is_tensor()) return expect_equal(got.tensor, want.tensor, tolerance);
+  ASSERT_EQ(got.elements->size(), want.elements->size());
+  if (want.element_dtype != DType::kUndefined) {
+    EXPECT_EQ(dtype_name(got.element_dtype), dtype_name(want.element_dtype));
+  }
+  for (size_t i = 0; i < want.elements->size(); ++i) {
+    SCOPED_TRACE("element " + std::to_string(i));
+    expect_equal((*got.elements)[i], (*want.elements)[i], tolerance);
+  }
+}
+
+// A node without inputs and outputs.
+ir::Node make_node(const OpDef& op, int version, const std::vector<std::pair<std::string, std::string>>& attributes,
+                   const std::vector<ir::Graph>& subgraphs) {
+  ir::Node node;
+  node.op = &op;
+  node.version = version;
+  node.name = "tested";
+  std::shared_ptr<ir::Attrs> attrs = op.make_attrs();
+  TextAttrs filler(attributes);
+  attrs->visit(filler);
+  filler.expect_all_used();
+  node.attrs = attrs;
+  EXPECT_EQ(subgraphs.size(), op.subgraphs.size());
+  for (size_t i = 0; i < std::min(subgraphs.size(), op.subgraphs.size()); ++i) {
+    ir::Subgraph& subgraph = node.subgraphs.emplace_back();
+    subgraph.attribute = op.subgraphs[i];
+    subgraph.graph = std::make_unique<ir::Graph>(subgraphs[i]);
+  }
+  return node;
+}
+
 void run(const std::string& op_name, const OpCase& c) {
   SCOPED_TRACE(op_name + ": " + c.name);
   const OpDef* op = find_op(c.domain, op_name);
   ASSERT_NE(op, nullptr) << "no line in ops.inc";
-  ir::Node node;
-  node.op = op;
-  node.version = c.domain.empty() ? c.version : op->max_version;
-  node.name = "tested";
-  std::shared_ptr<ir::Attrs> attrs = op->make_attrs();
-  TextAttrs filler(c);
-  attrs->visit(filler);
-  filler.expect_all_used();
-  node.attrs = attrs;
+  ir::Node node = make_node(*op, c.domain.empty() ? c.version : op->max_version, c.attributes, c.subgraphs);
   std::vector<RtValue> inputs;
-  for (const Tensor& t : c.inputs) {
-    node.inputs.push_back(t.defined() ? static_cast<ir::ValueId>(inputs.size()) : ir::kNoValue);
-    inputs.push_back(RtValue::of(t));
+  for (const CaseValue& v : c.inputs) {
+    node.inputs.push_back(!v.is_tensor() || v.tensor.defined() ? static_cast<ir::ValueId>(inputs.size()) : ir::kNoValue);
+    inputs.push_back(v);
   }
   const size_t num_outputs = c.outputs.empty() ? static_cast<size_t>(std::max(1, op->min_outputs)) : c.outputs.size();
   for (size_t i = 0; i < num_outputs; ++i) node.outputs.push_back(static_cast<ir::ValueId>(inputs.size() + i));
-  auto outputs = evaluate_node(node, inputs, {});
+  auto outputs = evaluate_node(node, inputs, std::vector<std::vector<RtValue>>(node.subgraphs.size()));
   if (!c.error.empty()) {
     ASSERT_FALSE(outputs.ok()) << "an error was expected";
     EXPECT_NE(outputs.error().message().find(c.error), std::string::npos) << outputs.error().message();
@@ -150,7 +176,7 @@ void run(const std::string& op_name, const OpCase& c) {
   }
   ASSERT_TRUE(outputs.ok()) << outputs.error().message();
   for (size_t i = 0; i < c.outputs.size(); ++i)
-    if (c.outputs[i].defined()) expect_equal((*outputs)[i].tensor, c.outputs[i], c.tolerance);
+    if (!c.outputs[i].is_tensor() || c.outputs[i].tensor.defined()) expect_equal((*outputs)[i], c.outputs[i], c.tolerance);
 }
 
 class OpTable : public testing::Test {
@@ -169,6 +195,24 @@ class OpTable : public testing::Test {
 int register_op_cases(const char* op, OpCases cases) {
   tables().push_back({op, std::move(cases)});
   return 0;
+}
+
+ir::ValueId GraphBuilder::input(ir::Type type) {
+  graph_.inputs.push_back(graph_.add_value("input", std::move(type)));
+  return graph_.inputs.back();
+}
+
+ir::ValueId GraphBuilder::constant(Tensor tensor) { return graph_.add_constant("constant", std::move(tensor)); }
+
+ir::ValueId GraphBuilder::node(const std::string& op_name, std::vector<ir::ValueId> inputs,
+                               const std::vector<std::pair<std::string, std::string>>& attributes, std::vector<ir::Graph> subgraphs) {
+  const OpDef* op = find_op("", op_name);
+  EXPECT_NE(op, nullptr) << op_name;
+  ir::Node node = make_node(*op, op->max_version, attributes, subgraphs);
+  node.inputs = std::move(inputs);
+  node.outputs = {graph_.add_value(op_name)};
+  graph_.nodes.push_back(std::move(node));
+  return graph_.nodes.back().outputs[0];
 }
 
 Tensor numbers(DType type, const Dims& dims, std::initializer_list<double> values) {
