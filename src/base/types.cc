@@ -113,11 +113,7 @@ Result<int64_t> Dims::checked_num_elements() const {
   for (int64_t d : span()) {
     if (d < 0) return error(ErrorCode::kInvalidInput, "shape {} has the negative extent {}", to_string(), d);
     zero |= d == 0;
-<<<<<<< HEAD
     // Extents beside a zero count too: products of some of a tensor's extents, as strides are, never overflow.
-=======
-    // Extents beside a 0 count too, so that the product over any of the dimensions can be formed without overflow.
->>>>>>> f73b8e3 (Control flow, sequences and optionals; running a node copies no subgraphs)
     if (d != 0 && (__builtin_mul_overflow(product, d, &product) || product >= kLimit))
       return error(ErrorCode::kInvalidInput, "shape {} has too many elements (the limit is 2^62)", to_string());
   }
