@@ -207,7 +207,13 @@ Status run_steps(KernelContext& c, const Layout& l, std::vector<RtValue>& states
     }
     auto made = c.run_subgraph(0, formal);
     if (!made.ok()) return std::move(made).error().in("step " + std::to_string(t));
-    for (size_t i = 0; i < l.states; ++i) states[i] = std::move((*made)[i]);
+    for (size_t i = 0; i < l.states; ++i) {
+      const Tensor &before = formal[i].tensor, &after = (*made)[i].tensor;
+      if (!(*made)[i].is_tensor() || after.dtype() != before.dtype() || after.dims() != before.dims())
+        return error(ErrorCode::kInvalidInput, "step {}: state {} goes from {}[{}] to {}[{}]; a state keeps its type and shape", t, i,
+                     dtype_name(before.dtype()), before.dims().to_string(), dtype_name(after.dtype()), after.dims().to_string());
+      states[i] = std::move((*made)[i]);
+    }
     for (size_t k = 0; k < l.scan_outputs; ++k) {
       const int64_t position = base + (l.output_reversed[k] ? length - 1 - t : t);
       if (auto status = stacks[k].put((*made)[l.states + k], l.output_axes[k], lead, position); !status.ok())
@@ -228,6 +234,11 @@ Status reference(KernelContext& c) {
   length = scanned[0].dim(axis + l.batched);
   if (l.batched) batches = scanned[0].dim(0);
   std::vector<RtValue> states(l.states);
+  for (size_t i = 1; i < l.scan_inputs; ++i) {
+    CAMEO_ASSIGN(const size_t own_axis, normalize_axis(l.input_axes[i], scanned[i].rank() - l.batched, "scan_input_axes"));
+    if (scanned[i].dim(own_axis + l.batched) != length)
+      return error(ErrorCode::kInvalidInput, "scan input {} has {} positions, others {}", i, scanned[i].dim(own_axis + l.batched), length);
+  }
   if (!l.batched) {
     for (size_t i = 0; i < l.states; ++i) states[i] = c.value(l.first + i);
     CAMEO_TRY(run_steps(c, l, states, scanned, length, stacks, length, 0));
