@@ -3,11 +3,13 @@
 
 #include <cstddef>
 
+#include "cameo/export.h"
+
 namespace cameo {
 
 // Implement it to give contexts memory of your own (a pool, huge pages, a limit). Called from several
 // threads at once when several contexts share it.
-class Allocator {
+class CAMEO_API Allocator {
  public:
   virtual ~Allocator() = default;
   // At least `bytes` bytes at a multiple of `alignment` (a power of two), or null when there is none.
@@ -17,6 +19,6 @@ class Allocator {
 };
 
 // The C++ heap.
-Allocator& default_allocator();
+CAMEO_API Allocator& default_allocator();
 
 }  // namespace cameo

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cameo/error.h"
+#include "cameo/export.h"
 #include "cameo/logger.h"
 #include "cameo/plan.h"
 #include "cameo/profile.h"
@@ -34,7 +35,7 @@ struct PassReport {
   std::vector<std::string> notes;  // near misses and refusals, with the node and the reason
 };
 
-class Builder {
+class CAMEO_API Builder {
  public:
   explicit Builder(Logger& logger = default_logger()) : logger_(&logger) {}
 

@@ -9,6 +9,7 @@
 
 #include "cameo/allocator.h"
 #include "cameo/error.h"
+#include "cameo/export.h"
 #include "cameo/logger.h"
 #include "cameo/plan.h"
 #include "cameo/profile.h"
@@ -54,7 +55,7 @@ struct ContextOptions {
 };
 
 // A loaded plan. Immutable: any number of threads may use one engine; copies share it.
-class Engine {
+class CAMEO_API Engine {
  public:
   // Checks every byte of the plan's metadata before using it. Errors: kInvalidPlan, kVersionMismatch, kIo.
   static Result<Engine> load(const Plan& plan, const EngineOptions& options = {});
@@ -82,7 +83,7 @@ class Engine {
 // The state of one caller: input and output bindings and working memory. Not for use by two threads at once
 // (but cancel() may be called from another). A run at a shape that was run before allocates nothing, except
 // for tensors whose sizes depend on data.
-class ExecutionContext {
+class CAMEO_API ExecutionContext {
  public:
   ExecutionContext(ExecutionContext&&) noexcept;
   ExecutionContext& operator=(ExecutionContext&&) noexcept;

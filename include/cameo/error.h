@@ -9,6 +9,8 @@
 #include <utility>
 #include <variant>
 
+#include "cameo/export.h"
+
 namespace cameo {
 
 // What kind of thing went wrong. The numbers are part of the C ABI and never change.
@@ -27,7 +29,7 @@ enum class ErrorCode : int32_t {
 };
 
 // "invalid model", "unsupported", …
-std::string_view error_code_name(ErrorCode code);
+CAMEO_API std::string_view error_code_name(ErrorCode code);
 
 // An error for a person: what was wrong, where, and what to do.
 class Error {

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "cameo/error.h"
+#include "cameo/export.h"
 
 namespace cameo {
 
@@ -11,14 +12,14 @@ enum class Severity : int32_t { kError = 0, kWarning = 1, kInfo = 2, kVerbose = 
 
 // Implement it to take messages into a program's own log. log() is called from several threads at once
 // and must not throw.
-class Logger {
+class CAMEO_API Logger {
  public:
   virtual ~Logger() = default;
   virtual void log(Severity severity, std::string_view message) noexcept = 0;
 };
 
 // Writes "[cameo] warning: …" lines to stderr; messages less severe than `least` are dropped.
-class StderrLogger final : public Logger {
+class CAMEO_API StderrLogger final : public Logger {
  public:
   explicit StderrLogger(Severity least = Severity::kWarning) : least_(least) {}
   void log(Severity severity, std::string_view message) noexcept override;
@@ -28,6 +29,6 @@ class StderrLogger final : public Logger {
 };
 
 // The logger used where none is given: a StderrLogger for warnings and errors.
-Logger& default_logger();
+CAMEO_API Logger& default_logger();
 
 }  // namespace cameo

@@ -8,11 +8,12 @@
 #include <utility>
 
 #include "cameo/error.h"
+#include "cameo/export.h"
 
 namespace cameo {
 
 // The bytes of a plan, in memory or mapped from a file. Cheap to copy.
-class Plan {
+class CAMEO_API Plan {
  public:
   Plan() = default;
   // Bytes whose memory lives as long as `owner`, 64-byte aligned for zero-copy weights. Without an owner the caller
@@ -46,6 +47,6 @@ struct PlanInfo {
 };
 
 // Errors: kInvalidPlan (damaged, or no plan), kVersionMismatch (another format version).
-Result<PlanInfo> plan_info(const Plan& plan);
+CAMEO_API Result<PlanInfo> plan_info(const Plan& plan);
 
 }  // namespace cameo

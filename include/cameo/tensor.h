@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "cameo/export.h"
 #include "cameo/types.h"
 
 namespace cameo {
@@ -13,7 +14,7 @@ namespace cameo {
 // A dense, row-major tensor: a type, extents and a pointer. Copying a Tensor copies the handle, not the
 // elements; it either shares ownership of its memory or views memory that somebody else keeps alive.
 // The elements of a kString tensor are std::string objects.
-class Tensor {
+class CAMEO_API Tensor {
  public:
   Tensor() = default;
 

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "cameo/error.h"
+#include "cameo/export.h"
 
 namespace cameo {
 
@@ -48,19 +49,19 @@ enum class DType : uint8_t {
 inline constexpr int kNumDTypes = 27;
 
 // Whether the number names a type of the list above (kUndefined excluded).
-bool is_valid_dtype(int64_t number);
+CAMEO_API bool is_valid_dtype(int64_t number);
 // "float32", "int4", …
-std::string_view dtype_name(DType type);
+CAMEO_API std::string_view dtype_name(DType type);
 // The type of a name as dtype_name writes it; kUndefined if there is none.
-DType dtype_from_name(std::string_view name);
+CAMEO_API DType dtype_from_name(std::string_view name);
 // Bytes an element takes in memory; for kString sizeof(std::string), for kUndefined 0.
-size_t dtype_size(DType type);
+CAMEO_API size_t dtype_size(DType type);
 // Bits an element takes in an ONNX file (4 for kInt4, 2 for kUint2, …); 0 for kString and kUndefined.
-int dtype_bits(DType type);
+CAMEO_API int dtype_bits(DType type);
 
 // The extents of a tensor, outermost first; {} is a scalar. Up to kInline dimensions are kept without
 // an allocation. An extent is never negative in a tensor that exists.
-class Dims {
+class CAMEO_API Dims {
  public:
   static constexpr size_t kInline = 8;
 
@@ -115,7 +116,7 @@ class Dims {
   // The product, or an error when an extent is negative or the product is 2^62 or more.
   Result<int64_t> checked_num_elements() const;
 
-  friend bool operator==(const Dims& a, const Dims& b);
+  CAMEO_API friend bool operator==(const Dims& a, const Dims& b);
   // "1x3x224x224", "scalar"
   std::string to_string() const;
 

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "cameo/export.h"
+
 #define CAMEO_VERSION_MAJOR 0
 #define CAMEO_VERSION_MINOR 1
 #define CAMEO_VERSION_PATCH 0
@@ -11,7 +13,7 @@
 namespace cameo {
 
 // The version of the library that runs, as "major.minor.patch".
-const char* version();
+CAMEO_API const char* version();
 
 // The plan format that this library reads and writes (src/plan/FORMAT.md).
 inline constexpr uint32_t kPlanFormatVersion = 1;

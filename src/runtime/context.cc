@@ -143,7 +143,6 @@ Status ExecutionContext::set_tensor_address(const std::string& name, void* data,
 Status ExecutionContext::set_input(const std::string& name, const Tensor& tensor) {
   Impl& c = *impl_;
   CAMEO_ASSIGN(const size_t i, c.engine->find_input(name));
-  const TensorInfo& info = c.engine->inputs[i];
   if (!tensor.defined()) return error(ErrorCode::kInvalidInput, "input '{}' was given a tensor without a type", name);
   const ir::Type& declared = c.engine->content.graph.value(c.engine->content.graph.inputs[i]).type;
   if (declared.kind == ir::Type::Kind::kOptional && declared.element->is_tensor()) {
