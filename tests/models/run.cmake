@@ -1,0 +1,12 @@
+# Runs models_test.py. Variables: PYTHON, SOURCE_DIR, WORK, CAMEO.
+# Where PYTHON lacks a package it says SKIPPED, which CTest looks for.
+set(result 1)
+if(EXISTS ${PYTHON})
+  execute_process(COMMAND ${PYTHON} -c "import numpy, onnx" RESULT_VARIABLE result ERROR_QUIET)
+endif()
+if(NOT result EQUAL 0)
+  message("SKIPPED: models: ${PYTHON} with the packages numpy and onnx is needed. "
+          "Install it with: python3 -m venv .venv && .venv/bin/pip install -r tests/requirements.txt")
+  return()
+endif()
+execute_process(COMMAND ${PYTHON} ${SOURCE_DIR}/models_test.py --cameo ${CAMEO} --work ${WORK} COMMAND_ERROR_IS_FATAL ANY)
