@@ -1,0 +1,115 @@
+// NonMaxSuppression (ai.onnx 10, 11): for each batch and class, boxes in the order of falling scores are kept unless their
+// intersection over union with one kept before exceeds iou_threshold. Output: int64[kept, 3] of batch, class and box.
+// boxes are [batches, boxes, 4], as two corners (y, x, y, x) or, with center_point_box, as (x, y, width, height); scores are
+// [batches, classes, boxes]. Scores that are not above score_threshold, if given, and NaN scores are left out.
+#include <algorithm>
+#include <cmath>
+
+#include "ops/move.h"
+
+namespace cameo::ops {
+namespace {
+
+struct NonMaxSuppressionAttrs : ir::AttrsOf<NonMaxSuppressionAttrs> {
+  int64_t center_point_box = 0;
+  void visit(ir::AttrVisitor& v) override { v("center_point_box", center_point_box); }
+};
+
+Status infer(InferContext& c) {
+  CAMEO_TRY(check_rank(c, 0, 3, "boxes"));
+  CAMEO_TRY(check_rank(c, 1, 3, "scores"));
+  if (c.shape(0)) CAMEO_TRY(same_extent((*c.shape(0))[2], 4, "the last extent of boxes and 4"));
+  if (c.shape(0) && c.shape(1)) {
+    CAMEO_TRY(same_extent((*c.shape(0))[0], (*c.shape(1))[0], "the batches of boxes and scores"));
+    CAMEO_TRY(same_extent((*c.shape(0))[1], (*c.shape(1))[2], "the numbers of boxes and scores"));
+  }
+  c.set_output(0, DType::kInt64, {ir::Dim::unknown(), 3});
+  return {};
+}
+
+struct Box {
+  float x0, y0, x1, y1;
+};
+
+Box box_of(const float* at, bool center) {
+  if (center) return {at[0] - at[2] / 2, at[1] - at[3] / 2, at[0] + at[2] / 2, at[1] + at[3] / 2};
+  return {std::min(at[1], at[3]), std::min(at[0], at[2]), std::max(at[1], at[3]), std::max(at[0], at[2])};
+}
+
+bool overlaps(const Box& a, const Box& b, float threshold) {
+  const float width = std::min(a.x1, b.x1) - std::max(a.x0, b.x0), height = std::min(a.y1, b.y1) - std::max(a.y0, b.y0);
+  if (!(width > 0 && height > 0)) return false;
+  const float both = width * height;
+  const float area_a = (a.x1 - a.x0) * (a.y1 - a.y0), area_b = (b.x1 - b.x0) * (b.y1 - b.y0), either = area_a + area_b - both;
+  if (!(both > 0 && area_a > 0 && area_b > 0 && either > 0)) return false;
+  return both / either > threshold;
+}
+
+// The scalar of an optional input, which may be absent or have no element.
+template <class T>
+std::optional<T> optional_scalar(KernelContext& c, size_t i) {
+  if (!c.has_input(i) || c.input(i).num_elements() == 0) return std::nullopt;
+  return c.input(i).data<T>()[0];
+}
+
+Status reference(KernelContext& c) {
+  const Tensor &boxes = c.input(0), &scores = c.input(1);
+  const int64_t batches = boxes.dim(0), n = boxes.dim(1), classes = scores.dim(1);
+  const int64_t limit = std::clamp<int64_t>(optional_scalar<int64_t>(c, 2).value_or(0), 0, n);
+  const float iou_threshold = optional_scalar<float>(c, 3).value_or(0.f);
+  if (!(iou_threshold >= 0 && iou_threshold <= 1))
+    return error(ErrorCode::kInvalidInput, "iou_threshold is {}; allowed are 0 to 1", iou_threshold);
+  const auto score_threshold = optional_scalar<float>(c, 4);
+  const bool center = c.attrs<NonMaxSuppressionAttrs>().center_point_box != 0;
+
+  struct Kept {
+    int64_t batch, group, box;
+  };
+  std::vector<Kept> all;
+  const auto box = c.scratch<Box>(n);
+  const auto order = c.scratch<int64_t>(n), kept = c.scratch<int64_t>(limit);
+  for (int64_t b = 0; b < batches && limit > 0; ++b) {
+    for (int64_t i = 0; i < n; ++i) box[static_cast<size_t>(i)] = box_of(boxes.data<float>() + (b * n + i) * 4, center);
+    for (int64_t group = 0; group < classes; ++group) {
+      CAMEO_TRY(c.check_cancelled());
+      const float* score = scores.data<float>() + (b * classes + group) * n;
+      size_t candidates = 0, count = 0;
+      for (int64_t i = 0; i < n; ++i)
+        if (score_threshold ? score[i] > *score_threshold : !std::isnan(score[i])) order[candidates++] = i;
+      std::sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(candidates),
+                [&](int64_t p, int64_t q) { return score[p] != score[q] ? score[p] > score[q] : p < q; });
+      for (size_t i = 0; i < candidates && count < static_cast<size_t>(limit); ++i) {
+        const Box& next = box[static_cast<size_t>(order[i])];
+        const bool suppressed = std::any_of(kept.begin(), kept.begin() + static_cast<std::ptrdiff_t>(count),
+                                            [&](int64_t k) { return overlaps(next, box[static_cast<size_t>(k)], iou_threshold); });
+        if (suppressed) continue;
+        kept[count++] = order[i];
+        all.push_back({b, group, order[i]});
+      }
+    }
+  }
+  CAMEO_TRY(c.allocate_output(0, DType::kInt64, {static_cast<int64_t>(all.size()), 3}));
+  int64_t* to = c.output(0).data<int64_t>();
+  for (const Kept& k : all) {
+    *to++ = k.batch;
+    *to++ = k.group;
+    *to++ = k.box;
+  }
+  return {};
+}
+
+}  // namespace
+
+CAMEO_DEFINE_OP(NonMaxSuppression) = {
+    .name = "NonMaxSuppression",
+    .min_version = 10,
+    .min_inputs = 2,
+    .max_inputs = 5,
+    .input_types = {{DType::kFloat32}, {DType::kFloat32}, {DType::kInt64}, {DType::kFloat32}, {DType::kFloat32}},
+    .make_attrs = &ir::make_attrs<NonMaxSuppressionAttrs>,
+    .infer = &infer,
+    .reference = &reference,
+    .flags = kDataDependent,
+};
+
+}  // namespace cameo::ops

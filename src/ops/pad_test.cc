@@ -1,0 +1,57 @@
+#include "ops/op_test.h"
+
+namespace cameo::ops {
+
+OP_TEST(Pad) {
+  return {
+      {.name = "constant",
+       .inputs = {tensor<float>({2}, {1, 2}), tensor<int64_t>({2}, {1, 2}), tensor<float>({}, {9})},
+       .outputs = {tensor<float>({5}, {9, 1, 2, 9, 9})}},
+      {.name = "zero by default",
+       .inputs = {tensor<int32_t>({1, 1}, {1}), tensor<int64_t>({4}, {0, 1, 1, 0})},
+       .outputs = {tensor<int32_t>({2, 2}, {0, 1, 0, 0})}},
+      {.name = "axes",
+       .inputs = {tensor<float>({1, 1}, {1}), tensor<int64_t>({2}, {1, 0}), {}, tensor<int64_t>({1}, {-1})},
+       .outputs = {tensor<float>({1, 2}, {0, 1})}},
+      {.name = "reflect twice around",
+       .attributes = {{"mode", "'reflect'"}},
+       .inputs = {tensor<float>({3}, {1, 2, 3}), tensor<int64_t>({2}, {3, 2})},
+       .outputs = {tensor<float>({8}, {2, 3, 2, 1, 2, 3, 2, 1})}},
+      {.name = "edge",
+       .attributes = {{"mode", "'edge'"}},
+       .inputs = {tensor<float>({2, 1}, {1, 2}), tensor<int64_t>({4}, {1, 0, 0, 1})},
+       .outputs = {tensor<float>({3, 2}, {1, 1, 1, 1, 2, 2})}},
+      {.name = "wrap",
+       .attributes = {{"mode", "'wrap'"}},
+       .inputs = {tensor<float>({3}, {1, 2, 3}), tensor<int64_t>({2}, {1, 4})},
+       .outputs = {tensor<float>({8}, {3, 1, 2, 3, 1, 2, 3, 1})}},
+      {.name = "negative removes",
+       .inputs = {tensor<float>({4}, {1, 2, 3, 4}), tensor<int64_t>({2}, {-1, 1})},
+       .outputs = {tensor<float>({4}, {2, 3, 4, 0})}},
+      {.name = "version 2 has attributes",
+       .attributes = {{"pads", "[1, 0]"}, {"value", "0.5"}},
+       .inputs = {tensor<float>({1}, {1})},
+       .outputs = {tensor<float>({2}, {0.5f, 1})},
+       .version = 2},
+      {.name = "no element", .inputs = {tensor<float>({0}, {}), tensor<int64_t>({2}, {1, 1})}, .outputs = {tensor<float>({2}, {0, 0})}},
+      {.name = "nothing to repeat",
+       .attributes = {{"mode", "'edge'"}},
+       .inputs = {tensor<float>({0}, {}), tensor<int64_t>({2}, {1, 1})},
+       .error = "axis 0 has no element"},
+      {.name = "removes too much",
+       .inputs = {tensor<float>({2}, {1, 2}), tensor<int64_t>({2}, {-3, 5})},
+       .error = "too small for the negative pads -3 and 5"},
+      {.name = "overflowing",
+       .inputs = {tensor<float>({2}, {1, 2}), tensor<int64_t>({2}, {9223372036854775807, 5})},
+       .error = "cannot be padded"},
+      {.name = "wrong number of pads",
+       .inputs = {tensor<float>({2}, {1, 2}), tensor<int64_t>({3}, {1, 1, 1})},
+       .error = "pads has 3 entries, but 1 axes need 2"},
+      {.name = "unknown mode",
+       .attributes = {{"mode", "'mirror'"}},
+       .inputs = {tensor<float>({1}, {1}), tensor<int64_t>({2}, {1, 1})},
+       .error = "mode is 'mirror'"},
+  };
+}
+
+}  // namespace cameo::ops
