@@ -4,7 +4,8 @@
 
 #include <chrono>
 #include <cstdio>
-#include <cstring>
+#include <cstdlib>
+#include <fstream>
 #include <map>
 #include <new>
 #include <optional>
@@ -32,11 +33,12 @@ constexpr const char* kUsage =
     "  --timeout=SECONDS  for one case (60)\n"
     "  --reference        evaluate the imported graph instead of a plan\n"
     "  --in-process       no child processes, for a debugger\n"
+    "  --summary=FILE     write the last line to a file too\n"
     "  --list             print the cases' names and stop\n"
     "  --verbose          print passing cases too, with their times\n";
 
 struct Options {
-  std::string program, data_dir, filter, single, listed_path;
+  std::string program, data_dir, filter, single, listed_path, summary_path;
   int jobs = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   double timeout_seconds = 60;
   bool reference = false, in_process = false, list = false, verbose = false;
@@ -56,6 +58,8 @@ std::optional<Options> parse(int argc, char** argv) {
       options.single = v;
     else if (const char* v = value("--listed="))
       options.listed_path = v;
+    else if (const char* v = value("--summary="))
+      options.summary_path = v;
     else if (const char* v = value("--jobs="))
       options.jobs = std::max(1, std::atoi(v));
     else if (const char* v = value("--timeout="))
@@ -130,7 +134,9 @@ class Report {
   }
 
   int finish() const {
-    std::printf("conformance: %zu of %zu passed, %zu listed\n", num_passed_, cases_.size(), num_listed_);
+    const std::string summary = fmt::format("conformance: {} of {} passed, {} listed\n", num_passed_, cases_.size(), num_listed_);
+    std::fputs(summary.c_str(), stdout);
+    if (!options_.summary_path.empty()) std::ofstream(options_.summary_path) << summary;
     return num_failed_ == 0 ? 0 : 1;
   }
 

@@ -102,6 +102,7 @@ def main():
     parser.add_argument("names", metavar="NAME", nargs="*", help="models to run (all)")
     parser.add_argument("--cameo", required=True, type=pathlib.Path, help="the command-line program")
     parser.add_argument("--work", type=pathlib.Path, help="where weights and plans are put for a while, up to 1.5 GB")
+    parser.add_argument("--summary", type=pathlib.Path, help="a file to write the last line to")
     parser.add_argument("--full", action="store_true", help="compare every element with ONNX Runtime, which must be installed")
     args = parser.parse_args()
     if not args.cameo.exists():
@@ -125,7 +126,10 @@ def main():
                 print(line, flush=True)
         finally:
             shutil.rmtree(work)
-    print(f"models: {passed} of {total} passed in {time.monotonic() - start:.0f} s")
+    last_line = f"models: {passed} of {total} passed in {time.monotonic() - start:.0f} s"
+    print(last_line)
+    if args.summary:
+        args.summary.write_text(last_line + "\n")
     return 0 if passed == total else 1
 
 

@@ -1,4 +1,4 @@
-# Runs models_test.py. Variables: PYTHON, SOURCE_DIR, WORK, CAMEO.
+# Runs models_test.py. Variables: PYTHON, SOURCE_DIR, WORK, CAMEO, SUMMARY.
 # Where PYTHON lacks a package it says SKIPPED, which CTest looks for.
 set(result 1)
 if(EXISTS ${PYTHON})
@@ -9,4 +9,5 @@ if(NOT result EQUAL 0)
           "Install it with: python3 -m venv .venv && .venv/bin/pip install -r tests/requirements.txt")
   return()
 endif()
-execute_process(COMMAND ${PYTHON} ${SOURCE_DIR}/models_test.py --cameo ${CAMEO} --work ${WORK} COMMAND_ERROR_IS_FATAL ANY)
+execute_process(COMMAND ${PYTHON} ${SOURCE_DIR}/models_test.py --cameo ${CAMEO} --work ${WORK} --summary ${SUMMARY}
+                COMMAND_ERROR_IS_FATAL ANY)
