@@ -1,0 +1,92 @@
+// cameo bench PLAN --shapes name:1x128 --duration S
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "cli/cli.h"
+
+namespace cameo::cli {
+namespace {
+
+struct Options {
+  std::string model, shapes;
+  uint64_t seed = 0;
+  std::optional<size_t> profile;
+  Load load;
+};
+
+void print_row(const char* name, const Statistics& s) {
+  std::printf("%-10s %9.3f %9.3f %9.3f %9.3f %9.3f %9.3f %9.3f\n", name, s.min, s.mean, s.median, s.p90, s.p95, s.p99, s.max);
+}
+
+Result<int> run(const Options& o, const Common& common) {
+  StderrLogger logger(common.verbose ? Severity::kVerbose : Severity::kWarning);
+  BuildOptions build;
+  build.progress = progress_bar();
+  CAMEO_ASSIGN(const Plan plan, load_or_build(o.model, build, logger));
+  CAMEO_ASSIGN(const Engine engine, Engine::load(plan, {.logger = &logger}));
+  std::map<std::string, Dims> shapes;
+  if (!o.shapes.empty()) CAMEO_ASSIGN(shapes, parse_shapes(o.shapes));
+  for (const auto& [name, dims] : shapes) {
+    bool known = false;
+    for (const TensorInfo& info : engine.inputs()) known |= info.name == name;
+    if (!known) return error(ErrorCode::kInvalidArgument, "--shapes: the model has no input '{}'", name);
+  }
+  std::map<std::string, Tensor> inputs;
+  std::vector<Dims> chosen;
+  for (const TensorInfo& info : engine.inputs()) {
+    if (!info.is_tensor) return error(ErrorCode::kUnsupported, "input '{}' is a {}; only tensors can be made up", info.name, info.type);
+    chosen.push_back(choose_shape(info, shapes, engine.profiles(), o.profile.value_or(0)));
+    CAMEO_ASSIGN(inputs[info.name], random_tensor(info, chosen.back(), o.seed));
+  }
+  CAMEO_ASSIGN(const RequestTimes times, measure(engine, inputs, o.profile, o.load));
+  CAMEO_ASSIGN(const MemoryForecast memory, engine.memory_forecast(chosen));
+  const Statistics latency = statistics(times.latency), h2d = statistics(times.h2d), compute = statistics(times.compute),
+                   d2h = statistics(times.d2h), enqueue = statistics(times.enqueue);
+  if (common.json) {
+    nlohmann::ordered_json object = {{"model", o.model},
+                                     {"iterations", times.latency.size()},
+                                     {"throughput_qps", times.qps()},
+                                     {"latency_ms", to_json(latency)},
+                                     {"h2d_ms", to_json(h2d)},
+                                     {"compute_ms", to_json(compute)},
+                                     {"d2h_ms", to_json(d2h)},
+                                     {"enqueue_ms", to_json(enqueue)},
+                                     {"arena_bytes", memory.arena},
+                                     {"weight_bytes", memory.weights}};
+    for (size_t i = 0; i < chosen.size(); ++i)
+      object["shapes"][engine.inputs()[i].name] = std::vector<int64_t>(chosen[i].begin(), chosen[i].end());
+    std::printf("%s\n", object.dump(2).c_str());
+    return kDone;
+  }
+  for (size_t i = 0; i < chosen.size(); ++i) std::printf("%s: %s\n", engine.inputs()[i].name.c_str(), chosen[i].to_string().c_str());
+  std::printf("%zu runs in %.2f s, %.2f requests/s\n", times.latency.size(), times.wall_seconds, times.qps());
+  std::printf("%-10s %9s %9s %9s %9s %9s %9s %9s   (ms)\n", "", "min", "mean", "median", "p90", "p95", "p99", "max");
+  print_row("latency", latency);
+  print_row("h2d", h2d);
+  print_row("compute", compute);
+  print_row("d2h", d2h);
+  print_row("enqueue", enqueue);
+  return kDone;
+}
+
+}  // namespace
+
+Run add_bench(CLI::App& app, const Common& common) {
+  auto o = std::make_shared<Options>();
+  app.add_option("plan", o->model, "Plan or ONNX file")->required();
+  app.add_option("--shapes", o->shapes, "Input shapes, as name:1x128,other:1x3; default: opt of the profile");
+  app.add_option("--duration", o->load.duration_seconds, "Seconds to measure")->capture_default_str()->check(CLI::NonNegativeNumber);
+  app.add_option("--warm-up", o->load.warmup_seconds, "Seconds to run before measuring")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--iterations", o->load.least_iterations, "Runs to measure at least")->capture_default_str();
+  app.add_option("--streams", o->load.streams, "Contexts that run at once, each on its own thread")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 256));
+  app.add_option("--profile", o->profile, "Use this profile of the plan");
+  app.add_option("--random-seed", o->seed, "Seed of the made-up inputs")->capture_default_str();
+  return [o, &common] { return run(*o, common); };
+}
+
+}  // namespace cameo::cli

@@ -1,0 +1,58 @@
+// cameo build MODEL -o PLAN
+#include <chrono>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "cli/cli.h"
+
+namespace cameo::cli {
+
+Run add_build(CLI::App& app, const Common& common) {
+  struct Options {
+    std::string model, output;
+    std::vector<std::string> min, opt, max, disabled;
+    BuildOptions build;
+  };
+  auto o = std::make_shared<Options>();
+  app.add_option("model", o->model, "ONNX file")->required();
+  app.add_option("-o,--output", o->output, "Plan file to write")->required();
+  app.add_option("--min-shapes", o->min, "Least input shapes, as name:1x1,other:1x3; repeat for several profiles")->allow_extra_args(false);
+  app.add_option("--opt-shapes", o->opt, "Shapes to tune for")->allow_extra_args(false);
+  app.add_option("--max-shapes", o->max, "Largest input shapes")->allow_extra_args(false);
+  app.add_option("--opt-level", o->build.optimization_level, "0 (no passes, builds at once) to 5")
+      ->check(CLI::Range(0, 5))
+      ->capture_default_str();
+  app.add_option("--disable-pass", o->disabled, "Leave a pass out (names: cameo inspect --passes); repeatable")->allow_extra_args(false);
+  app.add_flag("--verify-passes", o->build.verify_passes, "Check the graph after every pass");
+  app.add_option("--external-data-root", o->build.external_data_root, "One more folder that the model's external data may lie in");
+  return [o, &common]() -> Result<int> {
+    CAMEO_ASSIGN(o->build.profiles, make_profiles(o->min, o->opt, o->max));
+    o->build.disabled_passes = o->disabled;
+    o->build.progress = progress_bar();
+    StderrLogger logger(common.verbose ? Severity::kVerbose : Severity::kWarning);
+    const auto start = std::chrono::steady_clock::now();
+    Builder builder(logger);
+    CAMEO_ASSIGN(const Plan plan, builder.build(o->model, o->build));
+    CAMEO_TRY(plan.save(o->output));
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    CAMEO_ASSIGN(const PlanInfo info, plan_info(plan));
+    if (common.json) {
+      nlohmann::ordered_json object = {{"plan", o->output},
+                                       {"bytes", plan.bytes().size()},
+                                       {"weight_bytes", info.weight_bytes},
+                                       {"profiles", o->build.profiles.size()},
+                                       {"seconds", seconds},
+                                       {"passes", nlohmann::json::array()}};
+      for (const PassReport& p : builder.passes())
+        object["passes"].push_back({{"name", p.name}, {"changes", p.changes}, {"milliseconds", p.milliseconds}});
+      std::printf("%s\n", object.dump(2).c_str());
+    } else {
+      std::printf("%s: %s (%s of weights), %zu profile%s, built in %.2f s\n", o->output.c_str(), human_bytes(plan.bytes().size()).c_str(),
+                  human_bytes(info.weight_bytes).c_str(), o->build.profiles.size(), o->build.profiles.size() == 1 ? "" : "s", seconds);
+    }
+    return kDone;
+  };
+}
+
+}  // namespace cameo::cli

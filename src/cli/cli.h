@@ -1,0 +1,109 @@
+// What the commands of `cameo` share.
+#pragma once
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <functional>
+#include <map>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cameo/builder.h"
+#include "cameo/engine.h"
+
+namespace cameo::cli {
+
+// Exit codes, as `cameo --help` lists them.
+enum Exit : int { kDone = 0, kCheckFailed = 1, kUsage = 2, kBadInput = 3, kNotSupported = 4, kNoResources = 5 };
+int exit_code(ErrorCode code);
+
+// Options of every command.
+struct Common {
+  bool json = false;  // one JSON object on stdout, everything else on stderr
+  bool verbose = false;
+};
+
+// A command adds its options to `app` and gives what runs it. The result is an exit code.
+using Run = std::function<Result<int>()>;
+Run add_build(CLI::App& app, const Common& common);
+Run add_run(CLI::App& app, const Common& common);
+Run add_inspect(CLI::App& app, const Common& common);
+Run add_bench(CLI::App& app, const Common& common);
+Run add_exec(CLI::App& app, const Common& common);
+Run add_generate(CLI::App& app, const Common& common);
+
+// Shapes by input name, from "input_ids:1x16,attention_mask:1x16"; "name:scalar" is a scalar. The text after the last
+// colon of each part is the shape, and a name may stand in single quotes.
+Result<std::map<std::string, Dims>> parse_shapes(const std::string& text);
+
+// Profiles from repeated --min-shapes, --opt-shapes and --max-shapes; the n-th of each make profile n. A profile without
+// opt takes max, one without min or max takes opt.
+Result<std::vector<Profile>> make_profiles(const std::vector<std::string>& min, const std::vector<std::string>& opt,
+                                           const std::vector<std::string>& max);
+
+// Whether the file begins like a plan.
+bool is_plan_file(const std::string& path);
+
+// A plan file, or a model that is built to a plan in memory.
+Result<Plan> load_or_build(const std::string& path, const BuildOptions& options, Logger& logger);
+
+// Shows on stderr what a build is at, when stderr is a terminal.
+std::function<bool(std::string_view, double)> progress_bar();
+
+// How inputs that the user did not give are made up: floats uniform in [-1, 1), integers uniform in 0…9, but 1 in
+// inputs with "mask" in their name, bool true, strings empty.
+Result<Tensor> random_tensor(const TensorInfo& info, const Dims& shape, uint64_t seed);
+
+// The shape of an input: what `shapes` says, else opt of the profile, else the model's with 1 for what is open.
+Dims choose_shape(const TensorInfo& info, const std::map<std::string, Dims>& shapes, std::span<const Profile> profiles, size_t profile);
+
+// "1.5 MB"
+std::string human_bytes(size_t bytes);
+
+// Distribution of times.
+struct Statistics {
+  double min = 0, max = 0, mean = 0, median = 0, p90 = 0, p95 = 0, p99 = 0;
+};
+Statistics statistics(std::vector<double> values);
+// The value below which `percent` of the sorted values lie (nearest rank).
+double percentile(const std::vector<double>& sorted, double percent);
+nlohmann::ordered_json to_json(const Statistics& s);
+
+// Times of one request in milliseconds. On the CPU, h2d binds the inputs and d2h fetches the outputs; nothing is copied.
+struct RequestTimes {
+  std::vector<double> latency, h2d, compute, d2h, enqueue;
+  double wall_seconds = 0;
+  double qps() const { return wall_seconds > 0 ? static_cast<double>(latency.size()) / wall_seconds : 0; }
+};
+struct Load {
+  double warmup_seconds = 0.2, duration_seconds = 3, idle_seconds = 0;
+  size_t least_iterations = 10;
+  size_t streams = 1;  // contexts, each on a thread of its own
+};
+// Runs the engine over and over on these inputs.
+Result<RequestTimes> measure(const Engine& engine, const std::map<std::string, Tensor>& inputs, std::optional<size_t> profile,
+                             const Load& load);
+
+// ---- .npy files and literals ----
+
+// Errors: kIo, kInvalidInput (damaged, or a type that tensors do not have). Version 1 to 3, either byte order, C and
+// Fortran order.
+Result<Tensor> read_npy(const std::string& path);
+Status write_npy(const std::string& path, const Tensor& tensor);
+// "[[1, 2], [3, 4]]", "5", "[\"a\"]" as a tensor of that type.
+Result<Tensor> parse_literal(const std::string& text, DType dtype);
+// The tensor with elements of that type, when every kind of value can be kept (int32 to int64, float64 to float32, …).
+Result<Tensor> convert(const Tensor& tensor, DType dtype);
+
+// Elements as text for a summary: "[0.1, 0.2, …]", at most `most` of them.
+std::string preview(const Tensor& tensor, size_t most = 6);
+struct FloatSummary {
+  double min = 0, max = 0, mean = 0;
+  int64_t nan = 0;
+};
+std::optional<FloatSummary> summarize(const Tensor& tensor);
+
+}  // namespace cameo::cli

@@ -1,0 +1,293 @@
+// cameo exec: trtexec's flags, its defaults and its report.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "base/error.h"
+#include "cameo/version.h"
+#include "cli/cli.h"
+
+namespace cameo::cli {
+namespace {
+
+struct Options {
+  std::string onnx, save_engine, load_engine, shapes, load_inputs, percentiles = "90,95,99", export_times, export_output;
+  std::vector<std::string> min, opt, max;
+  int level = 3;
+  size_t iterations = 10, average_runs = 10, streams = 1;
+  double duration = 3, warmup_ms = 200, idle_ms = 0;
+  std::optional<size_t> profile;
+  bool skip_inference = false, verbose = false, dump_output = false, time_load = false;
+};
+
+// Flags of trtexec that change nothing on this backend, with the reason that is printed.
+struct Ignored {
+  const char* flag;
+  bool takes_value;
+  const char* why;
+};
+constexpr Ignored kIgnored[] = {
+    {"--noTF32", false, "the CPU computes float32 in full"},
+    {"--useCudaGraph", false, "there is no CUDA graph on the CPU"},
+    {"--noCudaGraph", false, "there is no CUDA graph on the CPU"},
+    {"--useSpinWait", false, "the CPU runs in the call itself"},
+    {"--noDataTransfers", false, "on the CPU, tensors are used where they lie"},
+    {"--includeDataTransfers", false, "on the CPU, tensors are used where they lie"},
+    {"--separateProfileRun", false, "no per-layer profile is taken"},
+    {"--versionCompatible", false, "a plan is tied to the version of Cameo that built it"},
+    {"--hardwareCompatibilityLevel", true, "plans for the CPU run on every machine of its kind"},
+    {"--profilingVerbosity", true, "plans always keep the names of their ONNX nodes"},
+    {"--stronglyTyped", false, "types are always those of the model"},
+    {"--memPoolSize", true, "no scratch pool is taken from a budget"},
+    {"--avgTiming", true, "no kernels are timed while building"},
+    {"--device", true, "there is only the CPU"},
+    {"--dynamicPlugins", true, "plans hold no plugins"},
+    {"--allowGPUFallback", false, "everything runs on the CPU"},
+    {"--threads", false, "every stream has a thread of its own"},
+};
+
+// Flags of trtexec that ask for something Cameo does not have yet: an error, so that nobody measures what was not done.
+constexpr Ignored kUnsupported[] = {
+    {"--fp16", false, "16-bit precision"},
+    {"--bf16", false, "bfloat16 precision"},
+    {"--int8", false, "INT8 precision"},
+    {"--fp8", false, "FP8 precision"},
+    {"--int4", false, "INT4 weights"},
+    {"--best", false, "lower precisions"},
+    {"--calib", true, "calibration"},
+    {"--precisionConstraints", true, "precision per layer"},
+    {"--layerPrecisions", true, "precision per layer"},
+    {"--layerOutputTypes", true, "types per layer"},
+    {"--inputIOFormats", true, "other formats of inputs"},
+    {"--outputIOFormats", true, "other formats of outputs"},
+    {"--timingCacheFile", true, "a timing cache"},
+    {"--errorOnTimingCacheMiss", false, "a timing cache"},
+    {"--refit", false, "refitting weights"},
+    {"--stripWeights", false, "plans without weights"},
+    {"--markDebug", true, "debug tensors"},
+    {"--loadRefOutputs", true, "reference outputs"},
+    {"--accuracyAlgorithm", true, "accuracy checks"},
+    {"--accuracyThreshold", true, "accuracy checks"},
+    {"--atol", true, "accuracy checks"},
+    {"--rtol", true, "accuracy checks"},
+    {"--dumpProfile", false, "a profile per layer"},
+    {"--exportProfile", true, "a profile per layer"},
+    {"--dumpLayerInfo", false, "layer information (use cameo inspect --layers)"},
+    {"--exportLayerInfo", true, "layer information (use cameo inspect --layers --json)"},
+};
+
+void print_times(const char* name, std::vector<double> values, const std::vector<double>& percents) {
+  std::sort(values.begin(), values.end());
+  const Statistics s = statistics(values);
+  std::printf("[I] %s: min = %g ms, max = %g ms, mean = %g ms, median = %g ms", name, s.min, s.max, s.mean, s.median);
+  for (double p : percents) std::printf(", percentile(%g%%) = %g ms", p, percentile(values, p));
+  std::printf("\n");
+}
+
+Result<std::vector<double>> parse_percentiles(const std::string& text) {
+  std::vector<double> percents;
+  std::istringstream list(text);
+  for (std::string item; std::getline(list, item, ',');) {
+    char* end = nullptr;
+    const double p = std::strtod(item.c_str(), &end);
+    if (item.empty() || *end || !(p > 0 && p <= 100))
+      return error(ErrorCode::kInvalidArgument, "--percentile: '{}' is no number in (0, 100]", item);
+    percents.push_back(p);
+  }
+  return percents;
+}
+
+// --loadInputs=name:file,…: raw bytes of the tensor, or a .npy file.
+Status load_inputs(const std::string& text, const Engine& engine, const std::map<std::string, Dims>& shapes, size_t profile,
+                   std::map<std::string, Tensor>& inputs) {
+  std::istringstream list(text);
+  for (std::string item; std::getline(list, item, ',');) {
+    const size_t colon = item.rfind(':');
+    const std::string name = item.substr(0, colon == std::string::npos ? 0 : colon),
+                      path = colon == std::string::npos ? "" : item.substr(colon + 1);
+    const auto found = std::find_if(engine.inputs().begin(), engine.inputs().end(), [&](const TensorInfo& t) { return t.name == name; });
+    if (found == engine.inputs().end())
+      return error(ErrorCode::kInvalidArgument, "--loadInputs: the model has no input '{}'; write name:file", name);
+    if (path.ends_with(".npy")) {
+      CAMEO_ASSIGN(const Tensor tensor, read_npy(path));
+      CAMEO_ASSIGN(inputs[name], convert(tensor, found->dtype));
+      continue;
+    }
+    CAMEO_ASSIGN(Tensor tensor, Tensor::allocate(found->dtype, choose_shape(*found, shapes, engine.profiles(), profile)));
+    std::ifstream file(path, std::ios::binary);
+    std::string bytes((std::istreambuf_iterator<char>(file)), {});
+    if (!file) return error(ErrorCode::kIo, "cannot read '{}'", path);
+    if (found->dtype == DType::kString || bytes.size() != tensor.num_bytes())
+      return error(ErrorCode::kInvalidInput, "'{}' has {} bytes, input '{}' takes {} at shape {}", path, bytes.size(), name,
+                   tensor.num_bytes(), tensor.dims().to_string());
+    std::copy(bytes.begin(), bytes.end(), tensor.data<char>());
+    inputs[name] = std::move(tensor);
+  }
+  return {};
+}
+
+Status report(const Options& o, const RequestTimes& times, const std::vector<double>& percents) {
+  std::printf("[I] === Trace details ===\n[I] Trace averages of %zu runs:\n", o.average_runs);
+  for (size_t at = 0; at + o.average_runs <= times.latency.size() && at < 10 * o.average_runs; at += o.average_runs) {
+    const auto mean = [&](const std::vector<double>& v) {
+      double sum = 0;
+      for (size_t i = at; i < at + o.average_runs; ++i) sum += v[i];
+      return sum / static_cast<double>(o.average_runs);
+    };
+    std::printf("[I] Average on %zu runs - GPU latency: %g ms - Host latency: %g ms (enqueue %g ms)\n", o.average_runs, mean(times.compute),
+                mean(times.latency), mean(times.enqueue));
+  }
+  double compute_total = 0;
+  for (double t : times.compute) compute_total += t;
+  std::printf("\n[I] === Performance summary ===\n");
+  std::printf("[I] Throughput: %g qps\n", times.qps());
+  print_times("Latency", times.latency, percents);
+  print_times("Enqueue Time", times.enqueue, percents);
+  print_times("H2D Latency", times.h2d, percents);
+  print_times("GPU Compute Time", times.compute, percents);
+  print_times("D2H Latency", times.d2h, percents);
+  std::printf("[I] Total Host Walltime: %g s\n", times.wall_seconds);
+  std::printf("[I] Total GPU Compute Time: %g s\n", compute_total / 1000);
+  std::printf(
+      "[I] Measured on the CPU: \"GPU Compute Time\" is the time of the run, H2D and D2H bind tensors without a copy; Latency includes all "
+      "three.\n");
+  const Statistics compute = statistics(times.compute);
+  if (compute.median > 0 && (compute.p99 - compute.min) / compute.median > 0.025)
+    std::printf("[W] * Compute times vary by more than 2.5 %% (from %g to %g ms at 99 %%); other programs may use the machine.\n",
+                compute.min, compute.p99);
+  if (!o.export_times.empty()) {
+    nlohmann::ordered_json list = nlohmann::json::array();
+    for (size_t i = 0; i < times.latency.size(); ++i)
+      list.push_back({{"latencyMs", times.latency[i]},
+                      {"enqueueMs", times.enqueue[i]},
+                      {"h2dMs", times.h2d[i]},
+                      {"computeMs", times.compute[i]},
+                      {"d2hMs", times.d2h[i]}});
+    std::ofstream file(o.export_times);
+    file << list.dump(1) << "\n";
+    if (!file) return error(ErrorCode::kIo, "cannot write '{}'", o.export_times);
+  }
+  return {};
+}
+
+// One more run whose outputs are shown or written.
+Status outputs(const Options& o, const Engine& engine, const std::map<std::string, Tensor>& inputs) {
+  CAMEO_ASSIGN(ExecutionContext context, engine.create_context());
+  for (const auto& [name, tensor] : inputs) CAMEO_TRY(context.set_input(name, tensor));
+  CAMEO_TRY(context.run());
+  nlohmann::ordered_json list = nlohmann::json::array();
+  for (const TensorInfo& info : engine.outputs()) {
+    if (!info.is_tensor) continue;
+    CAMEO_ASSIGN(const Tensor t, context.output(info.name));
+    if (o.dump_output) std::printf("[I] %s: (%s) %s\n", info.name.c_str(), t.dims().to_string().c_str(), preview(t, 64).c_str());
+    list.push_back(
+        {{"name", info.name}, {"dimensions", t.dims().to_string()}, {"values", preview(t, static_cast<size_t>(t.num_elements()))}});
+  }
+  if (!o.export_output.empty()) {
+    std::ofstream file(o.export_output);
+    file << list.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+    if (!file) return error(ErrorCode::kIo, "cannot write '{}'", o.export_output);
+  }
+  return {};
+}
+
+Result<int> execute(const Options& o, const CLI::App& app, const Common& common) {
+  for (const Ignored& f : kUnsupported)
+    if (app.count(f.flag) > 0) return error(ErrorCode::kUnsupported, "{}: Cameo does not have {} yet", f.flag, f.why);
+  for (const Ignored& f : kIgnored)
+    if (app.count(f.flag) > 0) std::printf("[W] %s has no effect: %s\n", f.flag, f.why);
+  if (o.onnx.empty() == o.load_engine.empty()) return error(ErrorCode::kInvalidArgument, "give either --onnx=FILE or --loadEngine=FILE");
+  CAMEO_ASSIGN(const std::vector<double> percents, parse_percentiles(o.percentiles));
+  StderrLogger logger(o.verbose || common.verbose ? Severity::kVerbose : Severity::kWarning);
+
+  Plan plan;
+  if (!o.onnx.empty()) {
+    BuildOptions build;
+    CAMEO_ASSIGN(build.profiles, make_profiles(o.min, o.opt, o.max));
+    // --shapes without ranges builds for just that shape, as trtexec does.
+    if (build.profiles.empty() && !o.shapes.empty()) CAMEO_ASSIGN(build.profiles, make_profiles({}, {o.shapes}, {}));
+    build.optimization_level = o.level;
+    build.progress = progress_bar();
+    CAMEO_ASSIGN(plan, Builder(logger).build(o.onnx, build));
+    std::printf("[I] Engine built: %s\n", human_bytes(plan.bytes().size()).c_str());
+  } else {
+    CAMEO_ASSIGN(plan, Plan::load(o.load_engine));
+  }
+  if (!o.save_engine.empty()) {
+    CAMEO_TRY(plan.save(o.save_engine));
+    std::printf("[I] Engine saved to %s\n", o.save_engine.c_str());
+  }
+  if (o.skip_inference) return kDone;
+
+  const auto start = std::chrono::steady_clock::now();
+  CAMEO_ASSIGN(const Engine engine, Engine::load(plan, {.logger = &logger}));
+  if (o.time_load)
+    std::printf("[I] Engine deserialized in %g sec.\n", std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  std::map<std::string, Dims> shapes;
+  if (!o.shapes.empty()) CAMEO_ASSIGN(shapes, parse_shapes(o.shapes));
+  std::map<std::string, Tensor> inputs;
+  if (!o.load_inputs.empty()) CAMEO_TRY(load_inputs(o.load_inputs, engine, shapes, o.profile.value_or(0), inputs));
+  for (const TensorInfo& info : engine.inputs()) {
+    if (!info.is_tensor) return error(ErrorCode::kUnsupported, "input '{}' is a {}; only tensors can be made up", info.name, info.type);
+    if (inputs.count(info.name)) continue;
+    const Dims shape = choose_shape(info, shapes, engine.profiles(), o.profile.value_or(0));
+    std::printf("[I] Using random values for input %s with shape %s\n", info.name.c_str(), shape.to_string().c_str());
+    CAMEO_ASSIGN(inputs[info.name], random_tensor(info, shape, 0));
+  }
+  const Load load{o.warmup_ms / 1000, o.duration, o.idle_ms / 1000, o.iterations, o.streams};
+  CAMEO_ASSIGN(const RequestTimes times, measure(engine, inputs, o.profile, load));
+  CAMEO_TRY(report(o, times, percents));
+  if (o.dump_output || !o.export_output.empty()) CAMEO_TRY(outputs(o, engine, inputs));
+  return kDone;
+}
+
+}  // namespace
+
+Run add_exec(CLI::App& app, const Common& common) {
+  auto o = std::make_shared<Options>();
+  app.description(
+      "Build and measure with trtexec's flags. Flags that change nothing on the CPU say so; flags for what Cameo does not have yet are an "
+      "error.");
+  app.add_option("--onnx", o->onnx, "ONNX model to build from");
+  app.add_option("--saveEngine", o->save_engine, "Write the plan to this file");
+  app.add_option("--loadEngine", o->load_engine, "Use this plan");
+  app.add_option("--minShapes", o->min, "Least shapes of a profile: name:1x1,other:1x1; repeatable")->allow_extra_args(false);
+  app.add_option("--optShapes", o->opt, "Shapes to tune for")->allow_extra_args(false);
+  app.add_option("--maxShapes", o->max, "Largest shapes")->allow_extra_args(false);
+  app.add_option("--shapes", o->shapes, "Shapes to run at; without ranges also the shapes to build for");
+  app.add_option("--useProfile", o->profile, "Profile to run with");
+  app.add_option("--builderOptimizationLevel", o->level, "0 to 5")->check(CLI::Range(0, 5))->capture_default_str();
+  app.add_option("--loadInputs", o->load_inputs, "Input values: name:file,… (raw bytes, or .npy)");
+  app.add_option("--iterations", o->iterations, "Runs to measure at least")->capture_default_str();
+  app.add_option("--duration", o->duration, "Seconds to measure at least")->capture_default_str();
+  app.add_option("--warmUp", o->warmup_ms, "Milliseconds to run before measuring")->capture_default_str();
+  app.add_option("--idleTime", o->idle_ms, "Milliseconds to sleep between runs")->capture_default_str();
+  app.add_option("--infStreams,--streams", o->streams, "Contexts that run at once")->check(CLI::Range(1, 256))->capture_default_str();
+  app.add_option("--avgRuns", o->average_runs, "Runs per printed average")->check(CLI::Range(1, 1000000))->capture_default_str();
+  app.add_option("--percentile", o->percentiles, "Percentiles to report")->capture_default_str();
+  app.add_option("--exportTimes", o->export_times, "Write the time of every run to this JSON file");
+  app.add_option("--exportOutput", o->export_output, "Write the outputs to this JSON file");
+  app.add_flag("--dumpOutput", o->dump_output, "Print the outputs of the last run");
+  app.add_flag("--skipInference,--buildOnly", o->skip_inference, "Only build");
+  app.add_flag("--timeDeserialize", o->time_load, "Print how long the plan takes to load");
+  app.add_flag("--verbose", o->verbose, "Log what is done");
+  const auto add = [&app](const Ignored& f, const std::string& help) {
+    if (f.takes_value)
+      app.add_option(f.flag, help)->expected(1);
+    else
+      app.add_flag(f.flag, help);
+  };
+  for (const Ignored& f : kIgnored) add(f, std::string("No effect: ") + f.why);
+  for (const Ignored& f : kUnsupported) add(f, std::string("Not yet: ") + f.why);
+  return [o, &app, &common]() -> Result<int> {
+    auto result = execute(*o, app, common);
+    const bool passed = result.ok() && *result == kDone;
+    std::printf("&&&& %s Cameo.exec [Cameo v%s]\n", passed ? "PASSED" : "FAILED", CAMEO_VERSION);
+    return result;
+  };
+}
+
+}  // namespace cameo::cli

@@ -1,0 +1,245 @@
+// cameo inspect PLAN|MODEL
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "cli/cli.h"
+#include "onnx/import.h"
+#include "ops/op.h"
+#include "plan/content.h"
+
+namespace cameo::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct Options {
+  std::string path, shapes;
+  bool layers = false, passes = false;
+};
+
+struct Weights {
+  int64_t parameters = 0;
+  size_t bytes = 0;
+};
+
+void add_weights(const ir::Graph& graph, Weights& w, std::map<std::string, int64_t>* operators) {
+  for (const ir::Value& v : graph.values)
+    if (v.is_constant()) {
+      w.parameters += v.constant.num_elements();
+      w.bytes += v.constant.num_bytes();
+    }
+  for (const ir::Node& node : graph.nodes) {
+    if (operators) ++(*operators)[(node.op->domain.empty() ? "" : std::string(node.op->domain) + ".") + std::string(node.op->name)];
+    for (const ir::Subgraph& s : node.subgraphs) add_weights(*s.graph, w, operators);
+  }
+}
+
+Json tensors(const ir::Graph& graph, const std::vector<ir::ValueId>& ids) {
+  Json list = Json::array();
+  for (ir::ValueId id : ids) list.push_back({{"name", graph.value(id).name}, {"type", graph.value(id).type.to_string()}});
+  return list;
+}
+
+Json layers(const ir::Graph& graph) {
+  Json list = Json::array();
+  for (const ir::Node& n : graph.nodes) {
+    Json outputs = Json::array();
+    for (ir::ValueId id : n.outputs)
+      if (id != ir::kNoValue) outputs.push_back(graph.value(id).name + ": " + graph.value(id).type.to_string());
+    list.push_back({{"name", n.name},
+                    {"op", n.op->name},
+                    {"attributes", ir::to_string(*n.attrs)},
+                    {"kernel", n.kernel.empty() ? "reference" : n.kernel},
+                    {"outputs", outputs},
+                    {"onnx_nodes", n.sources}});
+  }
+  return list;
+}
+
+void print_tensors(const char* title, const Json& list) {
+  std::printf("%s:\n", title);
+  for (const Json& t : list) std::printf("  %s: %s\n", t["name"].get<std::string>().c_str(), t["type"].get<std::string>().c_str());
+  if (list.empty()) std::printf("  none\n");
+}
+
+void print_operators(const Json& operators) {
+  size_t total = 0, width = 0;
+  for (const auto& [name, count] : operators.items()) {
+    total += count.get<size_t>();
+    width = std::max(width, name.size());
+  }
+  std::printf("operators: %zu nodes of %zu types\n", total, operators.size());
+  for (const auto& [name, count] : operators.items())
+    std::printf("  %-*s %6zu\n", static_cast<int>(width), name.c_str(), count.get<size_t>());
+}
+
+void print_layers(const Json& list) {
+  std::printf("layers:\n");
+  for (const Json& l : list) {
+    std::printf("  %s %s", l["op"].get<std::string>().c_str(), l["name"].get<std::string>().c_str());
+    if (const auto a = l["attributes"].get<std::string>(); !a.empty()) std::printf(" {%s}", a.c_str());
+    for (const Json& o : l["outputs"]) std::printf(" -> %s", o.get<std::string>().c_str());
+    std::printf(" [%s]\n", l["kernel"].get<std::string>().c_str());
+  }
+}
+
+Result<int> inspect_model(const Options& o, const Common& common) {
+  CAMEO_ASSIGN(const onnx::Model model, onnx::read_model(o.path));
+  CAMEO_ASSIGN(onnx::ImportedModel m, onnx::import_model(model, {.allow_unsupported = true, .allow_missing_external_data = true}));
+  Weights weights;
+  add_weights(m.graph, weights, nullptr);
+  Json object = {{"file", o.path},
+                 {"kind", "onnx"},
+                 {"ir_version", m.ir_version},
+                 {"producer", m.producer},
+                 {"opsets", Json::object()},
+                 {"inputs", tensors(m.graph, m.graph.inputs)},
+                 {"outputs", tensors(m.graph, m.graph.outputs)},
+                 {"operators", m.operator_counts},
+                 {"parameters", weights.parameters},
+                 {"weight_bytes", weights.bytes}};
+  for (const auto& [domain, version] : m.opsets) object["opsets"][domain.empty() ? "ai.onnx" : domain] = version;
+  Json unsupported = Json::array();
+  for (const auto& u : m.unsupported)
+    unsupported.push_back({{"node", u.path},
+                           {"domain", u.domain.empty() ? "ai.onnx" : u.domain},
+                           {"op", u.op_type},
+                           {"version", u.version},
+                           {"reason", u.reason}});
+  std::string type_error;
+  if (m.unsupported.empty())
+    if (const auto status = ir::infer_types(m.graph); !status.ok()) type_error = status.error().message();
+  object["unsupported"] = unsupported;
+  if (!type_error.empty()) object["type_error"] = type_error;
+  if (o.layers) object["layers"] = layers(m.graph);
+  std::vector<PassReport> reports;
+  if (o.passes) {
+    Builder builder;
+    CAMEO_TRY(builder.build(o.path));
+    object["passes"] = Json::array();
+    for (const PassReport& p : builder.passes())
+      object["passes"].push_back({{"name", p.name}, {"changes", p.changes}, {"milliseconds", p.milliseconds}, {"notes", p.notes}});
+  }
+  if (common.json) {
+    std::printf("%s\n", object.dump(2, ' ', false, Json::error_handler_t::replace).c_str());
+  } else {
+    std::printf("%s: ONNX model, IR version %lld%s%s\n", o.path.c_str(), static_cast<long long>(m.ir_version),
+                m.producer.empty() ? "" : ", made by ", m.producer.c_str());
+    std::printf("opsets:");
+    for (const auto& [domain, version] : object["opsets"].items()) std::printf(" %s %lld", domain.c_str(), version.get<long long>());
+    std::printf("\n");
+    print_tensors("inputs", object["inputs"]);
+    print_tensors("outputs", object["outputs"]);
+    print_operators(object["operators"]);
+    std::printf("parameters: %lld in %s\n", static_cast<long long>(weights.parameters), human_bytes(weights.bytes).c_str());
+    if (!m.missing_external_data.empty())
+      std::printf("missing: %zu tensors whose external data is not there (first: %s)\n", m.missing_external_data.size(),
+                  m.missing_external_data[0].c_str());
+    if (o.layers) print_layers(object["layers"]);
+    if (o.passes)
+      for (const Json& p : object["passes"]) {
+        std::printf("pass %-28s %6d changes %9.2f ms\n", p["name"].get<std::string>().c_str(), p["changes"].get<int>(),
+                    p["milliseconds"].get<double>());
+        for (const Json& note : p["notes"]) std::printf("  %s\n", note.get<std::string>().c_str());
+      }
+    if (unsupported.empty() && type_error.empty())
+      std::printf("every node can be run\n");
+    else if (!unsupported.empty())
+      std::printf("%zu nodes cannot be run:\n", unsupported.size());
+    for (const auto& u : m.unsupported)
+      std::printf("  %s (%s%s%s version %lld): %s\n", u.path.c_str(), u.domain.c_str(), u.domain.empty() ? "" : ".", u.op_type.c_str(),
+                  static_cast<long long>(u.version), u.reason.c_str());
+    if (!type_error.empty()) std::printf("types do not fit: %s\n", type_error.c_str());
+  }
+  if (!type_error.empty()) return kBadInput;
+  return m.unsupported.empty() ? kDone : kNotSupported;
+}
+
+Result<int> inspect_plan(const Options& o, const Common& common) {
+  CAMEO_ASSIGN(const Plan plan, Plan::load(o.path));
+  CAMEO_ASSIGN(const PlanInfo info, plan_info(plan));
+  CAMEO_ASSIGN(const plan::Content content, plan::read(plan, /*verify_weights=*/true));
+  CAMEO_ASSIGN(const Engine engine, Engine::load(plan));
+  Weights weights;
+  std::map<std::string, int64_t> operators;
+  add_weights(content.graph, weights, &operators);
+  Json object = {{"file", o.path},
+                 {"kind", "plan"},
+                 {"format_version", info.format_version},
+                 {"cameo_version", info.cameo_version},
+                 {"backend", info.backend},
+                 {"target", info.target},
+                 {"model", info.model_name},
+                 {"bytes", plan.bytes().size()},
+                 {"inputs", tensors(content.graph, content.graph.inputs)},
+                 {"outputs", tensors(content.graph, content.graph.outputs)},
+                 {"operators", operators},
+                 {"parameters", weights.parameters},
+                 {"weight_bytes", info.weight_bytes},
+                 {"profiles", Json::array()}};
+  // What a context takes at opt of each profile, or at the shapes given.
+  std::map<std::string, Dims> shapes;
+  if (!o.shapes.empty()) CAMEO_ASSIGN(shapes, parse_shapes(o.shapes));
+  std::vector<std::pair<std::string, MemoryForecast>> forecasts;
+  for (size_t p = 0; p < std::max<size_t>(1, shapes.empty() ? content.profiles.size() : 1); ++p) {
+    std::vector<Dims> chosen;
+    std::string text;
+    for (const TensorInfo& t : engine.inputs()) {
+      chosen.push_back(choose_shape(t, shapes, content.profiles, p));
+      text += (text.empty() ? "" : ",") + t.name + ":" + chosen.back().to_string();
+    }
+    auto forecast = engine.memory_forecast(chosen);
+    if (!forecast.ok() && !shapes.empty()) return std::move(forecast).error();
+    if (forecast.ok()) forecasts.emplace_back(text, *forecast);
+  }
+  for (const Profile& profile : content.profiles) {
+    Json ranges = Json::array();
+    for (const InputRange& r : profile.inputs)
+      ranges.push_back({{"input", r.name}, {"min", r.min.to_string()}, {"opt", r.opt.to_string()}, {"max", r.max.to_string()}});
+    object["profiles"].push_back(ranges);
+  }
+  object["memory"] = Json::array();
+  for (const auto& [text, f] : forecasts)
+    object["memory"].push_back({{"shapes", text},
+                                {"arena_bytes", f.arena},
+                                {"without_reuse_bytes", f.without_reuse},
+                                {"output_bytes", f.outputs},
+                                {"complete", f.complete}});
+  if (o.layers) object["layers"] = layers(content.graph);
+  if (common.json) {
+    std::printf("%s\n", object.dump(2, ' ', false, Json::error_handler_t::replace).c_str());
+    return kDone;
+  }
+  std::printf("%s: plan of '%s', format %u, built by Cameo %s for %s %s, %s\n", o.path.c_str(), info.model_name.c_str(),
+              info.format_version, info.cameo_version.c_str(), info.backend.c_str(), info.target.c_str(),
+              human_bytes(plan.bytes().size()).c_str());
+  print_tensors("inputs", object["inputs"]);
+  print_tensors("outputs", object["outputs"]);
+  print_operators(object["operators"]);
+  std::printf("parameters: %lld in %s\n", static_cast<long long>(weights.parameters), human_bytes(weights.bytes).c_str());
+  for (size_t p = 0; p < content.profiles.size(); ++p)
+    for (const InputRange& r : content.profiles[p].inputs)
+      std::printf("profile %zu: %s min %s opt %s max %s\n", p, r.name.c_str(), r.min.to_string().c_str(), r.opt.to_string().c_str(),
+                  r.max.to_string().c_str());
+  if (content.profiles.empty()) std::printf("profiles: none; every shape that the model allows\n");
+  for (const auto& [text, f] : forecasts)
+    std::printf("memory at %s: arena %s, without reuse %s, outputs %s%s\n", text.c_str(), human_bytes(f.arena).c_str(),
+                human_bytes(f.without_reuse).c_str(), human_bytes(f.outputs).c_str(),
+                f.complete ? "" : " (and tensors whose size depends on data)");
+  if (o.layers) print_layers(object["layers"]);
+  return kDone;
+}
+
+}  // namespace
+
+Run add_inspect(CLI::App& app, const Common& common) {
+  auto o = std::make_shared<Options>();
+  app.add_option("file", o->path, "Plan or ONNX file")->required();
+  app.add_flag("--layers", o->layers, "List every node with its attributes, outputs, kernel and ONNX nodes");
+  app.add_flag("--passes", o->passes, "Build the model and show what each optimisation pass did");
+  app.add_option("--shapes", o->shapes, "Forecast memory at these shapes, as name:1x128");
+  return [o, &common] { return is_plan_file(o->path) ? inspect_plan(*o, common) : inspect_model(*o, common); };
+}
+
+}  // namespace cameo::cli
