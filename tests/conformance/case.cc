@@ -100,9 +100,9 @@ Result<std::vector<CaseEntry>> read_index(const std::string& data_dir) {
   return entries;
 }
 
-Result<Case> read_case(const std::string& data_dir, const CaseEntry& entry) {
+Result<Case> read_case(const std::string& data_dir, const CaseEntry& entry, const std::string& model_name) {
   const std::string folder = data_dir + "/" + entry.name;
-  Case c{entry.name, entry.rtol, entry.atol, folder + "/model.onnx", {}, {}};
+  Case c{entry.name, entry.rtol, entry.atol, folder + "/" + model_name, {}, {}};
   CAMEO_ASSIGN(const onnx::Model model, onnx::read_model(c.model_path));
   CAMEO_ASSIGN(c.inputs, read_values(folder + "/input", model.graph.inputs));
   CAMEO_ASSIGN(c.outputs, read_values(folder + "/output", model.graph.outputs));

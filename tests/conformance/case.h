@@ -25,7 +25,8 @@ struct Case {
 };
 
 Result<std::vector<CaseEntry>> read_index(const std::string& data_dir);
-Result<Case> read_case(const std::string& data_dir, const CaseEntry& entry);
+// `model` is "model.onnx", or "open.onnx" for the one whose inputs have open extents.
+Result<Case> read_case(const std::string& data_dir, const CaseEntry& entry, const std::string& model);
 
 // Lines "NAME: REASON"; those that are empty or begin with # are skipped. Pairs of name and reason.
 Result<std::vector<std::pair<std::string, std::string>>> read_listed(const std::string& path);

@@ -31,6 +31,7 @@ constexpr const char* kUsage =
     "  --listed=FILE      cases that cannot pass, with reasons\n"
     "  --jobs=N           child processes (all cores)\n"
     "  --timeout=SECONDS  for one case (60)\n"
+    "  --open-shapes      the models whose inputs have open extents\n"
     "  --reference        evaluate the imported graph instead of a plan\n"
     "  --in-process       no child processes, for a debugger\n"
     "  --summary=FILE     write the last line to a file too\n"
@@ -41,7 +42,7 @@ struct Options {
   std::string program, data_dir, filter, single, listed_path, summary_path;
   int jobs = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   double timeout_seconds = 60;
-  bool reference = false, in_process = false, list = false, verbose = false;
+  bool open_shapes = false, reference = false, in_process = false, list = false, verbose = false;
 };
 
 std::optional<Options> parse(int argc, char** argv) {
@@ -64,6 +65,8 @@ std::optional<Options> parse(int argc, char** argv) {
       options.jobs = std::max(1, std::atoi(v));
     else if (const char* v = value("--timeout="))
       options.timeout_seconds = std::atof(v);
+    else if (argument == "--open-shapes")
+      options.open_shapes = true;
     else if (argument == "--reference")
       options.reference = true;
     else if (argument == "--in-process")
@@ -89,7 +92,7 @@ std::string without_path(const std::string& message, const std::string& path) {
 // Empty when the case passes, else what is wrong.
 std::string check(const Options& options, const CaseEntry& entry) {
   try {
-    auto loaded = read_case(options.data_dir, entry);
+    auto loaded = read_case(options.data_dir, entry, options.open_shapes ? "open.onnx" : "model.onnx");
     if (!loaded.ok()) return "reading the case: " + loaded.error().message();
     const Case& c = *loaded;
     std::vector<std::string> output_names;
@@ -134,7 +137,8 @@ class Report {
   }
 
   int finish() const {
-    const std::string summary = fmt::format("conformance: {} of {} passed, {} listed\n", num_passed_, cases_.size(), num_listed_);
+    const std::string summary = fmt::format("conformance{}: {} of {} passed, {} listed\n", options_.open_shapes ? " with open shapes" : "",
+                                            num_passed_, cases_.size(), num_listed_);
     std::fputs(summary.c_str(), stdout);
     if (!options_.summary_path.empty()) std::ofstream(options_.summary_path) << summary;
     return num_failed_ == 0 ? 0 : 1;
@@ -143,8 +147,9 @@ class Report {
  private:
   void fail(const std::string& name, const std::string& text) {
     ++num_failed_;
-    std::printf("FAIL %s: %s\n     repeat: %s %s --case=%s --in-process%s\n", name.c_str(), text.c_str(), options_.program.c_str(),
-                options_.data_dir.c_str(), name.c_str(), options_.reference ? " --reference" : "");
+    std::printf("FAIL %s: %s\n     repeat: %s %s --case=%s --in-process%s%s\n", name.c_str(), text.c_str(), options_.program.c_str(),
+                options_.data_dir.c_str(), name.c_str(), options_.open_shapes ? " --open-shapes" : "",
+                options_.reference ? " --reference" : "");
     std::fflush(stdout);
   }
 

@@ -5,6 +5,7 @@
 
 A case becomes a folder OUT_DIR/NAME in the layout of ONNX's own test data: model.onnx, and input_0.pb, …
 and output_0.pb, …, each a TensorProto, SequenceProto or OptionalProto, whichever type the model declares.
+Beside them lies open.onnx, the same model with every extent of its inputs left open.
 The tolerances are in OUT_DIR/index.txt: one line "NAME RTOL ATOL" a case, written last.
 
 Needs the PyPI package onnx, of the version below: other versions have other cases.
@@ -70,11 +71,26 @@ def to_proto(value, declared, name):
     raise TypeError(f"{name}: {kind}")
 
 
+def with_open_shapes(model):
+    """A copy whose inputs have symbols for extents, and which says nothing of the shapes of other values."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    for i, info in enumerate(copy.graph.input):
+        for axis, dim in enumerate(info.type.tensor_type.shape.dim):
+            dim.dim_param = f"input{i}_{axis}"
+    for info in copy.graph.output:
+        if info.type.HasField("tensor_type"):
+            info.type.tensor_type.ClearField("shape")
+    del copy.graph.value_info[:]
+    return copy
+
+
 def export(case, folder):
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.iterdir():
         old.unlink()
     (folder / "model.onnx").write_bytes(case.model.SerializeToString())
+    (folder / "open.onnx").write_bytes(with_open_shapes(case.model).SerializeToString())
     ((inputs, outputs),) = case.data_sets
     for prefix, values, infos in (("input", inputs, case.model.graph.input), ("output", outputs, case.model.graph.output)):
         if len(values) != len(infos):

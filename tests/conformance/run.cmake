@@ -1,4 +1,4 @@
-# Exports the cases where that has not been done yet, and runs them. Variables: PYTHON, SOURCE_DIR, CASES, PROGRAM, SUMMARY.
+# Exports the cases where that has not been done yet, and runs them. Variables: PYTHON, SOURCE_DIR, CASES, PROGRAM, FLAGS.
 # Where PYTHON lacks the right version of onnx it says SKIPPED, which CTest looks for.
 set(wanted 1.23.2)
 if(NOT EXISTS ${CASES}/index.txt OR ${SOURCE_DIR}/export_cases.py IS_NEWER_THAN ${CASES}/index.txt)
@@ -14,4 +14,5 @@ if(NOT EXISTS ${CASES}/index.txt OR ${SOURCE_DIR}/export_cases.py IS_NEWER_THAN 
   endif()
   execute_process(COMMAND ${PYTHON} ${SOURCE_DIR}/export_cases.py ${CASES} COMMAND_ERROR_IS_FATAL ANY)
 endif()
-execute_process(COMMAND ${PROGRAM} ${CASES} --listed=${SOURCE_DIR}/listed.txt --summary=${SUMMARY} COMMAND_ERROR_IS_FATAL ANY)
+execute_process(COMMAND ${PROGRAM} ${CASES} --listed=${SOURCE_DIR}/listed.txt ${FLAGS}
+                COMMAND_ERROR_IS_FATAL ANY)
