@@ -26,7 +26,9 @@ Result<int> run(const Options& o, const Common& common) {
   CAMEO_ASSIGN(const Plan plan, load_or_build(o.model, build, logger));
   CAMEO_ASSIGN(const Engine engine, Engine::load(plan, {.logger = &logger}));
   std::map<std::string, Dims> shapes;
-  if (!o.shapes.empty()) CAMEO_ASSIGN(shapes, parse_shapes(o.shapes));
+  if (!o.shapes.empty()) {
+    CAMEO_ASSIGN(shapes, parse_shapes(o.shapes));
+  }
   for (const auto& [name, dims] : shapes) {
     bool known = false;
     for (const TensorInfo& info : engine.inputs()) known |= info.name == name;

@@ -56,7 +56,9 @@ Result<std::vector<Profile>> make_profiles(const std::vector<std::string>& min, 
   for (size_t p = 0; p < count; ++p) {
     std::map<std::string, Dims> low, best, high;
     const auto parse = [&](const std::vector<std::string>& texts, std::map<std::string, Dims>& shapes) -> Status {
-      if (p < texts.size()) CAMEO_ASSIGN(shapes, parse_shapes(texts[p]));
+      if (p < texts.size()) {
+        CAMEO_ASSIGN(shapes, parse_shapes(texts[p]));
+      }
       return {};
     };
     CAMEO_TRY(parse(min, low));

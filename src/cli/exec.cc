@@ -208,7 +208,9 @@ Result<int> execute(const Options& o, const CLI::App& app, const Common& common)
     BuildOptions build;
     CAMEO_ASSIGN(build.profiles, make_profiles(o.min, o.opt, o.max));
     // --shapes without ranges builds for just that shape, as trtexec does.
-    if (build.profiles.empty() && !o.shapes.empty()) CAMEO_ASSIGN(build.profiles, make_profiles({}, {o.shapes}, {}));
+    if (build.profiles.empty() && !o.shapes.empty()) {
+      CAMEO_ASSIGN(build.profiles, make_profiles({}, {o.shapes}, {}));
+    }
     build.optimization_level = o.level;
     build.progress = progress_bar();
     CAMEO_ASSIGN(plan, Builder(logger).build(o.onnx, build));
@@ -227,7 +229,9 @@ Result<int> execute(const Options& o, const CLI::App& app, const Common& common)
   if (o.time_load)
     std::printf("[I] Engine deserialized in %g sec.\n", std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   std::map<std::string, Dims> shapes;
-  if (!o.shapes.empty()) CAMEO_ASSIGN(shapes, parse_shapes(o.shapes));
+  if (!o.shapes.empty()) {
+    CAMEO_ASSIGN(shapes, parse_shapes(o.shapes));
+  }
   std::map<std::string, Tensor> inputs;
   if (!o.load_inputs.empty()) CAMEO_TRY(load_inputs(o.load_inputs, engine, shapes, o.profile.value_or(0), inputs));
   for (const TensorInfo& info : engine.inputs()) {

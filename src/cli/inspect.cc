@@ -180,7 +180,9 @@ Result<int> inspect_plan(const Options& o, const Common& common) {
                  {"profiles", Json::array()}};
   // What a context takes at opt of each profile, or at the shapes given.
   std::map<std::string, Dims> shapes;
-  if (!o.shapes.empty()) CAMEO_ASSIGN(shapes, parse_shapes(o.shapes));
+  if (!o.shapes.empty()) {
+    CAMEO_ASSIGN(shapes, parse_shapes(o.shapes));
+  }
   std::vector<std::pair<std::string, MemoryForecast>> forecasts;
   for (size_t p = 0; p < std::max<size_t>(1, shapes.empty() ? content.profiles.size() : 1); ++p) {
     std::vector<Dims> chosen;
