@@ -11,7 +11,7 @@ OP_TEST(Pad) {
        .inputs = {tensor<int32_t>({1, 1}, {1}), tensor<int64_t>({4}, {0, 1, 1, 0})},
        .outputs = {tensor<int32_t>({2, 2}, {0, 1, 0, 0})}},
       {.name = "axes",
-       .inputs = {tensor<float>({1, 1}, {1}), tensor<int64_t>({2}, {1, 0}), {}, tensor<int64_t>({1}, {-1})},
+       .inputs = {tensor<float>({1, 1}, {1}), tensor<int64_t>({2}, {1, 0}), Tensor(), tensor<int64_t>({1}, {-1})},
        .outputs = {tensor<float>({1, 2}, {0, 1})}},
       {.name = "reflect twice around",
        .attributes = {{"mode", "'reflect'"}},
