@@ -2,8 +2,7 @@
 
 namespace cameo::ops {
 
-Status infer_convolution(InferContext& c, size_t x, size_t w, std::optional<size_t> bias, DType dtype) {
-  const auto& attrs = c.attrs<ConvAttrs>();
+Result<ir::Shape> infer_convolution_shape(InferContext& c, const ConvAttrs& attrs, size_t x, size_t w, std::optional<size_t> bias) {
   const auto &xs = c.shape(x), &ws = c.shape(w);
   if (attrs.group < 1) return error(ErrorCode::kInvalidModel, "group is {}; it must be at least 1", attrs.group);
   if (xs && xs->size() < 3) return error(ErrorCode::kInvalidInput, "the input is {}; it must have rank 3 or more", ir::to_string(*xs));
@@ -11,10 +10,7 @@ Status infer_convolution(InferContext& c, size_t x, size_t w, std::optional<size
   if (xs && ws && xs->size() != ws->size())
     return error(ErrorCode::kInvalidInput, "the input {} and the weights {} must have the same rank", ir::to_string(*xs),
                  ir::to_string(*ws));
-  if (!xs && !ws) {
-    c.set_output(0, ir::Type::tensor(dtype));
-    return {};
-  }
+  if (!xs && !ws) return ir::Shape{};
   const size_t rank = (xs ? xs : ws)->size();
   ir::Shape y(rank);
   if (xs) y[0] = (*xs)[0];
@@ -40,7 +36,14 @@ Status infer_convolution(InferContext& c, size_t x, size_t w, std::optional<size
         CAMEO_ASSIGN(y[a + 2], window.output_extent(a, (*xs)[a + 2]));
       }
   }
-  c.set_output(0, dtype, std::move(y));
+  return y;
+}
+
+Status infer_convolution(InferContext& c, size_t x, size_t w, std::optional<size_t> bias, DType dtype) {
+  CAMEO_ASSIGN(ir::Shape y, infer_convolution_shape(c, c.attrs<ConvAttrs>(), x, w, bias));
+  ir::Type type = ir::Type::tensor(dtype);
+  if (!y.empty()) type.shape = std::move(y);
+  c.set_output(0, std::move(type));
   return {};
 }
 

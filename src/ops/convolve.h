@@ -18,8 +18,10 @@ struct ConvAttrs : ir::AttrsOf<ConvAttrs>, WindowAttrs {
   }
 };
 
-// Shape rules: x [N, C, spatial…], w [M, C / group, kernel…], y [N, M, spatial…]; the output's type is `dtype`.
-// `bias` is the index of the bias [M], if the operator has one.
+// Shape rules: x [N, C, spatial…], w [M, C / group, kernel…], y [N, M, spatial…]. `bias` is the index of the bias [M], if
+// the operator has one. Gives y, or {} where not even its rank is known.
+Result<ir::Shape> infer_convolution_shape(InferContext& c, const ConvAttrs& attrs, size_t x, size_t w, std::optional<size_t> bias);
+// Sets output 0 to that shape and `dtype`, for operators with ConvAttrs.
 Status infer_convolution(InferContext& c, size_t x, size_t w, std::optional<size_t> bias, DType dtype);
 
 // The extents of a convolution.
@@ -52,12 +54,38 @@ class WindowColumns {
   // Row k of the columns; load(x) converts an element. Taps in the padding give 0.
   template <class T, class Load>
   void row(const T* x, int64_t k, C* to, Load load) const {
+    const int64_t stride = g_.window.axes[g_.window.rank - 1].stride;
+    walk(k, [&](int64_t n, int64_t lo, int64_t hi, int64_t offset) {
+      const T* from = x + offset;
+      for (int64_t i = 0; i < lo; ++i) to[i] = C{};
+      if (stride == 1)
+        for (int64_t i = lo; i < hi; ++i) to[i] = load(from[i]);
+      else
+        for (int64_t i = lo; i < hi; ++i) to[i] = load(from[i * stride]);
+      for (int64_t i = hi; i < n; ++i) to[i] = C{};
+      to += n;
+    });
+  }
+
+  // The other way round: adds row k of the columns to the elements of x under that tap.
+  void add_row(C* x, int64_t k, const C* from) const {
+    const int64_t stride = g_.window.axes[g_.window.rank - 1].stride;
+    walk(k, [&](int64_t n, int64_t lo, int64_t hi, int64_t offset) {
+      for (int64_t i = lo; i < hi; ++i) x[offset + i * stride] += from[i];
+      from += n;
+    });
+  }
+
+ private:
+  // For each run of n positions: fn(n, lo, hi, offset); the tap of position i lies inside the input for i in [lo, hi),
+  // at element offset + i * stride.
+  template <class Fn>
+  void walk(int64_t k, Fn fn) const {
     const Window& w = g_.window;
     const size_t last = w.rank - 1;
     int64_t tap[Window::kMaxRank], rest = k % g_.taps;
     for (size_t a = w.rank; a-- > 0; rest /= w.axes[a].kernel) tap[a] = rest % w.axes[a].kernel * w.axes[a].dilation - w.axes[a].begin;
-    const T* channel = x + k / g_.taps * g_.in_size;
-    const int64_t extent = g_.in[last], stride = w.axes[last].stride;
+    const int64_t channel = k / g_.taps * g_.in_size, extent = g_.in[last], stride = w.axes[last].stride;
     for (int64_t s = 0; s < num_segments_; ++s) {
       const int64_t* segment = segments_ + s * static_cast<int64_t>(w.rank + 1);
       const int64_t n = segment[w.rank];
@@ -69,25 +97,16 @@ class WindowColumns {
         in_row = in_row * g_.in[a] + at;
       }
       if (!inside) {
-        std::fill_n(to, n, C{});
-        to += n;
+        fn(n, 0, 0, 0);
         continue;
       }
       const int64_t start = segment[last] * stride + tap[last];
       const int64_t lo = std::min(n, start >= 0 ? 0 : (-start + stride - 1) / stride);
       const int64_t hi = std::max(lo, start >= extent ? 0 : std::min(n, (extent - 1 - start) / stride + 1));
-      const T* from = channel + in_row * extent + start;
-      for (int64_t i = 0; i < lo; ++i) to[i] = C{};
-      if (stride == 1)
-        for (int64_t i = lo; i < hi; ++i) to[i] = load(from[i]);
-      else
-        for (int64_t i = lo; i < hi; ++i) to[i] = load(from[i * stride]);
-      for (int64_t i = hi; i < n; ++i) to[i] = C{};
-      to += n;
+      fn(n, lo, hi, channel + in_row * extent + start);
     }
   }
 
- private:
   const ConvGeometry& g_;
   int64_t* segments_;
   int64_t num_segments_ = 0;
