@@ -21,7 +21,7 @@ struct ImportOptions {
   // Tensors in external files that are not there become zeros, to look at a model without its weights.
   bool allow_missing_external_data = false;
   // A folder outside of the model's own that external data may lie in (see ExternalFiles).
-  std::string external_data_root;
+  std::string external_data_root = {};
   // Functions written out where they are called may add this many nodes.
   int64_t max_inlined_nodes = 1'000'000;
 };
