@@ -17,8 +17,12 @@ struct MappedFile {
 
 // Errors: kIo, naming the path and the reason (also for directories, devices and pipes).
 Result<MappedFile> map_file(const std::string& path);
+// The same for an open file; the descriptor stays the caller's, and `path` is for messages.
+Result<MappedFile> map_file(int descriptor, const std::string& path);
 
 // Writes a file beside `path`, flushes it to disk and renames it, so that `path` holds the old or the new content.
 Status write_file(const std::string& path, std::span<const std::byte> bytes);
+// The same for bytes in several pieces.
+Status write_file(const std::string& path, std::span<const std::span<const std::byte>> pieces);
 
 }  // namespace cameo

@@ -50,7 +50,7 @@ Result<Plan> Builder::build(const std::string& model_path, const BuildOptions& o
 }
 
 Result<Plan> Builder::build(std::span<const std::byte> model_bytes, const std::string& folder, const BuildOptions& options) try {
-  CAMEO_ASSIGN(const onnx::Model model, onnx::read_model({reinterpret_cast<const uint8_t*>(model_bytes.data()), model_bytes.size()}, folder));
+  CAMEO_ASSIGN(const onnx::Model model, onnx::read_model(model_bytes, folder));
   return build_model(model, options, *logger_, passes_);
 } catch (const std::bad_alloc&) {
   return error(ErrorCode::kOutOfMemory, "no memory to build the plan");

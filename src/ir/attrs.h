@@ -19,7 +19,7 @@ class AttrVisitor {
   virtual ~AttrVisitor() = default;
   virtual void operator()(const char* name, int64_t& value) = 0;
   virtual void operator()(const char* name, float& value) = 0;
-  // A text; an attribute that is a type (Optional) arrives as "float32", "sequence(int64)", "optional(sequence(float32))".
+  // A text; an attribute that is a type (Optional) arrives as ir::Type::to_string() writes it.
   virtual void operator()(const char* name, std::string& value) = 0;
   virtual void operator()(const char* name, std::vector<int64_t>& value) = 0;
   virtual void operator()(const char* name, std::vector<float>& value) = 0;

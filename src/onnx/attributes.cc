@@ -81,11 +81,11 @@ class Reader final : public ir::AttrVisitor {
   }
   void convert(const AttributeProto& from, std::string& to) {
     if (from.type == AttributeType::kTypeProto) {
-      auto text = to_type_text(from.lists().type_protos.front());
-      if (text.ok())
-        to = std::move(*text);
+      const auto type = to_type(from.lists().type_protos.front());
+      if (type.ok())
+        to = type->to_string();
       else if (!failure_)
-        failure_ = std::move(text).error().in(fmt::format("attribute {}", quoted(current_->name)));
+        failure_ = Error(type.error()).in(fmt::format("attribute {}", quoted(current_->name)));
     } else if (is(from, AttributeType::kString)) {
       to = from.s;
     }

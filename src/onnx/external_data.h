@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "base/mapped_file.h"
+#include "base/file.h"
 
 namespace cameo::onnx {
 
@@ -22,11 +22,11 @@ class ExternalFiles {
       : base_dir_(std::move(base_dir)), extra_root_(std::move(extra_root)) {}
 
   // kInvalidModel for a location that is not allowed, kIo for a file that cannot be read.
-  Result<std::shared_ptr<const MappedFile>> open(std::string_view location);
+  Result<MappedFile> open(std::string_view location);
 
  private:
   std::string base_dir_, extra_root_;
-  std::map<std::string, std::shared_ptr<const MappedFile>, std::less<>> files_;
+  std::map<std::string, MappedFile, std::less<>> files_;
 };
 
 }  // namespace cameo::onnx

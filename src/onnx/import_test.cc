@@ -18,10 +18,11 @@ using namespace test;
 #define ASSERT_OK(result) ASSERT_TRUE((result).ok()) << (result).error().message()
 
 TEST(Import, TypesNamesAndSources) {
-  const std::string text = model(graph({.nodes = {node("Softmax", {"h"}, {"y"}, {int_attribute("axis", 1)}), node("Softmax", {"x"}, {"h"}, {}, "/a/soft")},
-                                        .inputs = {input_x()},
-                                        .outputs = {output_y()},
-                                        .value_infos = {value_info("h", tensor_type(1, {"N", 4}))}}));
+  const std::string text =
+      model(graph({.nodes = {node("Softmax", {"h"}, {"y"}, {int_attribute("axis", 1)}), node("Softmax", {"x"}, {"h"}, {}, "/a/soft")},
+                   .inputs = {input_x()},
+                   .outputs = {output_y()},
+                   .value_infos = {value_info("h", tensor_type(1, {"N", 4}))}}));
   auto imported = import_bytes(text);
   ASSERT_OK(imported);
   const ir::Graph& g = imported->graph;
@@ -61,7 +62,8 @@ TEST(Import, EveryFormOfConstant) {
       {attribute("value_ints", 7, numbers(8, {3, 4, 5})), "int64[3]"},
       {attribute("value_string", 3, bytes(4, "s")), "string[]"},
       {attribute("value_strings", 8, bytes(9, "s") + bytes(9, "t")), "string[2]"},
-      {attribute("sparse_value", 11, bytes(22, bytes(1, float_tensor("", {1}, {3})) + bytes(2, tensor("", 7, {1}, raw<int64_t>({2}))) + numbers(3, {4}))),
+      {attribute("sparse_value", 11,
+                 bytes(22, bytes(1, float_tensor("", {1}, {3})) + bytes(2, tensor("", 7, {1}, raw<int64_t>({2}))) + numbers(3, {4}))),
        "float32[4]"},
   };
   for (const auto& [form, type] : forms) {
@@ -78,12 +80,20 @@ TEST(Import, EveryFormOfConstant) {
 
 TEST(Import, FunctionsAreInlined) {
   // outer(a; axis) = inner(inner(a, axis=axis)), where inner has a default for axis.
-  const Names functions = {
-      function({.name = "inner", .inputs = {"a"}, .outputs = {"b"}, .nodes = {node("Softmax", {"a"}, {"b"}, {reference("axis", 2, "axis")}, "soft")},
-                .defaults = {int_attribute("axis", 0)}, .opset = 13}),
-      function({.name = "outer", .inputs = {"a"}, .outputs = {"c"}, .attributes = {"axis"},
-                .nodes = {node("inner", {"a"}, {"t"}, {reference("axis", 2, "axis")}, "first", "local"), node("inner", {"t"}, {"c"}, {}, "second", "local")}})};
-  const std::string text = model_of({node("outer", {"x"}, {"h"}, {int_attribute("axis", 1)}, "call", "local"), node("outer", {"h"}, {"y"}, {}, "", "local")}, functions);
+  const Names functions = {function({.name = "inner",
+                                     .inputs = {"a"},
+                                     .outputs = {"b"},
+                                     .nodes = {node("Softmax", {"a"}, {"b"}, {reference("axis", 2, "axis")}, "soft")},
+                                     .defaults = {int_attribute("axis", 0)},
+                                     .opset = 13}),
+                           function({.name = "outer",
+                                     .inputs = {"a"},
+                                     .outputs = {"c"},
+                                     .attributes = {"axis"},
+                                     .nodes = {node("inner", {"a"}, {"t"}, {reference("axis", 2, "axis")}, "first", "local"),
+                                               node("inner", {"t"}, {"c"}, {}, "second", "local")}})};
+  const std::string text = model_of(
+      {node("outer", {"x"}, {"h"}, {int_attribute("axis", 1)}, "call", "local"), node("outer", {"h"}, {"y"}, {}, "", "local")}, functions);
   auto imported = import_bytes(text);
   ASSERT_OK(imported);
   const ir::Graph& g = imported->graph;
@@ -111,7 +121,8 @@ TEST(Import, FunctionOverloads) {
 }
 
 TEST(Import, FunctionThatReturnsItsInputKeepsTheOutputsName) {
-  const std::string text = model_of({node("pass", {"x"}, {"y"}, {}, "", "local")}, {function({.name = "pass", .inputs = {"a"}, .outputs = {"a"}})});
+  const std::string text =
+      model_of({node("pass", {"x"}, {"y"}, {}, "", "local")}, {function({.name = "pass", .inputs = {"a"}, .outputs = {"a"}})});
   auto imported = import_bytes(text);
   ASSERT_OK(imported);
   const ir::Graph& g = imported->graph;
@@ -121,7 +132,8 @@ TEST(Import, FunctionThatReturnsItsInputKeepsTheOutputsName) {
 }
 
 TEST(Import, AbsentFunctionInputsStayAbsent) {
-  const Names functions = {function({.name = "f", .inputs = {"a", "low", "high"}, .outputs = {"b"}, .nodes = {node("Clip", {"a", "low", "high"}, {"b"})}})};
+  const Names functions = {
+      function({.name = "f", .inputs = {"a", "low", "high"}, .outputs = {"b"}, .nodes = {node("Clip", {"a", "low", "high"}, {"b"})}})};
   const std::string text = model_of({node("f", {"x"}, {"y"}, {}, "", "local")}, functions);
   auto imported = import_bytes(text, {.allow_unsupported = true});
   ASSERT_OK(imported);
@@ -130,19 +142,21 @@ TEST(Import, AbsentFunctionInputsStayAbsent) {
 }
 
 std::string if_model(const std::string& then_graph, const std::string& else_graph, const Names& initializers = {}) {
-  return model(graph({.nodes = {node("Softmax", {"x"}, {"h"}), node("If", {"c"}, {"y"},
-                                                                    {graph_attribute("else_branch", else_graph), graph_attribute("then_branch", then_graph)}, "cond")},
+  return model(graph({.nodes = {node("Softmax", {"x"}, {"h"}),
+                                node("If", {"c"}, {"y"},
+                                     {graph_attribute("else_branch", else_graph), graph_attribute("then_branch", then_graph)}, "cond")},
                       .inputs = {input_x(), value_info("c", tensor_type(9, {}))},
                       .outputs = {output_y()},
                       .initializers = initializers}));
 }
 
 TEST(Import, SubgraphsCapture) {
-  const std::string then_graph = graph({.nodes = {node("Concat", {"h", "small", "large"}, {"t"}, {int_attribute("axis", 0)}, "cat")},
-                                        .outputs = {value_info("t", "")}});
+  const std::string then_graph = graph(
+      {.nodes = {node("Concat", {"h", "small", "large"}, {"t"}, {int_attribute("axis", 0)}, "cat")}, .outputs = {value_info("t", "")}});
   const std::string else_graph = graph({.outputs = {value_info("h", "")}});
-  const std::string text = if_model(then_graph, else_graph,
-                                    {float_tensor("small", {1, 4}, {1, 2, 3, 4}), float_tensor("large", {1000, 4}, std::vector<float>(4000, 1.f))});
+  const std::string text =
+      if_model(then_graph, else_graph,
+               {float_tensor("small", {1, 4}, {1, 2, 3, 4}), float_tensor("large", {1000, 4}, std::vector<float>(4000, 1.f))});
   auto imported = import_bytes(text, {.allow_unsupported = true});
   ASSERT_OK(imported);
   if (ops::find_op("", "If") == nullptr) GTEST_SKIP() << "there is no If";
@@ -163,27 +177,32 @@ TEST(Import, SubgraphsCapture) {
 TEST(Import, NodesInSubgraphsOrderTheNodesAround) {
   // The node that makes what the branch reads stands after the If.
   const std::string branch = graph({.nodes = {node("Identity", {"late"}, {"t"})}, .outputs = {value_info("t", "")}});
-  const std::string text = model(graph({.nodes = {node("If", {"c"}, {"y"}, {graph_attribute("then_branch", branch), graph_attribute("else_branch", branch)}),
-                                                  node("Softmax", {"x"}, {"late"})},
-                                        .inputs = {input_x(), value_info("c", tensor_type(9, {}))},
-                                        .outputs = {output_y()}}));
+  const std::string text =
+      model(graph({.nodes = {node("If", {"c"}, {"y"}, {graph_attribute("then_branch", branch), graph_attribute("else_branch", branch)}),
+                             node("Softmax", {"x"}, {"late"})},
+                   .inputs = {input_x(), value_info("c", tensor_type(9, {}))},
+                   .outputs = {output_y()}}));
   auto imported = import_bytes(text, {.allow_unsupported = true});
   ASSERT_OK(imported);
   EXPECT_EQ(imported->graph.nodes[0].op->name, "Softmax");
 }
 
 TEST(Import, ReportsEveryNodeThatCannotRun) {
-  const std::string text = model_of({node("Sofmax", {"x"}, {"a"}, {}, "typo"), node("Softmax", {"a"}, {"b"}, {int_attribute("axes", 1)}, "attr"),
-                                     node("Softmax", {"b", "b"}, {"c"}, {}, "arity"), node("Gelu", {"c"}, {"d"}, {}, "ms", "com.microsoft"),
-                                     node("Softmax", {"d"}, {"y"}, {attribute("axis", 1, float32(2, 1))}, "type")});
+  const std::string text =
+      model_of({node("Sofmax", {"x"}, {"a"}, {}, "typo"), node("Softmax", {"a"}, {"b"}, {int_attribute("axes", 1)}, "attr"),
+                node("Softmax", {"b", "b"}, {"c"}, {}, "arity"), node("Gelu", {"c"}, {"d"}, {}, "ms", "com.microsoft"),
+                node("Softmax", {"d"}, {"y"}, {attribute("axis", 1, float32(2, 1))}, "type")});
   auto failed = import_bytes(text);
   ASSERT_FALSE(failed.ok());
   EXPECT_NE(failed.error().message().find("5 nodes cannot be run"), std::string::npos) << failed.error().message();
   auto imported = import_bytes(text, {.allow_unsupported = true});
   ASSERT_OK(imported);
   ASSERT_EQ(imported->unsupported.size(), 5u);
-  const char* expected[][2] = {{"typo", "did you mean 'Softmax'"}, {"attr", "it has axis"}, {"arity", "2 inputs, expected 1"},
-                               {"ms", "ONNX Runtime"},             {"type", "of type float, expected int"}};
+  const char* expected[][2] = {{"typo", "did you mean 'Softmax'"},
+                               {"attr", "it has axis"},
+                               {"arity", "2 inputs, expected 1"},
+                               {"ms", "ONNX Runtime"},
+                               {"type", "of type float, expected int"}};
   for (size_t i = 0; i < 5; ++i) {
     EXPECT_EQ(imported->unsupported[i].path, expected[i][0]);
     EXPECT_NE(imported->unsupported[i].reason.find(expected[i][1]), std::string::npos) << imported->unsupported[i].reason;
@@ -192,7 +211,8 @@ TEST(Import, ReportsEveryNodeThatCannotRun) {
 
 TEST(Import, ManyNodesInReverse) {
   Names nodes;
-  for (int i = 0; i < 200'000; ++i) nodes.push_back(node("Identity", {i == 0 ? "x" : "v" + std::to_string(i)}, {i == 199'999 ? "y" : "v" + std::to_string(i + 1)}));
+  for (int i = 0; i < 200'000; ++i)
+    nodes.push_back(node("Identity", {i == 0 ? "x" : "v" + std::to_string(i)}, {i == 199'999 ? "y" : "v" + std::to_string(i + 1)}));
   std::reverse(nodes.begin(), nodes.end());
   const std::string text = model_of(nodes);
   auto imported = import_bytes(text);

@@ -1,6 +1,6 @@
 #include "onnx/model.h"
 
-#include "base/mapped_file.h"
+#include "base/file.h"
 #include "onnx/file_kind.h"
 #include "onnx/wire.h"
 
@@ -483,7 +483,7 @@ void Parser::read(std::string_view bytes, StringPair& pair) {
     }
 }
 
-std::string_view as_view(std::span<const uint8_t> bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
+std::string_view as_view(std::span<const std::byte> bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
 
 }  // namespace
 
@@ -505,7 +505,7 @@ AttributeLists& AttributeProto::mutable_lists() {
   return *lists_;
 }
 
-Result<Model> read_model(std::span<const uint8_t> bytes, std::string base_dir, std::shared_ptr<const void> owner) {
+Result<Model> read_model(std::span<const std::byte> bytes, std::string base_dir, std::shared_ptr<const void> owner) {
   // Also keeps pointers from being null.
   if (bytes.empty()) return error(ErrorCode::kInvalidModel, "not an ONNX model: it is an empty file");
   WireSource source{as_view(bytes)};
@@ -522,17 +522,16 @@ Result<Model> read_model(std::span<const uint8_t> bytes, std::string base_dir, s
 }
 
 Result<Model> read_model(const std::string& path) {
-  CAMEO_ASSIGN(auto file, MappedFile::open(path));
+  CAMEO_ASSIGN(const MappedFile file, map_file(path));
   const size_t slash = path.rfind('/');
   std::string base_dir = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
-  const auto bytes = file->bytes();
-  auto model = read_model(bytes, std::move(base_dir), std::move(file));
+  auto model = read_model(file.bytes, std::move(base_dir), file.owner);
   if (!model.ok()) return std::move(model).error().in(path);
   model->path = path;
   return model;
 }
 
-Result<TensorProto> read_tensor_proto(std::span<const uint8_t> bytes) {
+Result<TensorProto> read_tensor_proto(std::span<const std::byte> bytes) {
   TensorProto tensor;
   if (bytes.empty()) return tensor;
   WireSource source{as_view(bytes)};

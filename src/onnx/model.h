@@ -2,6 +2,7 @@
 // checked here but the wire format; import.h checks the meaning. Fields are named as in onnx.proto.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -162,9 +163,9 @@ inline constexpr int kMaxNesting = 64;
 // a file of another format is named when it is a known one.
 Result<Model> read_model(const std::string& path);
 // `owner` keeps `bytes` alive; without it the caller keeps them as long as the model and all that is imported from it.
-Result<Model> read_model(std::span<const uint8_t> bytes, std::string base_dir, std::shared_ptr<const void> owner = nullptr);
+Result<Model> read_model(std::span<const std::byte> bytes, std::string base_dir, std::shared_ptr<const void> owner = nullptr);
 
 // A lone TensorProto, as in the .pb files of ONNX's test data. `bytes` must outlive it.
-Result<TensorProto> read_tensor_proto(std::span<const uint8_t> bytes);
+Result<TensorProto> read_tensor_proto(std::span<const std::byte> bytes);
 
 }  // namespace cameo::onnx

@@ -9,6 +9,7 @@
 
 #include <protozero/varint.hpp>
 
+#include "onnx/text.h"
 #include "onnx/wire.h"
 
 namespace cameo::onnx {
@@ -307,11 +308,11 @@ Result<Tensor> from_external(const TensorProto& proto, DType type, const Dims& d
     *context.missing = true;
     return Tensor::allocate(type, dims);
   }
-  const uint64_t size = (*file)->bytes().size(), start = offset.value_or(0);
+  const uint64_t size = file->bytes.size(), start = offset.value_or(0);
   if (needed > size || start > size - needed)
-    return error(ErrorCode::kInvalidModel, "needs {} bytes at offset {} of '{}', which has {} bytes", needed, start, (*file)->path(), size);
-  const std::string_view bytes(reinterpret_cast<const char*>((*file)->bytes().data()) + start, needed);
-  return from_bytes(type, dims, count, bytes, *file);
+    return error(ErrorCode::kInvalidModel, "needs {} bytes at offset {} of {}, which has {} bytes", needed, start, quoted(*location), size);
+  const std::string_view bytes(reinterpret_cast<const char*>(file->bytes.data()) + start, needed);
+  return from_bytes(type, dims, count, bytes, file->owner);
 }
 
 Result<Tensor> convert(const TensorProto& proto, const TensorContext& context) {
@@ -380,13 +381,13 @@ Result<Tensor> densify(const SparseTensorProto& proto, const TensorContext& cont
 
 Result<Tensor> to_tensor(const TensorProto& proto, const TensorContext& context) {
   auto tensor = convert(proto, context);
-  if (!tensor.ok()) return std::move(tensor).error().in(fmt::format("tensor '{}'", proto.name));
+  if (!tensor.ok()) return std::move(tensor).error().in(fmt::format("tensor {}", quoted(proto.name)));
   return tensor;
 }
 
 Result<Tensor> to_tensor(const SparseTensorProto& proto, const TensorContext& context) {
   auto tensor = densify(proto, context);
-  if (!tensor.ok()) return std::move(tensor).error().in(fmt::format("sparse tensor '{}'", proto.values.name));
+  if (!tensor.ok()) return std::move(tensor).error().in(fmt::format("sparse tensor {}", quoted(proto.values.name)));
   return tensor;
 }
 

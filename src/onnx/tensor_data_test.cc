@@ -33,7 +33,7 @@ std::string doubles(uint32_t field, const std::vector<double>& values) {
 }
 
 Result<Tensor> convert(const std::string& message, const TensorContext& context = {}) {
-  CAMEO_ASSIGN(const TensorProto proto, read_tensor_proto(std::span(reinterpret_cast<const uint8_t*>(message.data()), message.size())));
+  CAMEO_ASSIGN(const TensorProto proto, read_tensor_proto(std::as_bytes(std::span(message))));
   return to_tensor(proto, context);
 }
 
@@ -117,7 +117,7 @@ TEST(TensorData, AlignedRawDataIsViewed) {
   for (int shift = 0; shift < 4; ++shift) {
     std::string message = test::tensor(std::string(static_cast<size_t>(shift) + 1, 'n'), 1, {4}, raw(values));
     const auto owner = std::make_shared<std::string>(message);
-    auto proto = read_tensor_proto(std::span(reinterpret_cast<const uint8_t*>(owner->data()), owner->size()));
+    auto proto = read_tensor_proto(std::as_bytes(std::span(*owner)));
     ASSERT_TRUE(proto.ok());
     auto tensor = to_tensor(*proto, {.owner = owner});
     ASSERT_TRUE(tensor.ok());
@@ -137,7 +137,8 @@ TEST(TensorData, SparseBecomesDense) {
     return model.graph.value(model.graph.outputs[0]).constant;
   };
   const std::vector<float> expected = {0, 5, 0, 0, 0, 7};
-  for (const std::string& indices : {test::tensor("", 7, {2}, raw<int64_t>({1, 5})), test::tensor("", 7, {2, 2}, raw<int64_t>({0, 1, 1, 2}))}) {
+  for (const std::string& indices :
+       {test::tensor("", 7, {2}, raw<int64_t>({1, 5})), test::tensor("", 7, {2, 2}, raw<int64_t>({0, 1, 1, 2}))}) {
     auto dense = convert_sparse(indices, {2, 3});
     ASSERT_TRUE(dense.ok()) << dense.error().message();
     EXPECT_EQ(std::vector<float>(dense->span<float>().begin(), dense->span<float>().end()), expected);

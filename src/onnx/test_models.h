@@ -73,16 +73,20 @@ inline std::string tensor_type(int type, const std::vector<Extent>& dims) {
 inline std::string value_info(std::string_view name, std::string_view type) { return bytes(1, name) + bytes(2, type); }
 
 // AttributeProto
-inline std::string attribute(std::string_view name, int type, std::string_view value) { return bytes(1, name) + number(20, type) + std::string(value); }
+inline std::string attribute(std::string_view name, int type, std::string_view value) {
+  return bytes(1, name) + number(20, type) + std::string(value);
+}
 inline std::string int_attribute(std::string_view name, int64_t value) { return attribute(name, 2, number(3, value)); }
 inline std::string tensor_attribute(std::string_view name, std::string_view tensor) { return attribute(name, 4, bytes(5, tensor)); }
 inline std::string graph_attribute(std::string_view name, std::string_view graph) { return attribute(name, 5, bytes(6, graph)); }
-inline std::string reference(std::string_view name, int type, std::string_view parameter) { return attribute(name, type, bytes(21, parameter)); }
+inline std::string reference(std::string_view name, int type, std::string_view parameter) {
+  return attribute(name, type, bytes(21, parameter));
+}
 
 // NodeProto
 using Names = std::vector<std::string>;
-inline std::string node(std::string_view op_type, const Names& inputs, const Names& outputs, const Names& attributes = {}, std::string_view name = "",
-                        std::string_view domain = "") {
+inline std::string node(std::string_view op_type, const Names& inputs, const Names& outputs, const Names& attributes = {},
+                        std::string_view name = "", std::string_view domain = "") {
   std::string out;
   for (const std::string& input : inputs) out += bytes(1, input);
   for (const std::string& output : outputs) out += bytes(2, output);
@@ -150,12 +154,13 @@ inline std::string model_of(const Names& nodes, const Names& functions = {}) {
 }
 // A model from x to y that also has these initializers.
 inline std::string model_with(const Names& initializers) {
-  return model(graph({.nodes = {node("Softmax", {"x"}, {"y"})}, .inputs = {input_x()}, .outputs = {output_y()}, .initializers = initializers}));
+  return model(
+      graph({.nodes = {node("Softmax", {"x"}, {"y"})}, .inputs = {input_x()}, .outputs = {output_y()}, .initializers = initializers}));
 }
 
 // `text` must outlive the result.
 inline Result<ImportedModel> import_bytes(const std::string& text, const ImportOptions& options = {}, const std::string& base_dir = "") {
-  auto model = read_model(std::span(reinterpret_cast<const uint8_t*>(text.data()), text.size()), base_dir);
+  auto model = read_model(std::as_bytes(std::span(text)), base_dir);
   if (!model.ok()) return std::move(model).error();
   return import_model(*model, options);
 }

@@ -67,31 +67,4 @@ Result<ir::Type> to_type(const TypeProto& proto) {
   return ir::Type{};
 }
 
-Result<std::string> to_type_text(const TypeProto& proto) {
-  CAMEO_ASSIGN(const ir::Type type, to_type(proto));
-  std::string open, close;
-  const ir::Type* at = &type;
-  for (; !at->is_tensor(); at = at->element.get()) {
-    if (at->kind == ir::Type::Kind::kUnknown) return error(ErrorCode::kInvalidModel, "the type is not complete");
-    open += at->kind == ir::Type::Kind::kSequence ? "sequence(" : "optional(";
-    close += ')';
-  }
-  if (at->dtype == DType::kUndefined) return error(ErrorCode::kInvalidModel, "the type has no element type");
-  return open + std::string(dtype_name(at->dtype)) + close;
-}
-
-bool parse_type_text(std::string_view text, TypeProto& proto) {
-  using Kind = TypeProto::Kind;
-  proto.kind = text.starts_with("sequence(") ? Kind::kSequence : text.starts_with("optional(") ? Kind::kOptional : Kind::kTensor;
-  if (proto.kind == Kind::kTensor) {
-    proto.elem_type = static_cast<int32_t>(dtype_from_name(text));
-    return proto.elem_type != 0;
-  }
-  if (!text.ends_with(')')) return false;
-  auto element = std::make_shared<TypeProto>();
-  if (!parse_type_text(text.substr(9, text.size() - 10), *element)) return false;
-  proto.element = std::move(element);
-  return true;
-}
-
 }  // namespace cameo::onnx

@@ -1,22 +1,15 @@
 #include "onnx/write.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
 #include <map>
 #include <optional>
-#include <set>
 #include <unordered_map>
 #include <unordered_set>
 
 #include <protozero/pbf_writer.hpp>
 
+#include "base/file.h"
 #include "onnx/model.h"
-#include "onnx/types.h"
 #include "ops/op.h"
 
 namespace cameo::onnx {
@@ -48,16 +41,6 @@ void write_type(pbf_writer& out, const ir::Type& type) {
       dim.add_int64(1, extent.value());
     else if (const auto symbol = extent.symbol_name())
       dim.add_string(2, *symbol);
-  }
-}
-
-void write_type(pbf_writer& out, const TypeProto& type) {
-  pbf_writer body(out, type.kind == TypeProto::Kind::kTensor ? 1 : type.kind == TypeProto::Kind::kSequence ? 4 : 9);
-  if (type.kind == TypeProto::Kind::kTensor) {
-    body.add_int32(1, type.elem_type);
-  } else {
-    pbf_writer element(body, 1);
-    write_type(element, *type.element);
   }
 }
 
@@ -111,12 +94,12 @@ class AttributeWriter final : public ir::AttrVisitor {
     add(name, AttributeType::kFloat, [&](pbf_writer& out) { out.add_float(2, v); });
   }
   void operator()(const char* name, std::string& v) override {
-    TypeProto type;
-    if (op_.name == "Optional" && std::string_view(name) == "type" && parse_type_text(v, type))
-      return add(name, AttributeType::kTypeProto, [&](pbf_writer& out) {
-        pbf_writer proto(out, 14);
-        write_type(proto, type);
-      });
+    if (op_.name == "Optional" && std::string_view(name) == "type")
+      if (const auto type = ir::type_from_string(v); type.ok())
+        return add(name, AttributeType::kTypeProto, [&](pbf_writer& out) {
+          pbf_writer proto(out, 14);
+          write_type(proto, *type);
+        });
     add(name, AttributeType::kString, [&](pbf_writer& out) { out.add_bytes(4, v); });
   }
   void operator()(const char* name, std::vector<int64_t>& v) override {
@@ -179,52 +162,6 @@ std::vector<std::string> attributes_to_write(const ir::Node& node) {
       messages.push_back(std::move(attribute.second));
   return messages;
 }
-
-// ---- files
-
-// A file that takes its name only when it is complete.
-class NewFile {
- public:
-  explicit NewFile(std::string path) : path_(std::move(path)), temporary_(fmt::format("{}.{}.tmp", path_, ::getpid())) {}
-  ~NewFile() {
-    if (fd_ >= 0) ::close(fd_);
-    if (!committed_ && created_) ::unlink(temporary_.c_str());
-  }
-  NewFile(const NewFile&) = delete;
-  NewFile& operator=(const NewFile&) = delete;
-
-  Status create() {
-    fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
-    if (fd_ < 0) return failure("create");
-    created_ = true;
-    return {};
-  }
-  Status write(const void* data, size_t size) {
-    const char* at = static_cast<const char*>(data);
-    while (size > 0) {
-      const ssize_t n = ::write(fd_, at, std::min<size_t>(size, size_t{1} << 30));
-      if (n < 0 && errno == EINTR) continue;
-      if (n <= 0) return failure("write");
-      at += n;
-      size -= static_cast<size_t>(n);
-    }
-    return {};
-  }
-  Status commit() {
-    if (::fsync(fd_) != 0) return failure("write");
-    if (::close(std::exchange(fd_, -1)) != 0) return failure("write");
-    if (::rename(temporary_.c_str(), path_.c_str()) != 0) return failure("name");
-    committed_ = true;
-    return {};
-  }
-
- private:
-  Error failure(const char* what) { return error(ErrorCode::kIo, "cannot {} '{}': {}", what, path_, std::strerror(errno)); }
-
-  std::string path_, temporary_;
-  int fd_ = -1;
-  bool created_ = false, committed_ = false;
-};
 
 // ---- the model
 
@@ -451,21 +388,18 @@ Status write_model(const ir::Graph& graph, const std::string& path, const WriteO
   auto bytes = writer.write(graph);
   if (!bytes.ok()) return std::move(bytes).error().in(path);
 
-  NewFile model(path), data(data_path);
   if (!writer.external().empty()) {
-    CAMEO_TRY(data.create());
+    static constexpr std::byte kZeros[kExternalAlignment] = {};
+    std::vector<std::span<const std::byte>> pieces;
     int64_t at = 0;
-    constexpr char kZeros[kExternalAlignment] = {};
     for (const ModelWriter::External& part : writer.external()) {
-      CAMEO_TRY(data.write(kZeros, static_cast<size_t>(part.offset - at)));
-      CAMEO_TRY(data.write(part.tensor.raw(), part.tensor.num_bytes()));
+      pieces.emplace_back(kZeros, static_cast<size_t>(part.offset - at));
+      pieces.emplace_back(static_cast<const std::byte*>(part.tensor.raw()), part.tensor.num_bytes());
       at = part.offset + static_cast<int64_t>(part.tensor.num_bytes());
     }
+    CAMEO_TRY(write_file(data_path, pieces));
   }
-  CAMEO_TRY(model.create());
-  CAMEO_TRY(model.write(bytes->data(), bytes->size()));
-  if (!writer.external().empty()) CAMEO_TRY(data.commit());
-  return model.commit();
+  return write_file(path, std::as_bytes(std::span(*bytes)));
 }
 
 }  // namespace cameo::onnx
