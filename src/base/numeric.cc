@@ -47,38 +47,34 @@ uint32_t round_code(float magnitude, int mantissa_bits, int bias) {
   return static_cast<uint32_t>(((static_cast<uint64_t>(biased) - 1) << mantissa_bits) + rounded);
 }
 
-uint8_t e8m0_from_float(float f, bool saturate) {
-  if (std::isnan(f)) return 0xff;
-  const float magnitude = std::fabs(f);
-  if (std::isinf(magnitude)) return saturate ? 0xfe : 0xff;
-  if (magnitude == 0) return 0;
-  const uint32_t x = std::bit_cast<uint32_t>(magnitude);
-  uint32_t exponent = x >> 23;
-  const uint32_t mantissa = x & 0x7fffff;
-  if (exponent == 0) return mantissa > 0x400000 ? 1 : 0;
-  if (mantissa >= 0x400000) ++exponent;  // ties upward (ONNX's default "up"-free rounding: half or more)
-  if (exponent >= 0xff) return saturate ? 0xfe : 0xff;
-  return static_cast<uint8_t>(exponent);
-}
-
 }  // namespace
 
-Float16::Float16(double d) {
-  float f = static_cast<float>(d);
-  // Make the float odd when the first rounding was inexact, so that the second sees on which side the value lay.
-  if (!std::isnan(d) && static_cast<double>(f) != d && !std::isinf(f)) {
-    uint32_t x = std::bit_cast<uint32_t>(f);
-    if ((x & 1) == 0) {
-      const bool up = std::fabs(d) > std::fabs(static_cast<double>(f));
-      x = up ? x + 1 : x - 1;
-    }
-    f = std::bit_cast<float>(x);
-  }
-  bits = from_float(f);
+float round_to_odd(double d) {
+  const float f = static_cast<float>(d);
+  if (static_cast<double>(f) == d || std::isnan(d)) return f;
+  const uint32_t x = std::bit_cast<uint32_t>(f);
+  if (x & 1) return f;
+  // f is even and not d, so its odd neighbour on d's side lies beyond d; from infinity that is the largest finite float.
+  const bool away = std::fabs(d) > std::fabs(static_cast<double>(f));
+  return std::bit_cast<float>(away ? x + 1 : x - 1);
+}
+
+uint8_t e8m0_from_float(float f, bool saturate, E8M0Rounding rounding) {
+  if (std::isnan(f)) return 0xff;
+  const uint8_t below = saturate ? 0 : 0xff, above = saturate ? 0xfe : 0xff;
+  const float magnitude = std::fabs(f);
+  if (std::isinf(magnitude)) return above;
+  if (magnitude < 0x1p-127f) return below;
+  const uint32_t x = std::bit_cast<uint32_t>(magnitude);
+  uint32_t code = x >> 23, rest = x & 0x7fffff;
+  constexpr uint32_t half = 0x400000;
+  if (code == 0) rest = (x - half) << 1;  // 2^-127 to 2^-126: the floats are subnormal
+  if (rounding == E8M0Rounding::kUp ? rest > 0 : rounding == E8M0Rounding::kNearest && rest >= half) ++code;
+  return code > 0xfe ? above : static_cast<uint8_t>(code);
 }
 
 uint8_t float8_from_float(float f, Float8Kind kind, bool saturate) {
-  if (kind == Float8Kind::kE8M0) return e8m0_from_float(f, saturate);
+  if (kind == Float8Kind::kE8M0) return e8m0_from_float(f, saturate, E8M0Rounding::kUp);
   const Format format = format_of(kind);
   const uint8_t sign = std::signbit(f) ? 0x80 : 0;
   const uint8_t nan = format.fnuz ? 0x80 : static_cast<uint8_t>(sign | 0x7f);
@@ -112,9 +108,8 @@ float float8_to_float(uint8_t code, Float8Kind kind) {
 }
 
 Float4E2M1::Float4E2M1(float f) {
-  // ONNX casts NaN to the largest value; ties go to the even code.
-  const uint8_t sign = std::signbit(f) && !std::isnan(f) ? 8 : 0;
-  const uint32_t code = std::isnan(f) || std::isinf(f) ? 7 : round_code(std::fabs(f), 1, 1);
+  const uint8_t sign = std::signbit(f) || std::isnan(f) ? 8 : 0;
+  const uint32_t code = std::isnan(f) ? 0 : std::isinf(f) ? 7 : round_code(std::fabs(f), 1, 1);
   bits = static_cast<uint8_t>(sign | (code > 7 ? 7 : code));
 }
 

@@ -7,18 +7,22 @@
 #include <complex>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 
 #include "cameo/types.h"
 
 namespace cameo {
+
+// The float next to d whose last bit is odd, or d itself where a float holds it. Rounding that float to a type of fewer
+// bits gives what rounding d would, unlike rounding d to the nearest float first.
+float round_to_odd(double d);
 
 struct Float16 {
   static constexpr DType kDType = DType::kFloat16;
   uint16_t bits = 0;
   Float16() = default;
   explicit Float16(float f) : bits(from_float(f)) {}
-  // Rounds once, unlike a detour over float.
-  explicit Float16(double d);
+  explicit Float16(double d) : bits(from_float(round_to_odd(d))) {}
   explicit operator float() const { return to_float(bits); }
 
   static uint16_t from_float(float f) {
@@ -52,6 +56,7 @@ struct Bfloat16 {
     bits = (x & 0x7fffffff) > 0x7f800000 ? static_cast<uint16_t>((x >> 16) | 0x40)
                                          : static_cast<uint16_t>((x + 0x7fff + ((x >> 16) & 1)) >> 16);
   }
+  explicit Bfloat16(double d) : Bfloat16(round_to_odd(d)) {}
   explicit operator float() const { return std::bit_cast<float>(uint32_t{bits} << 16); }
 };
 
@@ -61,12 +66,18 @@ enum class Float8Kind {
   kE4M3FNUZ,  // no infinity, no negative zero; NaN is 0x80
   kE5M2,      // as IEEE
   kE5M2FNUZ,  // no infinity, no negative zero; NaN is 0x80
-  kE8M0,      // a power of two, unsigned; NaN is 0xff
+  kE8M0,      // a power of two, unsigned, rounded up; NaN is 0xff
 };
 
+// How a value between two powers of two becomes one.
+enum class E8M0Rounding { kUp, kDown, kNearest };  // kNearest: halfway goes up
+
 // Code of the value nearest to f. Values beyond the largest finite one become it when `saturate`, else infinity
-// or NaN as the format has (ONNX, operator Cast). NaN stays NaN.
+// or NaN as the format has (ONNX, operator Cast). NaN stays NaN. For kE8M0 see e8m0_from_float.
 uint8_t float8_from_float(float f, Float8Kind kind, bool saturate);
+// Code of |f| as a power of two, 2^-127 to 2^127. Values outside become the next end when `saturate`, else NaN;
+// zero counts as below, infinity as above (ONNX, operator Cast).
+uint8_t e8m0_from_float(float f, bool saturate, E8M0Rounding rounding);
 float float8_to_float(uint8_t code, Float8Kind kind);
 
 template <Float8Kind K, DType D>
@@ -84,7 +95,7 @@ using Float8E5M2 = Float8<Float8Kind::kE5M2, DType::kFloat8E5M2>;
 using Float8E5M2FNUZ = Float8<Float8Kind::kE5M2FNUZ, DType::kFloat8E5M2FNUZ>;
 using Float8E8M0 = Float8<Float8Kind::kE8M0, DType::kFloat8E8M0>;
 
-// 1 sign, 2 exponent and 1 mantissa bits: 0, 0.5, 1, 1.5, 2, 3, 4, 6 and their negatives. Saturates.
+// 1 sign, 2 exponent and 1 mantissa bits: 0, 0.5, 1, 1.5, 2, 3, 4, 6 and their negatives. Saturates; NaN becomes -0.
 struct Float4E2M1 {
   static constexpr DType kDType = DType::kFloat4E2M1;
   uint8_t bits = 0;
@@ -117,6 +128,19 @@ using Int4 = SmallInt<4, true, DType::kInt4>;
 using Uint4 = SmallInt<4, false, DType::kUint4>;
 using Int2 = SmallInt<2, true, DType::kInt2>;
 using Uint2 = SmallInt<2, false, DType::kUint2>;
+
+// The integer that a float is cut to: NaN gives 0; what int64 cannot hold becomes its nearest value. Types narrower than 64
+// bits then keep the low bits, as x86 has it, except int32, which takes its own nearest value; uint64 has its whole range.
+template <class T>
+T to_integer(double x) {
+  const int64_t cut = std::isnan(x) ? 0 : x >= 0x1p63 ? INT64_MAX : x < -0x1p63 ? INT64_MIN : static_cast<int64_t>(x);
+  if constexpr (std::is_same_v<T, uint64_t>)
+    return x >= 0x1p64 ? UINT64_MAX : x >= 0x1p63 ? static_cast<uint64_t>(x) : static_cast<uint64_t>(cut);
+  else if constexpr (std::is_same_v<T, int32_t>)
+    return cut > INT32_MAX ? INT32_MAX : cut < INT32_MIN ? INT32_MIN : static_cast<int32_t>(cut);
+  else
+    return static_cast<T>(cut);
+}
 
 using Complex64 = std::complex<float>;
 using Complex128 = std::complex<double>;

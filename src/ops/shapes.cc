@@ -57,20 +57,25 @@ Status infer_same_as_input(InferContext& context) {
 
 namespace {
 
+// The output has type `dtype`, or that of the inputs where it is kUndefined.
 Status infer_broadcast_as(InferContext& context, DType dtype) {
+  DType type = DType::kUndefined;
   std::optional<ir::Shape> shape = ir::Shape{};
   for (size_t i = 0; i < context.num_inputs(); ++i) {
     if (!context.has_input(i)) continue;
-    if (dtype == DType::kUndefined) dtype = context.dtype(i);
+    if (type == DType::kUndefined) type = context.dtype(i);
+    if (context.dtype(i) != DType::kUndefined && context.dtype(i) != type)
+      return error(ErrorCode::kInvalidModel, "input {} is {}, but all inputs must be of one type and the first is {}", i,
+                   dtype_name(context.dtype(i)), dtype_name(type));
     if (shape && context.shape(i)) {
       CAMEO_ASSIGN(shape, broadcast(*shape, *context.shape(i)));
     } else {
       shape.reset();
     }
   }
-  ir::Type type = ir::Type::tensor(dtype);
-  type.shape = std::move(shape);
-  context.set_output(0, std::move(type));
+  ir::Type output = ir::Type::tensor(dtype == DType::kUndefined ? type : dtype);
+  output.shape = std::move(shape);
+  context.set_output(0, std::move(output));
   return {};
 }
 

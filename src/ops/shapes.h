@@ -19,7 +19,7 @@ Result<ir::Shape> broadcast(const ir::Shape& a, const ir::Shape& b);
 
 // infer() for operators whose output has the type and shape of input 0.
 Status infer_same_as_input(InferContext& context);
-// infer() for operators with broadcasting over all inputs; the output has the type of input 0.
+// infer() for operators with broadcasting over all inputs, which must be of one type; the output has it too.
 Status infer_broadcast(InferContext& context);
 // The same with bool output.
 Status infer_broadcast_bool(InferContext& context);

@@ -1,0 +1,23 @@
+// Log (ai.onnx 1, 6, 13): the natural logarithm; -infinity for 0 and NaN below.
+#include <cmath>
+
+#include "ops/pointwise.h"
+
+namespace cameo::ops {
+namespace {
+
+Status reference(KernelContext& c) {
+  return map_floats(c, [](auto x) { return std::log(x); });
+}
+
+}  // namespace
+
+CAMEO_DEFINE_OP(Log) = {
+    .name = "Log",
+    .input_types = {kFloatTypes},
+    .make_attrs = &ir::make_attrs<UnaryAttrs>,
+    .infer = &infer_same_as_input,
+    .reference = &reference,
+};
+
+}  // namespace cameo::ops
