@@ -26,7 +26,7 @@ Result<std::string> read_file(const std::string& path) {
 }
 
 Result<ops::RtValue> parse_tensor(std::string_view bytes) {
-  CAMEO_ASSIGN(const onnx::TensorProto proto, onnx::read_tensor_proto({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}));
+  CAMEO_ASSIGN(const onnx::TensorProto proto, onnx::read_tensor_proto(std::as_bytes(std::span(bytes))));
   CAMEO_ASSIGN(Tensor tensor, onnx::to_tensor(proto, onnx::TensorContext{}));
   return ops::RtValue::of(std::move(tensor));
 }
