@@ -96,7 +96,7 @@ Status add_inputs(KernelContext& context, bool mean) {
     const int64_t n = y.num_elements();
     Tensor sums = y;
     if constexpr (!std::is_same_v<T, C>) sums = Tensor::view(DType::kFloat32, y.dims(), context.scratch<C>(n).data());
-    std::fill_n(sums.data<C>(), n, C{});
+    std::fill_n(sums.data<C>(), n, -C{});  // -0: the only number that adding leaves every x as it is, -0 too
     for (size_t i = 0; i < context.num_inputs(); ++i) map_pairs<C, T, C>(sums, context.input(i), sums, [](C sum, C x) { return sum + x; });
     const C count = mean ? static_cast<C>(context.num_inputs()) : C{1};
     map_unary<C, T>(sums, y, [count](C sum) { return sum / count; });
