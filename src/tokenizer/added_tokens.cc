@@ -94,7 +94,8 @@ Result<AddedTokens> AddedTokens::parse(const Json* json, const Vocabulary& vocab
     }
     token.normalized_content = token.content;
     if (token.normalized && normalizer != nullptr) {
-      auto status = normalizer->normalize(token.normalized_content, size_t{1} << 20);
+      Limits limits = Limits::for_text(token.content.size());
+      auto status = normalizer->normalize(token.normalized_content, limits);
       if (!status) return std::move(status).error().in(where + ".content");
       if (token.normalized_content.empty()) return invalid(where + ".content", "is normalized to nothing");
       if (token.normalized_content.size() > kMaxContent) {
@@ -166,10 +167,10 @@ Status AddedTokens::extract(std::string_view text, const Normalizer* normalizer,
     std::string_view part = piece.text;
     if (normalizer != nullptr) {
       std::string normalized(part);
-      CAMEO_TRY(normalizer->normalize(normalized, list.max_bytes));
+      CAMEO_TRY(normalizer->normalize(normalized, list.limits));
       bytes += normalized.size();
-      if (bytes > list.max_bytes) {
-        return error(ErrorCode::kInvalidInput, "the normalizer makes the text longer than {} bytes", list.max_bytes);
+      if (bytes > list.limits.max_bytes) {
+        return error(ErrorCode::kInvalidInput, "the normalizer makes the text longer than {} bytes", list.limits.max_bytes);
       }
       part = list.keep(std::move(normalized));
     }

@@ -12,7 +12,7 @@ constexpr std::string_view kKnown = "ByteFallback, ByteLevel, Fuse, Replace, Seq
 // All tokens' bytes as one text; what is not UTF-8 becomes U+FFFD.
 class ByteLevel : public Decoder {
  public:
-  Status decode(std::vector<std::string>& tokens, size_t) const override {
+  Status decode(std::vector<std::string>& tokens, Limits&) const override {
     std::string bytes;
     for (const std::string& token : tokens) append_byte_level_decoded(bytes, token);
     tokens.assign(1, find_invalid_utf8(bytes) == std::string::npos ? std::move(bytes) : to_valid_utf8(bytes));
@@ -23,7 +23,7 @@ class ByteLevel : public Decoder {
 // Runs of <0x41>-like tokens as text, or one U+FFFD for each if the run is not UTF-8.
 class ByteFallback : public Decoder {
  public:
-  Status decode(std::vector<std::string>& tokens, size_t) const override {
+  Status decode(std::vector<std::string>& tokens, Limits&) const override {
     std::vector<std::string> out;
     std::string run;
     const auto flush = [&] {
@@ -65,7 +65,7 @@ class ByteFallback : public Decoder {
 
 class Fuse : public Decoder {
  public:
-  Status decode(std::vector<std::string>& tokens, size_t) const override {
+  Status decode(std::vector<std::string>& tokens, Limits&) const override {
     std::string all;
     for (const std::string& token : tokens) all += token;
     tokens.assign(1, std::move(all));
@@ -76,32 +76,32 @@ class Fuse : public Decoder {
 class Replace : public Decoder {
  public:
   Replace(Pattern pattern, std::string content) : pattern_(std::move(pattern)), content_(std::move(content)) {}
-  Status decode(std::vector<std::string>& tokens, size_t max_bytes) const override {
+  Status decode(std::vector<std::string>& tokens, Limits& limits) const override {
     size_t bytes = 0;
     for (std::string& token : tokens) {
       if (!token.empty()) {
-        CAMEO_ASSIGN(const std::vector<Span> matches, pattern_.find_all(token));
+        CAMEO_ASSIGN(const std::vector<Span> matches, pattern_.find_all(token, limits));
         std::string out;
         size_t at = 0;
         for (const Span& match : matches) {
           out.append(token, at, match.begin - at);
           out += content_;
           at = match.end;
-          CAMEO_TRY(check(bytes + out.size(), max_bytes));
+          CAMEO_TRY(check(bytes + out.size(), limits));
         }
         out.append(token, at);
         token = std::move(out);
       }
       bytes += token.size();
-      CAMEO_TRY(check(bytes, max_bytes));
+      CAMEO_TRY(check(bytes, limits));
     }
     return {};
   }
 
  private:
-  static Status check(size_t bytes, size_t max_bytes) {
-    if (bytes <= max_bytes) return {};
-    return error(ErrorCode::kInvalidInput, "the decoder makes the text longer than {} bytes", max_bytes);
+  static Status check(size_t bytes, const Limits& limits) {
+    if (bytes <= limits.max_bytes) return {};
+    return error(ErrorCode::kInvalidInput, "the decoder makes the text longer than {} bytes", limits.max_bytes);
   }
 
   Pattern pattern_;
@@ -112,7 +112,7 @@ class Replace : public Decoder {
 class Strip : public Decoder {
  public:
   Strip(std::string content, uint32_t start, uint32_t stop) : content_(std::move(content)), start_(start), stop_(stop) {}
-  Status decode(std::vector<std::string>& tokens, size_t) const override {
+  Status decode(std::vector<std::string>& tokens, Limits&) const override {
     for (std::string& token : tokens) {
       std::string_view rest = token;
       for (uint32_t i = 0; i < start_ && rest.starts_with(content_); ++i) rest.remove_prefix(content_.size());
@@ -130,8 +130,8 @@ class Strip : public Decoder {
 class Sequence : public Decoder {
  public:
   explicit Sequence(std::vector<std::unique_ptr<Decoder>> stages) : stages_(std::move(stages)) {}
-  Status decode(std::vector<std::string>& tokens, size_t max_bytes) const override {
-    for (const auto& stage : stages_) CAMEO_TRY(stage->decode(tokens, max_bytes));
+  Status decode(std::vector<std::string>& tokens, Limits& limits) const override {
+    for (const auto& stage : stages_) CAMEO_TRY(stage->decode(tokens, limits));
     return {};
   }
 

@@ -6,14 +6,15 @@
 #include <vector>
 
 #include "tokenizer/json_fields.h"
+#include "tokenizer/limits.h"
 
 namespace cameo::tokenizer {
 
 class Decoder {
  public:
   virtual ~Decoder() = default;
-  // Changes the list of strings, all valid UTF-8; joined they are the text. An error if they would grow past max_bytes.
-  virtual Status decode(std::vector<std::string>& tokens, size_t max_bytes) const = 0;
+  // Changes the list of strings, all valid UTF-8; joined they are the text. An error if they would pass the limits.
+  virtual Status decode(std::vector<std::string>& tokens, Limits& limits) const = 0;
 };
 
 // Known types: ByteFallback, ByteLevel, Fuse, Replace, Sequence, Strip.

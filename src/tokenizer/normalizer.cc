@@ -10,16 +10,16 @@ namespace {
 
 constexpr std::string_view kKnown = "NFC, NFD, NFKC, NFKD, Lowercase, Strip, Prepend, Replace, Sequence";
 
-Status check_size(size_t size, size_t max_bytes) {
-  if (size <= max_bytes) return {};
-  return error(ErrorCode::kInvalidInput, "the normalizer makes the text longer than {} bytes", max_bytes);
+Status check_size(size_t size, const Limits& limits) {
+  if (size <= limits.max_bytes) return {};
+  return error(ErrorCode::kInvalidInput, "the normalizer makes the text longer than {} bytes", limits.max_bytes);
 }
 
 class UnicodeForm : public Normalizer {
  public:
   explicit UnicodeForm(NormalizationForm form) : form_(form) {}
-  Status normalize(std::string& text, size_t max_bytes) const override {
-    CAMEO_ASSIGN(text, tokenizer::normalize(text, form_, max_bytes));
+  Status normalize(std::string& text, Limits& limits) const override {
+    CAMEO_ASSIGN(text, tokenizer::normalize(text, form_, limits.max_bytes));
     return {};
   }
 
@@ -29,7 +29,7 @@ class UnicodeForm : public Normalizer {
 
 class Lowercase : public Normalizer {
  public:
-  Status normalize(std::string& text, size_t max_bytes) const override {
+  Status normalize(std::string& text, Limits& limits) const override {
     std::string out;
     out.reserve(text.size());
     for (size_t at = 0; at < text.size();) {
@@ -38,7 +38,7 @@ class Lowercase : public Normalizer {
       at += c.bytes;
     }
     text = std::move(out);
-    return check_size(text.size(), max_bytes);
+    return check_size(text.size(), limits);
   }
 };
 
@@ -46,7 +46,7 @@ class Lowercase : public Normalizer {
 class Strip : public Normalizer {
  public:
   Strip(bool left, bool right) : left_(left), right_(right) {}
-  Status normalize(std::string& text, size_t) const override {
+  Status normalize(std::string& text, Limits&) const override {
     size_t begin = 0, end = text.size();
     while (left_ && begin < end) {
       const CodePoint c = decode_at(text, begin);
@@ -70,8 +70,8 @@ class Strip : public Normalizer {
 class Prepend : public Normalizer {
  public:
   explicit Prepend(std::string prefix) : prefix_(std::move(prefix)) {}
-  Status normalize(std::string& text, size_t max_bytes) const override {
-    CAMEO_TRY(check_size(text.size() + prefix_.size(), max_bytes));
+  Status normalize(std::string& text, Limits& limits) const override {
+    CAMEO_TRY(check_size(text.size() + prefix_.size(), limits));
     if (!text.empty()) text.insert(0, prefix_);
     return {};
   }
@@ -83,9 +83,9 @@ class Prepend : public Normalizer {
 class Replace : public Normalizer {
  public:
   Replace(Pattern pattern, std::string content) : pattern_(std::move(pattern)), content_(std::move(content)) {}
-  Status normalize(std::string& text, size_t max_bytes) const override {
+  Status normalize(std::string& text, Limits& limits) const override {
     if (text.empty()) return {};
-    CAMEO_ASSIGN(const std::vector<Span> matches, pattern_.find_all(text));
+    CAMEO_ASSIGN(const std::vector<Span> matches, pattern_.find_all(text, limits));
     if (matches.empty()) return {};
     std::string out;
     size_t at = 0;
@@ -93,11 +93,11 @@ class Replace : public Normalizer {
       out.append(text, at, match.begin - at);
       out += content_;
       at = match.end;
-      CAMEO_TRY(check_size(out.size(), max_bytes));
+      CAMEO_TRY(check_size(out.size(), limits));
     }
     out.append(text, at);
     text = std::move(out);
-    return check_size(text.size(), max_bytes);
+    return check_size(text.size(), limits);
   }
 
  private:
@@ -108,8 +108,8 @@ class Replace : public Normalizer {
 class Sequence : public Normalizer {
  public:
   explicit Sequence(std::vector<std::unique_ptr<Normalizer>> stages) : stages_(std::move(stages)) {}
-  Status normalize(std::string& text, size_t max_bytes) const override {
-    for (const auto& stage : stages_) CAMEO_TRY(stage->normalize(text, max_bytes));
+  Status normalize(std::string& text, Limits& limits) const override {
+    for (const auto& stage : stages_) CAMEO_TRY(stage->normalize(text, limits));
     return {};
   }
 

@@ -5,14 +5,15 @@
 #include <string>
 
 #include "tokenizer/json_fields.h"
+#include "tokenizer/limits.h"
 
 namespace cameo::tokenizer {
 
 class Normalizer {
  public:
   virtual ~Normalizer() = default;
-  // Changes the text, which is and stays valid UTF-8. An error if it would grow past max_bytes.
-  virtual Status normalize(std::string& text, size_t max_bytes) const = 0;
+  // Changes the text, which is and stays valid UTF-8. An error if it would pass the limits.
+  virtual Status normalize(std::string& text, Limits& limits) const = 0;
 };
 
 // Known types: NFC, NFD, NFKC, NFKD, Lowercase, Strip, Prepend, Replace, Sequence.

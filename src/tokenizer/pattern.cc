@@ -22,8 +22,8 @@ Result<Pattern> Pattern::parse(const Fields& fields, std::string_view key) {
   return invalid(inner.where(), R"(must have one field, "String" or "Regex")");
 }
 
-Result<std::vector<Span>> Pattern::find_all(std::string_view text) const {
-  if (regex_) return regex_->find_all(text);
+Result<std::vector<Span>> Pattern::find_all(std::string_view text, Limits& limits) const {
+  if (regex_) return regex_->find_all(text, limits.regex_steps);
   std::vector<Span> found;
   if (literal_.empty()) {  // matches before every character and at the end
     for (size_t at = 0; at <= text.size(); at += at < text.size() ? decode_at(text, at).bytes : 1) found.push_back({at, at});

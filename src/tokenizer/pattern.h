@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "tokenizer/json_fields.h"
+#include "tokenizer/limits.h"
 #include "tokenizer/regex.h"
 
 namespace cameo::tokenizer {
@@ -17,7 +18,7 @@ class Pattern {
   static Result<Pattern> parse(const Fields& fields, std::string_view key);
 
   // All matches from left to right, without overlap.
-  Result<std::vector<Span>> find_all(std::string_view text) const;
+  Result<std::vector<Span>> find_all(std::string_view text, Limits& limits) const;
 
  private:
   std::string literal_;

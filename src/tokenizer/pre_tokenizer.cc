@@ -59,8 +59,8 @@ class ByteLevel : public PreTokenizer {
     // All the text goes into one string, which must not move once pieces point into it.
     size_t bytes = 0;
     for (const Piece& piece : list.pieces) bytes += piece.added_token ? 0 : 2 * (piece.text.size() + 1);
-    if (bytes / 2 > list.max_bytes) {
-      return error(ErrorCode::kInvalidInput, "the pre-tokenizer makes the text longer than {} bytes", list.max_bytes);
+    if (bytes / 2 > list.limits.max_bytes) {
+      return error(ErrorCode::kInvalidInput, "the pre-tokenizer makes the text longer than {} bytes", list.limits.max_bytes);
     }
     std::string& out = list.storage.emplace_back();
     out.reserve(bytes + 2);
@@ -145,7 +145,7 @@ class Split : public PreTokenizer {
  public:
   Split(Pattern pattern, SplitBehavior behavior, bool invert) : pattern_(std::move(pattern)), behavior_(behavior), invert_(invert) {}
   Status pre_tokenize(PieceList& list) const override {
-    return split_matches(list, behavior_, invert_, [this](std::string_view text) { return pattern_.find_all(text); });
+    return split_matches(list, behavior_, invert_, [&](std::string_view text) { return pattern_.find_all(text, list.limits); });
   }
 
  private:

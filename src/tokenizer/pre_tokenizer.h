@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tokenizer/json_fields.h"
+#include "tokenizer/limits.h"
 
 namespace cameo::tokenizer {
 
@@ -22,7 +23,7 @@ struct Piece {
 struct PieceList {
   std::vector<Piece> pieces;
   std::deque<std::string> storage;
-  size_t max_bytes = 0;  // no stage may make the text longer
+  Limits limits = {};
 
   // Keeps a string alive as long as the list.
   std::string_view keep(std::string text) { return storage.emplace_back(std::move(text)); }

@@ -229,8 +229,8 @@ class Compiler {
 // Runs a program by backtracking over an explicit stack.
 class Matcher {
  public:
-  Matcher(const Regex::Program& program, std::string_view text)
-      : program_(program), text_(text), loops_(program.loops), steps_left_(20000 + 400 * static_cast<uint64_t>(text.size())) {}
+  Matcher(const Regex::Program& program, std::string_view text, uint64_t& steps_left)
+      : program_(program), text_(text), loops_(program.loops), steps_left_(steps_left) {}
 
   static constexpr size_t kFail = SIZE_MAX;
 
@@ -423,7 +423,7 @@ class Matcher {
   std::string_view text_;
   std::vector<size_t> loops_;
   std::vector<Frame> stack_;
-  uint64_t steps_left_;
+  uint64_t& steps_left_;
 };
 
 }  // namespace
@@ -435,8 +435,8 @@ Result<Regex> Regex::parse(std::string_view pattern) {
   return Regex(std::make_shared<const Program>(std::move(program).value()));
 }
 
-Result<std::vector<Span>> Regex::find_all(std::string_view text) const {
-  Matcher matcher(*program_, text);
+Result<std::vector<Span>> Regex::find_all(std::string_view text, uint64_t& steps_left) const {
+  Matcher matcher(*program_, text, steps_left);
   std::vector<Span> found;
   std::optional<size_t> last_end;
   for (size_t start = 0; start <= text.size();) {

@@ -28,9 +28,9 @@ class Regex {
   static Result<Regex> parse(std::string_view pattern);
 
   // All matches from left to right, as Oniguruma's bindings find them: after a match the search goes on at its end, and
-  // an empty match right after a match is skipped. Text is valid UTF-8. A search that takes too many steps for the
-  // text's length is an error (kInvalidInput).
-  Result<std::vector<Span>> find_all(std::string_view text) const;
+  // an empty match right after a match is skipped. Text is valid UTF-8. Takes its steps off steps_left and gives an error
+  // (kInvalidInput) when they are used up.
+  Result<std::vector<Span>> find_all(std::string_view text, uint64_t& steps_left) const;
 
   // One step of the compiled program.
   enum class Op : uint8_t {

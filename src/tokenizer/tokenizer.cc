@@ -20,9 +20,6 @@ using namespace tokenizer;
 constexpr size_t kMaxFileBytes = size_t{1} << 30;
 constexpr size_t kMaxTextBytes = size_t{1} << 30;
 
-// What a stage may make of so many bytes: far more than any text needs, and a bound on what a bad file can do.
-size_t max_expansion(size_t bytes) { return std::min(bytes * 64 + (size_t{1} << 20), 4 * kMaxTextBytes); }
-
 // Builds one optional stage with a parse function.
 template <class Stage, class Parse>
 Status parse_stage(const Fields& file, std::string_view key, std::unique_ptr<Stage>& stage, const Parse& parse) {
@@ -68,7 +65,7 @@ class Tokenizer::Impl {
       return error(ErrorCode::kInvalidInput, "the text is not UTF-8: byte {} (0x{:02x})", bad, static_cast<unsigned char>(text[bad]));
     }
     PieceList list;
-    list.max_bytes = max_expansion(text.size());
+    list.limits = Limits::for_text(text.size());
     CAMEO_TRY(added_.extract(text, normalizer_.get(), list));
     if (pre_tokenizer_) CAMEO_TRY(pre_tokenizer_->pre_tokenize(list));
     Encoding encoding;
@@ -103,7 +100,8 @@ class Tokenizer::Impl {
       tokens.emplace_back(*token);
     }
     const bool spaced = !decoder_;
-    if (decoder_) CAMEO_TRY(decoder_->decode(tokens, max_expansion(bytes)));
+    Limits limits = Limits::for_text(bytes);
+    if (decoder_) CAMEO_TRY(decoder_->decode(tokens, limits));
     std::string text;
     for (const std::string& token : tokens) {
       if (spaced && &token != &tokens.front()) text += ' ';

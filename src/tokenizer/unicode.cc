@@ -236,6 +236,7 @@ bool find_property(std::string_view name, CodePointRanges& ranges) {
       {"letternumber", "nl"},
       {"othernumber", "no"},
       {"punctuation", "p"},
+      {"punct", "p"},
       {"dashpunctuation", "pd"},
       {"connectorpunctuation", "pc"},
       {"openpunctuation", "ps"},
