@@ -18,7 +18,7 @@ namespace {
 using namespace tokenizer;
 
 constexpr size_t kMaxFileBytes = size_t{1} << 30;
-constexpr size_t kMaxTextBytes = size_t{1} << 30;
+constexpr size_t kMaxTextBytes = size_t{1} << 28;
 
 // Builds one optional stage with a parse function.
 template <class Stage, class Parse>

@@ -35,7 +35,7 @@ class Tokenizer {
   static Result<Tokenizer> load(const std::string& path);
   static Result<Tokenizer> from_json(std::string_view json);
 
-  // Encodes UTF-8 text of at most 1 GiB. Errors: kInvalidInput with the byte's offset if it is not UTF-8.
+  // Encodes UTF-8 text of at most 256 MiB. Errors: kInvalidInput with the byte's offset if it is not UTF-8.
   Result<Encoding> encode(std::string_view text, EncodeOptions options = {}) const;
 
   // The text of the ids; bytes that are not UTF-8 become U+FFFD. Errors: kInvalidInput for an id without a token.

@@ -33,7 +33,7 @@ REGEXES = [
     r"\w+", r"\W+", r"\d+", r"\D+", r"\s", r"\S+", r"\h+", r"\H+", r"[a-z&&[^aeiou]]+", r"[^a-c&&b-z]", r"[a-cx-z&&b-y&&[^z]]", r"[a[bc]d]+", r"[\]a]",
     r"[-a]", r"[a-]", r"[^-a]+", r"[\-\[\]]", r"[\n\t\r]+", r"[^\n]+", r".", r".+", r"(?m:.+)", r"(?m).", r"[.*+?]",
     # Repeats, groups, alternatives
-    r"a*", r"a+?", r"a??b", r"(?:ab)+", r"(ab|a)(c|bcd)*", r"(a*)*", r"(a*)+b", r"(?:a|b)*?c", r"a{2}", r"a{2,3}", r"a{,2}b", r"a{2,}", r"a{1,2}?",
+    r"a*", r"a+?", r"a??b", r"(?:ab)+", r"(ab|a)(c|bcd)*", r"(a*)*", r"(?:a|b)*?c", r"a{2}", r"a{2,3}", r"a{,2}b", r"a{2,}", r"a{1,2}?",
     r"a++a", r"a*+b", r"a?+a", r"(?>a+|b)c?", r"(?:ab){2,3}", r"(?:a|ab){2}c?", r"(?<word>\w+)", r"x|", r"|x", r"", r"a{", r"a{1", r"{", r"a{,}", r"a{x}", r"(?:)",
     r"(?:\s|a)*+b", r"(?:a{1,3}){1,2}", r"(?:a?){3}", r"(?:a??){2,4}b", r"(?i)abc", r"(?i)k", r"(?i)s", r"a(?i)b|c", r"(?i:a)B", r"(?-i:a)", r"(?i)a(?-i)b",
     # Anchors and looks
