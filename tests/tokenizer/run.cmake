@@ -1,0 +1,10 @@
+# Runs SCRIPT with PYTHON; says SKIPPED where Python or its package tokenizers is missing.
+execute_process(COMMAND ${PYTHON} -c "import tokenizers" RESULT_VARIABLE missing OUTPUT_QUIET ERROR_QUIET)
+if(missing)
+  message("SKIPPED: tokenizer: ${PYTHON} has no package tokenizers (see tests/requirements.txt)")
+  return()
+endif()
+execute_process(COMMAND ${PYTHON} ${SCRIPT} ${ARGUMENTS} --summary ${SUMMARY} RESULT_VARIABLE result)
+if(result)
+  message(FATAL_ERROR "${SCRIPT} ended with ${result}")
+endif()
