@@ -1,13 +1,12 @@
 #include "cameo/builder.h"
 
-#include <algorithm>
-#include <chrono>
 #include <new>
 
 #include "base/error.h"
 #include "builder/profiles.h"
 #include "cameo/version.h"
 #include "onnx/import.h"
+#include "passes/driver.h"
 #include "plan/content.h"
 
 namespace cameo {
@@ -28,7 +27,14 @@ Result<Plan> build_model(const onnx::Model& model, const BuildOptions& options, 
   CAMEO_TRY(ir::infer_types(content.graph));
   CAMEO_ASSIGN(content.profiles, builder::check_profiles(content.graph, options.profiles));
   CAMEO_TRY(report(options, "optimise", 0.3));
-  (void)logger;
+  if (options.optimization_level > 0) {
+    const passes::PassOptions pass_options = {.disabled = options.disabled_passes,
+                                              .verify = options.verify_passes,
+                                              .folding_budget_bytes = options.folding_budget_bytes,
+                                              .logger = &logger,
+                                              .check_cancelled = [&] { return report(options, "optimise", 0.5); }};
+    CAMEO_TRY(passes::run_passes(content.graph, pass_options, reports));
+  }
   CAMEO_TRY(report(options, "write the plan", 0.8));
   content.cameo_version = CAMEO_VERSION;
   content.target = plan::host_target();

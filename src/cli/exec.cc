@@ -20,7 +20,7 @@ struct Options {
   size_t iterations = 10, average_runs = 10, streams = 1;
   double duration = 3, warmup_ms = 200, idle_ms = 0;
   std::optional<size_t> profile;
-  bool skip_inference = false, verbose = false, dump_output = false, time_load = false;
+  bool skip_inference = false, dump_output = false, time_load = false;
 };
 
 // Flags of trtexec that change nothing on this backend, with the reason that is printed.
@@ -201,7 +201,7 @@ Result<int> execute(const Options& o, const CLI::App& app, const Common& common)
     if (app.count(f.flag) > 0) std::printf("[W] %s has no effect: %s\n", f.flag, f.why);
   if (o.onnx.empty() == o.load_engine.empty()) return error(ErrorCode::kInvalidArgument, "give either --onnx=FILE or --loadEngine=FILE");
   CAMEO_ASSIGN(const std::vector<double> percents, parse_percentiles(o.percentiles));
-  StderrLogger logger(o.verbose || common.verbose ? Severity::kVerbose : Severity::kWarning);
+  StderrLogger logger(common.verbose ? Severity::kVerbose : Severity::kWarning);
 
   Plan plan;
   if (!o.onnx.empty()) {
@@ -277,7 +277,6 @@ Run add_exec(CLI::App& app, const Common& common) {
   app.add_flag("--dumpOutput", o->dump_output, "Print the outputs of the last run");
   app.add_flag("--skipInference,--buildOnly", o->skip_inference, "Only build");
   app.add_flag("--timeDeserialize", o->time_load, "Print how long the plan takes to load");
-  app.add_flag("--verbose", o->verbose, "Log what is done");
   const auto add = [&app](const Ignored& f, const std::string& help) {
     if (f.takes_value)
       app.add_option(f.flag, help)->expected(1);
