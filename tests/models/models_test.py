@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the models of graphs/ with Cameo and compares what comes out with what ONNX Runtime gave.
 
-  models_test.py --cameo build/src/cameo [NAME...]
+  models_test.py --cameo build/cameo [NAME...]
 
 A model at a time: its weights are drawn into a folder, `cameo build` makes a plan, `cameo run` runs it on two sets of
 inputs of different shapes, and the folder is deleted. Prints a line per run. README.md says what is compared.
