@@ -25,6 +25,7 @@ Result<Image> decode_jpeg(ImageBytes file) {
   if (file.size() > ULONG_MAX || tjDecompressHeader3(decoder.get(), file.data(), static_cast<unsigned long>(file.size()), &width, &height,
                                                      &subsampling, &colours) != 0)
     return damaged();
+  if (width == 0 || height == 0) return error(ErrorCode::kInvalidInput, "the JPEG file holds no image");
   if (colours == TJCS_CMYK || colours == TJCS_YCCK) return error(ErrorCode::kUnsupported, "JPEG files in CMYK are not known");
   const bool grey = colours == TJCS_GRAY;
   CAMEO_ASSIGN(Image image, Image::make(width, height, grey ? 1 : 3));
