@@ -49,6 +49,7 @@ class Folder {
     if ((node.op->flags & (ops::kRandom | ops::kControlFlow | ops::kNotFolded)) || !node.subgraphs.empty() || keeps_weights_small(node))
       return {};
     int64_t bytes_in = 0;
+    int64_t bytes_freed = 0;  // of constants that nothing else reads
     int64_t elements_in = 0;
     double work = 1;
     for (ir::ValueId id : node.inputs) {
@@ -56,6 +57,7 @@ class Folder {
       const Tensor* t = editor_.constant(id);
       if (t == nullptr) return {};
       bytes_in += static_cast<int64_t>(t->num_bytes());
+      if (editor_.uses(id) == 1) bytes_freed += static_cast<int64_t>(t->num_bytes());
       elements_in += t->num_elements();
       work *= static_cast<double>(std::max<int64_t>(t->num_elements(), 1));
     }
@@ -72,7 +74,7 @@ class Folder {
       bytes_out += *elements * static_cast<int64_t>(dtype_size(fact.type.dtype));
       work *= static_cast<double>(std::max<int64_t>(*elements, 1));
     }
-    if (std::string refusal = too_large(bytes_in, bytes_out); !refusal.empty()) return note(node, refusal);
+    if (std::string refusal = too_large(bytes_in, bytes_freed, bytes_out); !refusal.empty()) return note(node, refusal);
     // For a product of matrices the root of the three sizes multiplied is the number of multiplications.
     if (!known && is_heavy(node) && elements_in > 4096 && std::sqrt(work) > kMaxWork) return note(node, "it takes too long to evaluate");
 
@@ -95,17 +97,18 @@ class Folder {
         outputs[i] = std::move((*made)[i].tensor);
         bytes_out += static_cast<int64_t>(outputs[i].num_bytes());
       }
-      if (std::string refusal = too_large(bytes_in, bytes_out); !refusal.empty()) return note(node, refusal);
+      if (std::string refusal = too_large(bytes_in, bytes_freed, bytes_out); !refusal.empty()) return note(node, refusal);
     }
-    context_.folding_budget_left -= bytes_out;
+    context_.folding_budget_left -= std::max<int64_t>(bytes_out - bytes_freed, 0);
     ++context_.report.changes;
     editor_.fold(index, outputs);
     return {};
   }
 
-  std::string too_large(int64_t bytes_in, int64_t bytes_out) const {
-    if (bytes_out > context_.folding_budget_left)
-      return fmt::format("its result of {} bytes is more than the {} left of the folding budget", bytes_out, context_.folding_budget_left);
+  std::string too_large(int64_t bytes_in, int64_t bytes_freed, int64_t bytes_out) const {
+    if (bytes_out - bytes_freed > context_.folding_budget_left)
+      return fmt::format("its result adds {} bytes, more than the {} left of the folding budget", bytes_out - bytes_freed,
+                         context_.folding_budget_left);
     if (bytes_out > kAlwaysKeptBytes && bytes_out / kMaxGrowth > bytes_in)
       return fmt::format("it makes {} bytes out of {}", bytes_out, bytes_in);
     return {};

@@ -63,11 +63,20 @@ TEST(ConstantFolding, Budget) {
   const auto x = g.input("x", DType::kFloat32, {100, 100});
   const auto w = g.graph.add_constant("w", Tensor::allocate(DType::kFloat32, {100, 100}).value());
   g.output(g.node("Add", {g.node("Add", {x, g.node("Neg", {w})}), g.node("Tanh", {w})}));
+  g.output(w);
   PassReport report;
   EXPECT_EQ(ops_of(folded(g.graph, &report, 50000)), "Add, Tanh, Add");
   ASSERT_EQ(report.notes.size(), 1u);
-  EXPECT_EQ(report.notes[0], "node 'Tanh_2' (Tanh): its result of 40000 bytes is more than the 10000 left of the folding budget");
+  EXPECT_EQ(report.notes[0], "node 'Tanh_2' (Tanh): its result adds 40000 bytes, more than the 10000 left of the folding budget");
   EXPECT_EQ(ops_of(folded(g.graph, &report, 0)), "Neg, Add, Tanh, Add");
+}
+
+TEST(ConstantFolding, WhatReplacesItsInputIsFree) {
+  TestGraph g;
+  const auto w = g.graph.add_constant("w", Tensor::allocate(DType::kFloat32, {100, 100}).value());
+  g.output(g.node("Add", {g.input("x", DType::kFloat32, {100, 100}), g.node("Transpose", {w})}));
+  PassReport report;
+  EXPECT_EQ(ops_of(folded(g.graph, &report, 0)), "Add");
 }
 
 TEST(ConstantFolding, RandomNodesStay) {

@@ -200,6 +200,8 @@ Status Editor::check(const Patch& patch, std::span<const ir::Node> nodes) const 
     if (!in_range) break;
     if (from == to) return bad("a value is replaced by itself");
     if (is_input_[from] || producers_[from] < 0) return bad(fmt::format("'{}' is replaced, which no node makes", graph_->value(from).name));
+    if (to < patch.first_value_ && !is_input_[to] && producers_[to] < 0 && !graph_->value(to).is_constant())
+      return bad(fmt::format("the replacement '{}' is made by nothing", graph_->value(to).name));
   }
   if (!in_range) return bad("an id is out of range");
   return {};

@@ -91,7 +91,8 @@ class Shortener {
       if (d.is_unknown()) return {};
       key += d.to_string() + ",";
     }
-    if (const auto known = computed_.find(key); known != computed_.end()) {
+    // What was computed first may have lost its last use since.
+    if (const auto known = computed_.find(key); known != computed_.end() && editor_.producer(known->second) != nullptr) {
       if (!editor_.can_replace(id, known->second)) return {};
       const ir::ValueId survivor = editor_.replace(id, known->second);
       if (survivor != known->second) set_direct(survivor, is_direct(known->second));
@@ -104,7 +105,7 @@ class Shortener {
       const auto axis = axes_.find((*fact.values)[0].to_string());
       if (axis != axes_.end()) return read_from_input(index, id, axis->second, key);
     }
-    computed_.emplace(std::move(key), id);
+    computed_.insert_or_assign(std::move(key), id);
     return {};
   }
 

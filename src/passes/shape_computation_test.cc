@@ -72,6 +72,18 @@ TEST(ShapeComputation, EqualExtentsAreReadOnceFromTheInput) {
   EXPECT_EQ(ops_of(graph), "Shape, Expand, Expand");
 }
 
+TEST(ShapeComputation, WhatWasComputedFirstMayBeGone) {
+  TestGraph g;
+  const auto x = g.input("x", DType::kFloat32, {ir::Dim::symbol("b"), ir::Dim::symbol("s"), 12});
+  const auto product = [&] { return g.node("Mul", {extent(g, x, 0), extent(g, x, 1)}); };
+  g.output(g.node("Reshape", {x, list(g, {product(), g.ints({12})})}));  // takes a constant, and b * s loses its use
+  const auto zero = g.constant<int64_t>({}, {0}), one = g.constant<int64_t>({}, {1});
+  g.output(g.node("Range", {zero, product(), one}));
+  g.output(g.node("Range", {one, product(), one}));
+  const ir::Graph graph = optimised(g.graph, "shape_computation", {{{"b", 2}, {"s", 5}}});
+  EXPECT_EQ(count(graph, "Mul"), 1u);
+}
+
 TEST(ShapeComputation, UnknownExtentsAreLeftAlone) {
   TestGraph g;
   const auto x = g.input("x", DType::kFloat32, {ir::Dim::unknown(), ir::Dim::unknown(), 4});
