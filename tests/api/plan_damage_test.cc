@@ -1,0 +1,118 @@
+// Plans that are cut off, altered or made for something else.
+#include <cstring>
+
+#include "cameo/version.h"
+#include "models.h"
+#include "plan/content.h"
+#include "plan/layout.h"
+
+namespace cameo::test {
+namespace {
+
+using S = std::string;
+
+// A copy at an aligned address, which loads without copying weights.
+struct Copy {
+  explicit Copy(std::span<const std::byte> bytes) : memory(Tensor::allocate(DType::kUint8, {static_cast<int64_t>(bytes.size())}).value()) {
+    std::memcpy(memory.raw(), bytes.data(), bytes.size());
+  }
+  std::span<std::byte> bytes() { return {memory.data<std::byte>(), memory.num_bytes()}; }
+  Plan plan(size_t size) { return Plan(bytes().first(size), memory.owner()); }
+  Plan plan() { return plan(bytes().size()); }
+  // Sets all checksums right again, as somebody would who changes a plan on purpose.
+  void seal() {
+    plan::Header h;
+    std::memcpy(&h, bytes().data(), sizeof h);
+    h.metadata_checksum = plan::checksum(bytes().data() + plan::kHeaderBytes, h.weights_offset - plan::kHeaderBytes);
+    h.weights_checksum = plan::checksum(bytes().data() + h.weights_offset, h.weights_bytes);
+    h.header_checksum = plan::checksum(&h, offsetof(plan::Header, header_checksum));
+    std::memcpy(bytes().data(), &h, sizeof h);
+  }
+  Tensor memory;
+};
+
+bool is_plan_error(const Error& e) { return e.code() == ErrorCode::kInvalidPlan || e.code() == ErrorCode::kVersionMismatch; }
+
+TEST(PlanDamage, EveryTruncationIsRejected) {
+  Copy copy(build(softmax_model()).bytes());
+  for (size_t size = 0; size < copy.bytes().size(); ++size) {
+    const auto engine = Engine::load(copy.plan(size));
+    ASSERT_FALSE(engine.ok()) << "of " << copy.bytes().size() << " bytes, " << size;
+    ASSERT_TRUE(is_plan_error(engine.error())) << engine.error().message();
+  }
+}
+
+TEST(PlanDamage, EveryChangedByteIsRejected) {
+  Copy copy(build(softmax_model()).bytes());
+  for (size_t at = 0; at < copy.bytes().size(); ++at)
+    for (int flip : {0x01, 0x80, 0xff}) {
+      copy.bytes()[at] ^= static_cast<std::byte>(flip);
+      const auto engine = Engine::load(copy.plan());
+      ASSERT_FALSE(engine.ok()) << "byte " << at;
+      ASSERT_TRUE(is_plan_error(engine.error())) << engine.error().message();
+      copy.bytes()[at] ^= static_cast<std::byte>(flip);
+    }
+  EXPECT_TRUE(Engine::load(copy.plan()).ok());
+}
+
+// With the checksums set right, a change is either rejected or gives a plan that runs or fails in order.
+TEST(PlanDamage, EveryChangedByteWithRightChecksumsIsHarmless) {
+  const Plan plan = build(softmax_model());
+  Copy original(plan.bytes());
+  size_t accepted = 0;
+  for (size_t at = plan::kHeaderBytes; at < original.bytes().size(); ++at)
+    for (int flip : {0x01, 0x80, 0xff}) {
+      Copy copy(plan.bytes());
+      copy.bytes()[at] ^= static_cast<std::byte>(flip);
+      copy.seal();
+      auto engine = Engine::load(copy.plan());
+      if (!engine.ok()) continue;
+      ++accepted;
+      auto context = engine->create_context();
+      if (!context.ok()) continue;
+      for (const TensorInfo& input : engine->inputs())
+        if (input.dtype != DType::kUndefined && context->set_input(input.name, Tensor::allocate(input.dtype, {2, 4}).value()).ok())
+          (void)context->run();
+    }
+  EXPECT_GT(accepted, 0u);  // names and weights may change
+}
+
+TEST(PlanDamage, OtherVersionsAndTargets) {
+  EXPECT_ERROR(Engine::load(Plan()), ErrorCode::kInvalidPlan, S("not a Cameo plan"));
+  Copy copy(build(softmax_model()).bytes());
+  const uint32_t other = kPlanFormatVersion + 1;
+  std::memcpy(copy.bytes().data() + 8, &other, sizeof other);
+  EXPECT_ERROR(Engine::load(copy.plan()), ErrorCode::kVersionMismatch, S("format version 2"), S("build it again"));
+
+  plan::Content content;
+  content.cameo_version = CAMEO_VERSION;
+  content.target = "some-other-cpu";
+  auto elsewhere = plan::write(content);
+  ASSERT_TRUE(elsewhere.ok());
+  EXPECT_ERROR(Engine::load(*elsewhere), ErrorCode::kVersionMismatch, S("some-other-cpu"), S("build it again"));
+  content.target = plan::host_target();
+  content.cameo_version = "0.0.1";
+  auto older = plan::write(content);
+  ASSERT_TRUE(older.ok());
+  EXPECT_ERROR(Engine::load(*older), ErrorCode::kVersionMismatch, S("Cameo 0.0.1"), S(CAMEO_VERSION), S("build it again"));
+  EXPECT_EQ(plan_info(*older)->cameo_version, "0.0.1");
+}
+
+TEST(Plan, SameModelGivesTheSameBytes) {
+  const Plan a = build(softmax_model()), b = build(softmax_model());
+  ASSERT_EQ(a.bytes().size(), b.bytes().size());
+  EXPECT_EQ(std::memcmp(a.bytes().data(), b.bytes().data(), a.bytes().size()), 0);
+}
+
+TEST(Plan, SavesWholeOrNotAtAll) {
+  const Plan plan = build(softmax_model());
+  EXPECT_ERROR(plan.save("/no/such/folder/m.plan"), ErrorCode::kIo, S("/no/such/folder/m.plan"));
+  const std::string path = testing::TempDir() + "/saved.plan";
+  ASSERT_TRUE(plan.save(path).ok());
+  EXPECT_TRUE(Engine::load(path).ok());
+  EXPECT_ERROR(Engine::load("/dev/null"), ErrorCode::kIo, S("/dev/null"));
+  EXPECT_ERROR(Engine::load(testing::TempDir()), ErrorCode::kIo, S("regular file"));
+}
+
+}  // namespace
+}  // namespace cameo::test

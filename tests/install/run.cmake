@@ -1,0 +1,31 @@
+# Installs, builds the consumer against the package, runs it; then the same for the runtime component alone.
+function(run)
+  execute_process(COMMAND ${ARGN} RESULT_VARIABLE result OUTPUT_VARIABLE out ERROR_VARIABLE out)
+  if(NOT result EQUAL 0)
+    message(FATAL_ERROR "${ARGN} failed (${result}):\n${out}")
+  endif()
+  set(out "${out}" PARENT_SCOPE)
+endfunction()
+
+file(REMOVE_RECURSE ${WORK}/prefix ${WORK}/runtime ${WORK}/consumer)
+run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/prefix)
+set(flags)
+if(SANITIZE)
+  set(flags -DCMAKE_CXX_FLAGS=-fsanitize=${SANITIZE})
+endif()
+run(${CMAKE_COMMAND} -G ${GENERATOR} -S ${SOURCE}/consumer -B ${WORK}/consumer -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_COMPILER=${CXX}
+    -DCMAKE_PREFIX_PATH=${WORK}/prefix ${flags})
+run(${CMAKE_COMMAND} --build ${WORK}/consumer)
+run(${WORK}/consumer/build_plan ${MODEL} ${WORK}/consumer.plan)
+run(${WORK}/consumer/run_plan ${WORK}/consumer.plan)
+if(NOT out MATCHES "next token: 269")
+  message(FATAL_ERROR "run_plan printed: ${out}")
+endif()
+
+# What a deployment ships: one library.
+run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/runtime --component runtime)
+file(GLOB_RECURSE shipped RELATIVE ${WORK}/runtime ${WORK}/runtime/*)
+list(FILTER shipped EXCLUDE REGEX "libcameo_runtime\\.so")
+if(shipped)
+  message(FATAL_ERROR "the runtime component has more than libcameo_runtime: ${shipped}")
+endif()
