@@ -8,7 +8,7 @@
 namespace cameo::onnx {
 
 struct WriteOptions {
-  std::string producer_version;
+  std::string producer_version = {};
   // When the constants come to more bytes than this, those of 1 KiB or more go to a file of their own beside the model.
   int64_t max_inline_bytes = int64_t{64} << 20;
 };
