@@ -58,9 +58,19 @@ bool contains(std::string_view bytes, std::string_view word) {
          bytes.substr(bytes.size() - kWindow).find(word) != std::string_view::npos;
 }
 
+// UTF-8 without control characters; a character cut off at the end is fine.
 bool is_text(std::string_view bytes) {
-  return std::all_of(bytes.begin(), bytes.end(),
-                     [](unsigned char c) { return c >= 0x20 ? c != 0x7f : c == '\n' || c == '\r' || c == '\t'; });
+  for (size_t i = 0; i < bytes.size();) {
+    const auto c = static_cast<unsigned char>(bytes[i++]);
+    if (c < 0x80) {
+      if ((c < 0x20 && c != '\n' && c != '\r' && c != '\t') || c == 0x7f) return false;
+      continue;
+    }
+    if (c < 0xc2 || c > 0xf4) return false;
+    for (int more = c >= 0xf0 ? 3 : c >= 0xe0 ? 2 : 1; more > 0 && i < bytes.size(); --more)
+      if ((static_cast<unsigned char>(bytes[i++]) & 0xc0) != 0x80) return false;
+  }
+  return true;
 }
 
 // safetensors: the length of a JSON header in 8 bytes, then the header.

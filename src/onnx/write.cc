@@ -23,10 +23,13 @@ constexpr int64_t kExternalAlignment = 64;
 
 // ---- types and tensors
 
+// protozero leaves out a nested message that is empty, so those that mean something by being there are added as such.
 void write_type(pbf_writer& out, const ir::Type& type) {
   if (type.kind == ir::Type::Kind::kUnknown) return;
   if (!type.is_tensor()) {
-    pbf_writer body(out, type.kind == ir::Type::Kind::kSequence ? 4 : 9);
+    const uint32_t field = type.kind == ir::Type::Kind::kSequence ? 4 : 9;
+    if (type.element->kind == ir::Type::Kind::kUnknown) return out.add_message(field, std::string());
+    pbf_writer body(out, field);
     pbf_writer element(body, 1);
     write_type(element, *type.element);
     return;
@@ -34,14 +37,18 @@ void write_type(pbf_writer& out, const ir::Type& type) {
   pbf_writer tensor(out, 1);
   tensor.add_int32(1, static_cast<int32_t>(type.dtype));
   if (!type.shape) return;
-  pbf_writer shape(tensor, 2);
+  std::string shape;
+  pbf_writer dims(shape);
   for (const ir::Dim& extent : *type.shape) {
-    pbf_writer dim(shape, 1);
+    std::string message;
+    pbf_writer dim(message);
     if (extent.is_const())
       dim.add_int64(1, extent.value());
     else if (const auto symbol = extent.symbol_name())
       dim.add_string(2, *symbol);
+    dims.add_message(1, message);
   }
+  tensor.add_message(2, shape);
 }
 
 void write_value_info(pbf_writer& out, uint32_t field, const std::string& name, const ir::Type& type) {
@@ -189,7 +196,7 @@ class ModelWriter {
       if (!options_.producer_version.empty()) model.add_string(3, options_.producer_version);
       {
         pbf_writer out(model, 7);
-        write_graph(out, graph, nullptr, {});
+        write_graph(out, graph, nullptr, {}, {});
       }
       for (const auto& [domain, version] : opsets_) {
         pbf_writer opset(model, 8);
@@ -275,7 +282,9 @@ class ModelWriter {
     return names;
   }
 
-  void write_graph(pbf_writer& out, const ir::Graph& graph, const Names* outer, const std::vector<ir::ValueId>& captures) {
+  // Names of nodes start with `path`, which the importer puts in front again.
+  void write_graph(pbf_writer& out, const ir::Graph& graph, const Names* outer, const std::vector<ir::ValueId>& captures,
+                   const std::string& path) {
     const Names names = make_names(graph, outer, captures);
     std::vector<const void*> own_constants;
     for (size_t id = 0; id < graph.values.size(); ++id) {
@@ -284,7 +293,7 @@ class ModelWriter {
         own_constants.push_back(constant.raw());
     }
 
-    for (const ir::Node& node : graph.nodes) write_node(out, node, names);
+    for (const ir::Node& node : graph.nodes) write_node(out, node, names, path);
     out.add_string(2, graph.name.empty() ? "graph" : graph.name);
     std::unordered_set<ir::ValueId> listed;
     for (size_t id = 0; id < graph.values.size(); ++id)
@@ -322,11 +331,11 @@ class ModelWriter {
       if (!names.from_outside[id]) used_.erase(names.of[id]);
   }
 
-  void write_node(pbf_writer& out, const ir::Node& node, const Names& names) {
+  void write_node(pbf_writer& out, const ir::Node& node, const Names& names, const std::string& path) {
     pbf_writer proto(out, 1);
     for (ir::ValueId id : node.inputs) proto.add_string(1, id == ir::kNoValue ? std::string() : names.of[id]);
     for (ir::ValueId id : node.outputs) proto.add_string(2, id == ir::kNoValue ? std::string() : names.of[id]);
-    proto.add_string(3, node.name);
+    proto.add_string(3, node.name.starts_with(path) ? node.name.substr(path.size()) : node.name);
     proto.add_string(4, node.op->name.data(), node.op->name.size());
     for (const std::string& message : attributes_to_write(node)) proto.add_message(5, message);
     for (const ir::Subgraph& subgraph : node.subgraphs) {
@@ -334,7 +343,7 @@ class ModelWriter {
       attribute.add_string(1, subgraph.attribute);
       attribute.add_enum(20, static_cast<int32_t>(AttributeType::kGraph));
       pbf_writer graph(attribute, 6);
-      write_graph(graph, *subgraph.graph, &names, subgraph.captures);
+      write_graph(graph, *subgraph.graph, &names, subgraph.captures, fmt::format("{}.{}/", node.name, subgraph.attribute));
     }
     if (!node.op->domain.empty()) proto.add_string(7, node.op->domain.data(), node.op->domain.size());
   }
