@@ -32,7 +32,7 @@ Status infer(InferContext& c) {
   const ir::Shape* first = nullptr;
   for (size_t i = 0; i < c.num_inputs(); ++i) {
     if (!c.has_input(i)) return error(ErrorCode::kInvalidModel, "lacks its input {}", i);
-    CAMEO_TRY(check_same_dtype(c, 0, i));
+    CAMEO_TRY(check_same_dtype(c, {0, i}));
     if (dtype == DType::kUndefined) dtype = c.dtype(i);
     if (first == nullptr && c.shape(i)) first = &*c.shape(i);
   }
@@ -56,7 +56,7 @@ Status infer(InferContext& c) {
       if (d == axis) {
         out[d] = out[d] + shape[d];
       } else {
-        auto both = same_extent(out[d], shape[d], "extents beside the axis");
+        auto both = agree(out[d], shape[d], "extents beside the axis");
         if (!both.ok())
           return error(ErrorCode::kInvalidInput, "inputs of shapes {} and {} cannot be joined along axis {}: {}", ir::to_string(*first),
                        ir::to_string(shape), axis, both.error().message());

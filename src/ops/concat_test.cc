@@ -24,11 +24,11 @@ OP_TEST(Concat) {
       {.name = "extents differ",
        .attributes = {{"axis", "0"}},
        .inputs = {tensor<float>({1, 1}, {1}), tensor<float>({1, 2}, {1, 2})},
-       .error = "but are 1 and 2"},
+       .error = "extents beside the axis: 2 where 1 is expected"},
       {.name = "types differ",
        .attributes = {{"axis", "0"}},
        .inputs = {tensor<float>({1}, {1}), tensor<int64_t>({1}, {1})},
-       .error = "float32 and int64"},
+       .error = "input 1 is int64, but input 0 is float32"},
   };
 }
 

@@ -22,7 +22,7 @@ Status infer(InferContext& c) {
                  ir::to_string(indices), std::min(r, q) - 1);
   ir::Shape out(indices.begin(), indices.end() - 1);
   for (size_t i = 0; i < static_cast<size_t>(b); ++i) {
-    CAMEO_ASSIGN(out[i], same_extent(data[i], indices[i], "batch extents"));
+    CAMEO_ASSIGN(out[i], agree(data[i], indices[i], "batch extents"));
   }
   if (!indices.back().is_const()) return {};
   const int64_t k = indices.back().value();

@@ -110,30 +110,16 @@ Status read_indices(const Tensor& indices, int64_t extent, std::span<int64_t> ou
   return {};
 }
 
+Result<DType> dtype_of_attribute(int64_t number, TypeSet allowed) {
+  if (!is_valid_dtype(number)) return error(ErrorCode::kInvalidModel, "dtype is {}, which names no element type", number);
+  const auto type = static_cast<DType>(number);
+  if (!allowed.contains(type)) return error(ErrorCode::kInvalidModel, "dtype is {}; allowed: {}", dtype_name(type), allowed.to_string());
+  return type;
+}
+
 Result<int64_t> read_int(const Tensor& t, const char* what) {
   if (t.num_elements() < 1) return error(ErrorCode::kInvalidInput, "{} has no element", what);
   return t.dtype() == DType::kInt64 ? t.data<int64_t>()[0] : t.data<int32_t>()[0];
-}
-
-Status check_same_dtype(const InferContext& c, size_t i, size_t j) {
-  const DType a = c.dtype(i), b = c.dtype(j);
-  if (a != b && a != DType::kUndefined && b != DType::kUndefined)
-    return error(ErrorCode::kInvalidModel, "inputs {} and {} must have one element type, but are {} and {}", i, j, dtype_name(a),
-                 dtype_name(b));
-  return {};
-}
-
-Status check_rank(const InferContext& c, size_t i, size_t rank, const char* what) {
-  if (c.shape(i) && c.shape(i)->size() != rank)
-    return error(ErrorCode::kInvalidModel, "{} must have rank {}, its shape is {}", what, rank, ir::to_string(*c.shape(i)));
-  return {};
-}
-
-Result<ir::Dim> same_extent(const ir::Dim& a, const ir::Dim& b, const char* what) {
-  if (a.is_const() && b.is_const() && a.value() != b.value())
-    return error(ErrorCode::kInvalidInput, "{} must be equal, but are {} and {}", what, a.value(), b.value());
-  if (a.is_const() || b.is_unknown()) return a;
-  return b.is_const() || a.is_unknown() ? b : a;
 }
 
 std::optional<int64_t> list_length(const InferContext& c, size_t i) {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 
+#include "ops/checks.h"
 #include "ops/op.h"
 #include "ops/shapes.h"
 
@@ -38,18 +39,15 @@ Status copy_input(KernelContext& context);
 // [-extent, extent).
 Status read_indices(const Tensor& indices, int64_t extent, std::span<int64_t> out);
 
+// The element type that an attribute names by its ONNX number; an error if there is none or it is not allowed.
+Result<DType> dtype_of_attribute(int64_t number, TypeSet allowed);
+
 // The first element of an int32 or int64 tensor.
 Result<int64_t> read_int(const Tensor& t, const char* what);
 
 inline ir::Type tensor_type(DType dtype, std::optional<ir::Shape> shape) {
   return {ir::Type::Kind::kTensor, dtype, std::move(shape), nullptr};
 }
-// An error when inputs i and j are known to have different element types.
-Status check_same_dtype(const InferContext& context, size_t i, size_t j);
-// An error when the rank of input i is known and not `rank`.
-Status check_rank(const InferContext& context, size_t i, size_t rank, const char* what);
-// What is known of an extent that must be both a and b; a certain contradiction is an error.
-Result<ir::Dim> same_extent(const ir::Dim& a, const ir::Dim& b, const char* what);
 // How many elements an input of rank 1 has, when that is known now.
 std::optional<int64_t> list_length(const InferContext& context, size_t i);
 

@@ -18,10 +18,10 @@ struct NonMaxSuppressionAttrs : ir::AttrsOf<NonMaxSuppressionAttrs> {
 Status infer(InferContext& c) {
   CAMEO_TRY(check_rank(c, 0, 3, "boxes"));
   CAMEO_TRY(check_rank(c, 1, 3, "scores"));
-  if (c.shape(0)) CAMEO_TRY(same_extent((*c.shape(0))[2], 4, "the last extent of boxes and 4"));
+  if (c.shape(0)) CAMEO_TRY(agree(4, (*c.shape(0))[2], "the last extent of boxes"));
   if (c.shape(0) && c.shape(1)) {
-    CAMEO_TRY(same_extent((*c.shape(0))[0], (*c.shape(1))[0], "the batches of boxes and scores"));
-    CAMEO_TRY(same_extent((*c.shape(0))[1], (*c.shape(1))[2], "the numbers of boxes and scores"));
+    CAMEO_TRY(agree((*c.shape(0))[0], (*c.shape(1))[0], "the batches of scores"));
+    CAMEO_TRY(agree((*c.shape(0))[1], (*c.shape(1))[2], "the last extent of scores"));
   }
   c.set_output(0, DType::kInt64, {ir::Dim::unknown(), 3});
   return {};

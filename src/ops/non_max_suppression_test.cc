@@ -18,7 +18,7 @@ OP_TEST(NonMaxSuppression) {
        .outputs = {tensor<int64_t>({0, 3}, {})}},
       {.name = "numbers of boxes differ",
        .inputs = {tensor<float>({1, 1, 4}, {0, 0, 1, 1}), tensor<float>({1, 1, 2}, {0.9f, 1})},
-       .error = "the numbers of boxes and scores"},
+       .error = "the last extent of scores: 2 where 1 is expected"},
       {.name = "threshold out of range",
        .inputs = {tensor<float>({1, 1, 4}, {0, 0, 1, 1}), tensor<float>({1, 1, 1}, {0.9f}), tensor<int64_t>({1}, {3}),
                   tensor<float>({1}, {2})},

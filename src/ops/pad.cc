@@ -49,7 +49,7 @@ Status infer(InferContext& c) {
     pads.emplace(list.begin(), list.end());
   } else {
     if (!c.has_input(1)) return error(ErrorCode::kInvalidModel, "lacks its input 1, the pads");
-    if (c.has_input(2)) CAMEO_TRY(check_same_dtype(c, 0, 2));
+    if (c.has_input(2)) CAMEO_TRY(check_same_dtype(c, {0, 2}));
     if (c.constant(2) != nullptr && c.constant(2)->num_elements() != 1)
       return error(ErrorCode::kInvalidInput, "constant_value must have one element, its shape is {}", c.constant(2)->dims().to_string());
     CAMEO_TRY(check_rank(c, 1, 1, "pads"));

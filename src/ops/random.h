@@ -6,6 +6,9 @@
 #include <optional>
 #include <random>
 
+#include "ops/dispatch.h"
+#include "ops/op.h"
+
 namespace cameo::ops {
 
 class Random {
@@ -48,5 +51,20 @@ class Random {
   std::mt19937 engine_;
   std::optional<double> spare_;
 };
+
+// y[i] = draw(), rounded once to the type of y, a float type.
+template <class Draw>
+Status fill_random(Tensor& y, const char* what, Draw draw) {
+  return dispatch_floats(y.dtype(), what, [&](auto tag) -> Status {
+    using T = typename decltype(tag)::type;
+    for (int64_t i = 0, n = y.num_elements(); i < n; ++i) y.data<T>()[i] = static_cast<T>(draw());
+    return {};
+  });
+}
+
+// infer() of RandomNormal and RandomUniform: a float tensor of the attributes' type and shape.
+Status infer_random(InferContext& context, int64_t dtype, const std::vector<int64_t>& shape);
+// infer() of RandomNormalLike and RandomUniformLike: the shape of the input, and its type if no other is given.
+Status infer_random_like(InferContext& context, const std::optional<int64_t>& dtype);
 
 }  // namespace cameo::ops

@@ -58,8 +58,8 @@ ir::Dim symbolic_count(const InferContext& c) {
 }
 
 Status infer(InferContext& c) {
-  CAMEO_TRY(check_same_dtype(c, 0, 1));
-  CAMEO_TRY(check_same_dtype(c, 0, 2));
+  CAMEO_TRY(check_same_dtype(c, {0, 1}));
+  CAMEO_TRY(check_same_dtype(c, {0, 2}));
   ir::Dim count = symbolic_count(c);
   if (c.constant(0) != nullptr && c.constant(1) != nullptr && c.constant(2) != nullptr) {
     CAMEO_ASSIGN(const int64_t n, count_of(*c.constant(0), *c.constant(1), *c.constant(2)));

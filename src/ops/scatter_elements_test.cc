@@ -39,7 +39,7 @@ OP_TEST(ScatterElements) {
        .error = "indices have the extent 2 along axis 1"},
       {.name = "updates differ",
        .inputs = {tensor<float>({2}, {1, 2}), tensor<int64_t>({1}, {0}), tensor<float>({2}, {1, 1})},
-       .error = "extents of indices and updates"},
+       .error = "extents of the updates"},
   };
 }
 

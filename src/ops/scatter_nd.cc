@@ -30,7 +30,7 @@ void scatter_values(InferContext& c) {
 Status infer(InferContext& c) {
   const auto& reduction = c.attrs<ScatterNDAttrs>().reduction;
   CAMEO_TRY(check_reduction(reduction, c.version()));
-  CAMEO_TRY(check_same_dtype(c, 0, 2));
+  CAMEO_TRY(check_same_dtype(c, {0, 2}));
   c.set_output(0, c.input(0));
   if (!c.shape(0) || !c.shape(1)) return {};
   const ir::Shape &data = *c.shape(0), &indices = *c.shape(1);
@@ -43,11 +43,7 @@ Status infer(InferContext& c) {
   if (!c.shape(2)) return {};
   ir::Shape want(indices.begin(), indices.end() - 1);
   want.insert(want.end(), data.begin() + k, data.end());
-  const ir::Shape& updates = *c.shape(2);
-  bool fits = updates.size() == want.size();
-  for (size_t i = 0; fits && i < want.size(); ++i) fits = same_extent(updates[i], want[i], "extents").ok();
-  if (!fits)
-    return error(ErrorCode::kInvalidInput, "the updates must have shape {}, but have {}", ir::to_string(want), ir::to_string(updates));
+  CAMEO_TRY(check_shape(c, 2, want, "the tensor of updates"));
   if (data.size() == 1 && k == 1 && reduction == "none") scatter_values(c);
   return {};
 }

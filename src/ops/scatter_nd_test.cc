@@ -22,7 +22,7 @@ OP_TEST(ScatterND) {
        .error = "index 2 along axis 0"},
       {.name = "wrong updates",
        .inputs = {tensor<float>({2}, {1, 2}), tensor<int64_t>({1, 1}, {1}), tensor<float>({2}, {8, 8})},
-       .error = "the updates must have shape [1]"},
+       .error = "the tensor of updates has shape [2]; [1] is expected"},
   };
 }
 

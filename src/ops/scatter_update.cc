@@ -76,12 +76,11 @@ Result<CombineFn> combine_function(const std::string& reduction, DType type, int
 }
 
 Status infer_scatter_elements(InferContext& c, int64_t axis_attribute) {
-  CAMEO_TRY(check_same_dtype(c, 0, 2));
+  CAMEO_TRY(check_same_dtype(c, {0, 2}));
   c.set_output(0, c.input(0));
   if (c.shape(1) && c.shape(2)) {
     CAMEO_TRY(check_rank(c, 2, c.shape(1)->size(), "the updates"));
-    for (size_t i = 0; i < c.shape(1)->size(); ++i)
-      CAMEO_TRY(same_extent((*c.shape(1))[i], (*c.shape(2))[i], "extents of indices and updates"));
+    for (size_t i = 0; i < c.shape(1)->size(); ++i) CAMEO_TRY(agree((*c.shape(1))[i], (*c.shape(2))[i], "extents of the updates"));
   }
   if (!c.shape(0)) return {};
   const ir::Shape& data = *c.shape(0);
