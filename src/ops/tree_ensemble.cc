@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "ops/dispatch.h"
-#include "ops/op.h"
+#include "ops/ml_matrix.h"
 #include "ops/post_transform.h"
 #include "ops/trees.h"
 

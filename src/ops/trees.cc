@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "ops/dispatch.h"
-
 namespace cameo::ops {
 
 Status Trees::check(int64_t num_features) const {
@@ -63,7 +61,7 @@ Result<const TreeLeaf*> Trees::leaf_of(int64_t child, std::span<const double> ro
   return &leaves[static_cast<size_t>(~child)];
 }
 
-Status Trees::score(std::span<const double> row, TreeAggregation aggregation, std::span<const float> base, std::span<double> scores,
+Status Trees::score(std::span<const double> row, TreeAggregation aggregation, std::span<const double> base, std::span<double> scores,
                     std::span<char> found) const {
   std::fill(scores.begin(), scores.end(), 0.0);
   std::fill(found.begin(), found.end(), 0);
@@ -86,16 +84,6 @@ Status Trees::score(std::span<const double> row, TreeAggregation aggregation, st
     if (k < base.size()) scores[k] += base[k];
   }
   return {};
-}
-
-void read_row(const Tensor& x, int64_t r, std::span<double> row) {
-  // Types were checked; others leave the row as it is.
-  (void)dispatch_numbers(x.dtype(), "a row", [&](auto tag) -> Status {
-    using T = typename decltype(tag)::type;
-    const T* from = x.data<T>() + r * std::ssize(row);
-    for (double& value : row) value = static_cast<double>(static_cast<compute_t<T>>(*from++));
-    return {};
-  });
 }
 
 }  // namespace cameo::ops

@@ -48,14 +48,11 @@ struct Trees {
 
   // Combines what all trees say of a row into `scores` (num_targets of them), starting from `base` where it is not empty;
   // `found` tells which targets got a weight at all. Fails when the nodes form a cycle.
-  Status score(std::span<const double> row, TreeAggregation aggregation, std::span<const float> base, std::span<double> scores,
+  Status score(std::span<const double> row, TreeAggregation aggregation, std::span<const double> base, std::span<double> scores,
                std::span<char> found) const;
 
  private:
   Result<const TreeLeaf*> leaf_of(int64_t child, std::span<const double> row) const;
 };
-
-// Row r of a matrix of any number type, as doubles.
-void read_row(const Tensor& x, int64_t r, std::span<double> row);
 
 }  // namespace cameo::ops
