@@ -1,7 +1,7 @@
 // TreeEnsembleClassifier (ai.onnx.ml 1, 3, 5): decision trees over the rows of a matrix; each leaf adds weights to classes. Outputs:
 // the label with the highest score, and the scores after post_transform. When all weights go to one class of two, its score s
-// stands for both: (1 - s, s) with the label's threshold at 0.5 when no weight is negative, as votes are counted; else (-s, s)
-// with the threshold at 0. Version 3 adds *_as_tensor.
+// stands for both: (1 - s, s) with the label's threshold at 0.5 when no weight is negative, as votes are counted, and the
+// post_transform is not LOGISTIC; else (-s, s) with the threshold at 0. Version 3 adds *_as_tensor.
 #include <algorithm>
 
 #include "ops/ml_matrix.h"
@@ -50,7 +50,8 @@ Status reference(KernelContext& c) {
   const PostTransform transform = *post_transform_of(a.post_transform);
   const auto& w = trees.weights;
   const bool binary = classes == 2 && !w.empty() && std::all_of(w.begin(), w.end(), [&](const auto& e) { return e.target == w[0].target; });
-  const bool votes = binary && std::all_of(w.begin(), w.end(), [](const auto& e) { return e.weight >= 0; });
+  const bool votes =
+      binary && transform != PostTransform::kLogistic && std::all_of(w.begin(), w.end(), [](const auto& e) { return e.weight >= 0; });
   const std::span<double> row = c.scratch<double>(num_columns(x)), scores = c.scratch<double>(classes);
   const std::span<char> found = c.scratch<char>(classes);
   for (int64_t r = 0; r < num_rows(x); ++r) {
