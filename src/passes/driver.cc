@@ -120,7 +120,7 @@ class Driver {
     for (ir::ValueId id : graph.inputs) inputs.push_back(ops::Fact::of(graph.value(id).type));
     std::vector<ir::Type> output_types;
     for (ir::ValueId id : graph.outputs) output_types.push_back(graph.value(id).type);
-    if (auto status = run_pass(state, graph, inputs); !status.ok())
+    if (auto status = run_pass(state, graph, inputs, &facts_); !status.ok())
       return std::move(status).error().in(fmt::format("pass {}", state.pass->name));
     if (options_.verify)
       if (auto status = verify(graph, inputs, output_types); !status.ok())
@@ -128,6 +128,8 @@ class Driver {
     const double milliseconds = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
     state.report.milliseconds += milliseconds;
     const int made = state.report.changes - changes_before;
+    // Still true after changes, but inference may find more now.
+    if (made > 0) facts_.clear();
     changes += made;
     if (options_.logger)
       options_.logger->log(Severity::kVerbose, fmt::format("pass {} (round {}): {} changes, {} to {} nodes, {:.1f} ms", state.pass->name,
@@ -147,21 +149,24 @@ class Driver {
     return {};
   }
 
-  Status run_pass(State& state, ir::Graph& graph, std::span<const ops::Fact> inputs) {
-    CAMEO_ASSIGN(Editor editor, Editor::open(graph, inputs));
+  // `facts` are those that the last pass left of this graph; null for a subgraph.
+  Status run_pass(State& state, ir::Graph& graph, std::span<const ops::Fact> inputs, std::vector<ops::Fact>* facts = nullptr) {
+    CAMEO_ASSIGN(Editor editor, Editor::open(graph, inputs, facts ? std::move(*facts) : std::vector<ops::Fact>{}));
     for (size_t i = 0; i < editor.num_nodes(); ++i)
       for (ir::Subgraph& subgraph : editor.mutable_node(i).subgraphs) {
         const UndeclaredExtents hidden(subgraph);
-        const std::vector<ops::Fact> facts = subgraph_facts(subgraph, editor);
+        const std::vector<ops::Fact> known = subgraph_facts(subgraph, editor);
         // A branch that is never taken may be wrong in itself; it is left as it is.
-        if (auto inferred = ops::infer_graph(*subgraph.graph, facts); inferred.ok()) CAMEO_TRY(run_pass(state, *subgraph.graph, facts));
+        if (auto inferred = ops::infer_graph(*subgraph.graph, known); inferred.ok()) CAMEO_TRY(run_pass(state, *subgraph.graph, known));
       }
     PassContext context{editor, options_, budget_left_, state.report};
     if (state.pass->run)
       CAMEO_TRY(state.pass->run(context));
     else
       CAMEO_TRY(apply_rules(state, context));
-    return editor.finish();
+    CAMEO_TRY(editor.finish());
+    if (facts) *facts = editor.leave_facts();
+    return {};
   }
 
   Status apply_rules(State& state, PassContext& context) {
@@ -209,6 +214,7 @@ class Driver {
 
   const PassOptions& options_;
   int64_t budget_left_;
+  std::vector<ops::Fact> facts_;  // of the whole graph, as long as it does not change
   std::vector<State> states_;
 };
 

@@ -21,10 +21,14 @@ std::optional<std::vector<int64_t>> GraphView::ints(ValueId id) const {
   return std::nullopt;
 }
 
-Result<Editor> Editor::open(ir::Graph& graph, std::span<const ops::Fact> inputs) {
+Result<Editor> Editor::open(ir::Graph& graph, std::span<const ops::Fact> inputs, std::vector<ops::Fact> left_behind) {
   Editor editor;
   editor.graph_ = &graph;
-  CAMEO_ASSIGN(editor.facts_, ops::infer_graph(graph, inputs));
+  if (left_behind.size() == graph.values.size()) {
+    editor.facts_ = std::move(left_behind);
+  } else {
+    CAMEO_ASSIGN(editor.facts_, ops::infer_graph(graph, inputs));
+  }
   editor.producers_ = graph.producers();
   editor.use_counts_.assign(graph.values.size(), 0);
   editor.output_counts_.assign(graph.values.size(), 0);
@@ -299,8 +303,8 @@ Result<uint32_t> Editor::apply(Patch patch, uint32_t root, std::span<const uint3
 
 namespace {
 
-// Copies the values that are in use; ids keep their order.
-void compact(ir::Graph& graph) {
+// Copies the values that are in use; ids keep their order. False when all are.
+bool compact(ir::Graph& graph) {
   std::vector<ValueId> ids(graph.values.size(), kNoValue);
   const auto each = [&](auto fn) {
     for (ValueId& id : graph.inputs) fn(id);
@@ -312,7 +316,7 @@ void compact(ir::Graph& graph) {
     }
   };
   each([&](ValueId id) { ids[id] = 0; });
-  if (std::find(ids.begin(), ids.end(), kNoValue) == ids.end()) return;
+  if (std::find(ids.begin(), ids.end(), kNoValue) == ids.end()) return false;
   ir::Graph kept;
   for (size_t i = 0; i < ids.size(); ++i) {
     if (ids[i] == kNoValue) continue;
@@ -326,6 +330,7 @@ void compact(ir::Graph& graph) {
   kept.inputs = std::move(graph.inputs);
   kept.outputs = std::move(graph.outputs);
   graph = std::move(kept);
+  return true;
 }
 
 }  // namespace
@@ -370,7 +375,7 @@ Status Editor::finish() {
     auto both = ir::unify(facts_[i].type, value.type);
     value.type = both.ok() ? std::move(both).value() : facts_[i].type;
   }
-  if (compact_) compact(*graph_);
+  if (compact_ && compact(*graph_)) facts_.clear();
   return {};
 }
 

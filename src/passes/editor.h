@@ -13,8 +13,9 @@ namespace cameo::passes {
 // indices stay valid until finish(); nodes that nothing reads any more are dropped there, and the order made topological.
 class Editor : public GraphView {
  public:
-  // Infers the graph, given what is known of its inputs.
-  static Result<Editor> open(ir::Graph& graph, std::span<const ops::Fact> inputs);
+  // Infers the graph, given what is known of its inputs; or takes over the facts that an editor left behind, when the graph
+  // has not changed since.
+  static Result<Editor> open(ir::Graph& graph, std::span<const ops::Fact> inputs, std::vector<ops::Fact> left_behind = {});
 
   size_t num_nodes() const { return graph_->nodes.size(); }
   bool alive(size_t index) const { return alive_[index]; }
@@ -46,6 +47,8 @@ class Editor : public GraphView {
 
   // Writes the nodes back in order and the types that are known. The editor cannot be used afterwards.
   Status finish();
+  // After finish(): the facts, for the next editor; none when values have got new ids.
+  std::vector<ops::Fact> leave_facts() { return std::move(facts_); }
 
  private:
   Editor() = default;
