@@ -43,19 +43,11 @@ Result<int> run(const Options& o, const Common& common) {
   }
   CAMEO_ASSIGN(const RequestTimes times, measure(engine, inputs, o.profile, o.load));
   CAMEO_ASSIGN(const MemoryForecast memory, engine.memory_forecast(chosen));
-  const Statistics latency = statistics(times.latency), h2d = statistics(times.h2d), compute = statistics(times.compute),
-                   d2h = statistics(times.d2h), enqueue = statistics(times.enqueue);
   if (common.json) {
-    nlohmann::ordered_json object = {{"model", o.model},
-                                     {"iterations", times.latency.size()},
-                                     {"throughput_qps", times.qps()},
-                                     {"latency_ms", to_json(latency)},
-                                     {"h2d_ms", to_json(h2d)},
-                                     {"compute_ms", to_json(compute)},
-                                     {"d2h_ms", to_json(d2h)},
-                                     {"enqueue_ms", to_json(enqueue)},
-                                     {"arena_bytes", memory.arena},
-                                     {"weight_bytes", memory.weights}};
+    nlohmann::ordered_json object = to_json(times);
+    object["model"] = o.model;
+    object["arena_bytes"] = memory.arena;
+    object["weight_bytes"] = memory.weights;
     for (size_t i = 0; i < chosen.size(); ++i)
       object["shapes"][engine.inputs()[i].name] = std::vector<int64_t>(chosen[i].begin(), chosen[i].end());
     std::printf("%s\n", object.dump(2).c_str());
@@ -64,11 +56,11 @@ Result<int> run(const Options& o, const Common& common) {
   for (size_t i = 0; i < chosen.size(); ++i) std::printf("%s: %s\n", engine.inputs()[i].name.c_str(), chosen[i].to_string().c_str());
   std::printf("%zu runs in %.2f s, %.2f requests/s\n", times.latency.size(), times.wall_seconds, times.qps());
   std::printf("%-10s %9s %9s %9s %9s %9s %9s %9s   (ms)\n", "", "min", "mean", "median", "p90", "p95", "p99", "max");
-  print_row("latency", latency);
-  print_row("h2d", h2d);
-  print_row("compute", compute);
-  print_row("d2h", d2h);
-  print_row("enqueue", enqueue);
+  print_row("latency", statistics(times.latency));
+  print_row("h2d", statistics(times.h2d));
+  print_row("compute", statistics(times.compute));
+  print_row("d2h", statistics(times.d2h));
+  print_row("enqueue", statistics(times.enqueue));
   return kDone;
 }
 

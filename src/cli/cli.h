@@ -78,6 +78,9 @@ struct RequestTimes {
   double wall_seconds = 0;
   double qps() const { return wall_seconds > 0 ? static_cast<double>(latency.size()) / wall_seconds : 0; }
 };
+// throughput_qps, and a distribution for each time.
+nlohmann::ordered_json to_json(const RequestTimes& times);
+
 struct Load {
   double warmup_seconds = 0.2, duration_seconds = 3, idle_seconds = 0;
   size_t least_iterations = 10;

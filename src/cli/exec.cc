@@ -79,12 +79,16 @@ constexpr Ignored kUnsupported[] = {
     {"--exportLayerInfo", true, "layer information (use cameo inspect --layers --json)"},
 };
 
+// The report goes to stdout, as trtexec's does, or to stderr when stdout is for JSON.
+std::FILE* report_stream = stdout;
+#define SAY(...) std::fprintf(report_stream, __VA_ARGS__)
+
 void print_times(const char* name, std::vector<double> values, const std::vector<double>& percents) {
   std::sort(values.begin(), values.end());
   const Statistics s = statistics(values);
-  std::printf("[I] %s: min = %g ms, max = %g ms, mean = %g ms, median = %g ms", name, s.min, s.max, s.mean, s.median);
-  for (double p : percents) std::printf(", percentile(%g%%) = %g ms", p, percentile(values, p));
-  std::printf("\n");
+  SAY("[I] %s: min = %g ms, max = %g ms, mean = %g ms, median = %g ms", name, s.min, s.max, s.mean, s.median);
+  for (double p : percents) SAY(", percentile(%g%%) = %g ms", p, percentile(values, p));
+  SAY("\n");
 }
 
 Result<std::vector<double>> parse_percentiles(const std::string& text) {
@@ -130,34 +134,33 @@ Status load_inputs(const std::string& text, const Engine& engine, const std::map
 }
 
 Status report(const Options& o, const RequestTimes& times, const std::vector<double>& percents) {
-  std::printf("[I] === Trace details ===\n[I] Trace averages of %zu runs:\n", o.average_runs);
+  SAY("[I] === Trace details ===\n[I] Trace averages of %zu runs:\n", o.average_runs);
   for (size_t at = 0; at + o.average_runs <= times.latency.size() && at < 10 * o.average_runs; at += o.average_runs) {
     const auto mean = [&](const std::vector<double>& v) {
       double sum = 0;
       for (size_t i = at; i < at + o.average_runs; ++i) sum += v[i];
       return sum / static_cast<double>(o.average_runs);
     };
-    std::printf("[I] Average on %zu runs - GPU latency: %g ms - Host latency: %g ms (enqueue %g ms)\n", o.average_runs, mean(times.compute),
-                mean(times.latency), mean(times.enqueue));
+    SAY("[I] Average on %zu runs - GPU latency: %g ms - Host latency: %g ms (enqueue %g ms)\n", o.average_runs, mean(times.compute),
+        mean(times.latency), mean(times.enqueue));
   }
   double compute_total = 0;
   for (double t : times.compute) compute_total += t;
-  std::printf("\n[I] === Performance summary ===\n");
-  std::printf("[I] Throughput: %g qps\n", times.qps());
+  SAY("\n[I] === Performance summary ===\n");
+  SAY("[I] Throughput: %g qps\n", times.qps());
   print_times("Latency", times.latency, percents);
   print_times("Enqueue Time", times.enqueue, percents);
   print_times("H2D Latency", times.h2d, percents);
   print_times("GPU Compute Time", times.compute, percents);
   print_times("D2H Latency", times.d2h, percents);
-  std::printf("[I] Total Host Walltime: %g s\n", times.wall_seconds);
-  std::printf("[I] Total GPU Compute Time: %g s\n", compute_total / 1000);
-  std::printf(
-      "[I] Measured on the CPU: \"GPU Compute Time\" is the time of the run, H2D and D2H bind tensors without a copy; Latency includes all "
+  SAY("[I] Total Host Walltime: %g s\n", times.wall_seconds);
+  SAY("[I] Total GPU Compute Time: %g s\n", compute_total / 1000);
+  SAY("[I] Measured on the CPU: \"GPU Compute Time\" is the time of the run, H2D and D2H bind tensors without a copy; Latency includes all "
       "three.\n");
   const Statistics compute = statistics(times.compute);
   if (compute.median > 0 && (compute.p99 - compute.min) / compute.median > 0.025)
-    std::printf("[W] * Compute times vary by more than 2.5 %% (from %g to %g ms at 99 %%); other programs may use the machine.\n",
-                compute.min, compute.p99);
+    SAY("[W] * Compute times vary by more than 2.5 %% (from %g to %g ms at 99 %%); other programs may use the machine.\n", compute.min,
+        compute.p99);
   if (!o.export_times.empty()) {
     nlohmann::ordered_json list = nlohmann::json::array();
     for (size_t i = 0; i < times.latency.size(); ++i)
@@ -182,7 +185,7 @@ Status outputs(const Options& o, const Engine& engine, const std::map<std::strin
   for (const TensorInfo& info : engine.outputs()) {
     if (!info.is_tensor) continue;
     CAMEO_ASSIGN(const Tensor t, context.output(info.name));
-    if (o.dump_output) std::printf("[I] %s: (%s) %s\n", info.name.c_str(), t.dims().to_string().c_str(), preview(t, 64).c_str());
+    if (o.dump_output) SAY("[I] %s: (%s) %s\n", info.name.c_str(), t.dims().to_string().c_str(), preview(t, 64).c_str());
     list.push_back(
         {{"name", info.name}, {"dimensions", t.dims().to_string()}, {"values", preview(t, static_cast<size_t>(t.num_elements()))}});
   }
@@ -198,7 +201,7 @@ Result<int> execute(const Options& o, const CLI::App& app, const Common& common)
   for (const Ignored& f : kUnsupported)
     if (app.count(f.flag) > 0) return error(ErrorCode::kUnsupported, "{}: Cameo does not have {} yet", f.flag, f.why);
   for (const Ignored& f : kIgnored)
-    if (app.count(f.flag) > 0) std::printf("[W] %s has no effect: %s\n", f.flag, f.why);
+    if (app.count(f.flag) > 0) SAY("[W] %s has no effect: %s\n", f.flag, f.why);
   if (o.onnx.empty() == o.load_engine.empty()) return error(ErrorCode::kInvalidArgument, "give either --onnx=FILE or --loadEngine=FILE");
   CAMEO_ASSIGN(const std::vector<double> percents, parse_percentiles(o.percentiles));
   StderrLogger logger(common.verbose ? Severity::kVerbose : Severity::kWarning);
@@ -214,20 +217,23 @@ Result<int> execute(const Options& o, const CLI::App& app, const Common& common)
     build.optimization_level = o.level;
     build.progress = progress_bar();
     CAMEO_ASSIGN(plan, Builder(logger).build(o.onnx, build));
-    std::printf("[I] Engine built: %s\n", human_bytes(plan.bytes().size()).c_str());
+    SAY("[I] Engine built: %s\n", human_bytes(plan.bytes().size()).c_str());
   } else {
     CAMEO_ASSIGN(plan, Plan::load(o.load_engine));
   }
   if (!o.save_engine.empty()) {
     CAMEO_TRY(plan.save(o.save_engine));
-    std::printf("[I] Engine saved to %s\n", o.save_engine.c_str());
+    SAY("[I] Engine saved to %s\n", o.save_engine.c_str());
   }
-  if (o.skip_inference) return kDone;
+  if (o.skip_inference) {
+    if (common.json) std::printf("%s\n", nlohmann::ordered_json({{"plan_bytes", plan.bytes().size()}}).dump(2).c_str());
+    return kDone;
+  }
 
   const auto start = std::chrono::steady_clock::now();
   CAMEO_ASSIGN(const Engine engine, Engine::load(plan, {.logger = &logger}));
   if (o.time_load)
-    std::printf("[I] Engine deserialized in %g sec.\n", std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    SAY("[I] Engine deserialized in %g sec.\n", std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   std::map<std::string, Dims> shapes;
   if (!o.shapes.empty()) {
     CAMEO_ASSIGN(shapes, parse_shapes(o.shapes));
@@ -238,13 +244,14 @@ Result<int> execute(const Options& o, const CLI::App& app, const Common& common)
     if (!info.is_tensor) return error(ErrorCode::kUnsupported, "input '{}' is a {}; only tensors can be made up", info.name, info.type);
     if (inputs.count(info.name)) continue;
     const Dims shape = choose_shape(info, shapes, engine.profiles(), o.profile.value_or(0));
-    std::printf("[I] Using random values for input %s with shape %s\n", info.name.c_str(), shape.to_string().c_str());
+    SAY("[I] Using random values for input %s with shape %s\n", info.name.c_str(), shape.to_string().c_str());
     CAMEO_ASSIGN(inputs[info.name], random_tensor(info, shape, 0));
   }
   const Load load{o.warmup_ms / 1000, o.duration, o.idle_ms / 1000, o.iterations, o.streams};
   CAMEO_ASSIGN(const RequestTimes times, measure(engine, inputs, o.profile, load));
   CAMEO_TRY(report(o, times, percents));
   if (o.dump_output || !o.export_output.empty()) CAMEO_TRY(outputs(o, engine, inputs));
+  if (common.json) std::printf("%s\n", to_json(times).dump(2).c_str());
   return kDone;
 }
 
@@ -286,9 +293,10 @@ Run add_exec(CLI::App& app, const Common& common) {
   for (const Ignored& f : kIgnored) add(f, std::string("No effect: ") + f.why);
   for (const Ignored& f : kUnsupported) add(f, std::string("Not yet: ") + f.why);
   return [o, &app, &common]() -> Result<int> {
+    if (common.json) report_stream = stderr;
     auto result = execute(*o, app, common);
     const bool passed = result.ok() && *result == kDone;
-    std::printf("&&&& %s Cameo.exec [Cameo v%s]\n", passed ? "PASSED" : "FAILED", CAMEO_VERSION);
+    SAY("&&&& %s Cameo.exec [Cameo v%s]\n", passed ? "PASSED" : "FAILED", CAMEO_VERSION);
     return result;
   };
 }

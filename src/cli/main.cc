@@ -1,4 +1,6 @@
 // The command line. Each command is a file of its own; this one picks it and reports what it said.
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -24,6 +26,7 @@ Exit codes:
 With --json a command prints one JSON object on stdout; everything else goes to stderr.)";
 
 int report(const Error& error, const Common& common) {
+  if (isatty(STDERR_FILENO)) std::fprintf(stderr, "\r\033[K");  // a progress bar that was cut short
   std::fprintf(stderr, "cameo: %s: %s\n", std::string(error_code_name(error.code())).c_str(), error.message().c_str());
   if (common.json) {
     const nlohmann::ordered_json object = {{"error", {{"code", error_code_name(error.code())}, {"message", error.message()}}}};

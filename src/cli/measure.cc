@@ -99,4 +99,14 @@ nlohmann::ordered_json to_json(const Statistics& s) {
   return {{"min", s.min}, {"max", s.max}, {"mean", s.mean}, {"median", s.median}, {"p90", s.p90}, {"p95", s.p95}, {"p99", s.p99}};
 }
 
+nlohmann::ordered_json to_json(const RequestTimes& times) {
+  return {{"iterations", times.latency.size()},
+          {"throughput_qps", times.qps()},
+          {"latency_ms", to_json(statistics(times.latency))},
+          {"h2d_ms", to_json(statistics(times.h2d))},
+          {"compute_ms", to_json(statistics(times.compute))},
+          {"d2h_ms", to_json(statistics(times.d2h))},
+          {"enqueue_ms", to_json(statistics(times.enqueue))}};
+}
+
 }  // namespace cameo::cli

@@ -1,0 +1,223 @@
+#!/usr/bin/env python3
+"""The command line, as a person uses it: what it prints, its files, its exit codes, its errors.
+
+  cli_test.py CAMEO        CAMEO: the program
+Needs numpy.
+"""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import numpy as np
+
+ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+MODEL = os.path.join(ROOT, "models", "tiny-gpt2")
+ONNX = os.path.join(MODEL, "model.onnx")
+CAMEO = sys.argv.pop(1) if len(sys.argv) > 1 else "build/cameo"
+IDS, MASK = "input_ids=[[1155,259,2070]]", "attention_mask=[[1,1,1]]"
+
+
+def cameo(*args):
+    return subprocess.run([CAMEO, *map(str, args)], capture_output=True, text=True, timeout=120)
+
+
+class Cli(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.plan = cls.path("m.plan")
+        shapes = ["input_ids:{0},attention_mask:{0}".format(s) for s in ("1x1", "1x8", "2x16")]
+        done = cameo("build", ONNX, "-o", cls.plan, "--min-shapes", shapes[0], "--opt-shapes", shapes[1], "--max-shapes", shapes[2])
+        assert done.returncode == 0, done.stderr
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.folder.cleanup()
+
+    @classmethod
+    def path(cls, name):
+        return os.path.join(cls.folder.name, name)
+
+    def write(self, name, content):
+        with open(self.path(name), "wb") as f:
+            f.write(content)
+        return self.path(name)
+
+    def ok(self, *args):
+        done = cameo(*args)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout
+
+    def ok_json(self, *args):
+        return json.loads(self.ok(*args, "--json"))
+
+    def fails(self, code, parts, *args):
+        """The exit code, all parts in the message, and with --json an object on stdout."""
+        done = cameo(*args)
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        for part in parts:
+            self.assertIn(part, done.stderr)
+        return done
+
+    def test_help_and_version(self):
+        self.assertIn("Exit codes", self.ok("--help"))
+        for command in ("build", "run", "inspect", "bench", "exec", "generate"):
+            self.assertIn("--json", self.ok(command, "--help"))
+        self.assertRegex(self.ok("--version"), r"^\d+\.\d+\.\d+\n$")
+        self.fails(2, ["subcommand"])
+        self.fails(2, ["subcommand"], "bild")
+        self.fails(2, ["--outptu"], "build", ONNX, "--outptu", "x")
+
+    def test_build(self):
+        out = self.ok_json("build", ONNX, "-o", self.path("json.plan"))
+        self.assertEqual(out["bytes"], os.path.getsize(self.path("json.plan")))
+        self.assertTrue(out["passes"])
+        self.fails(3, ["missing.onnx"], "build", self.path("missing.onnx"), "-o", self.path("x.plan"))
+        self.fails(3, ["no/such/folder"], "build", ONNX, "-o", self.path("no/such/folder/x.plan"))
+        self.fails(2, ["no_such_pass", "dead_code"], "build", ONNX, "-o", self.path("x.plan"), "--disable-pass", "no_such_pass")
+        shapes = [("input_ids", "no name:shape"), ("input_ids:1xq", "1xq"), ("input_ids:1x1,input_ids:1x1", "twice"), ("z:1x1", "'z'"),
+                  ("input_ids:3", "rank 1"), ("input_ids:1x99999999999999999999", "no shape")]
+        for text, part in shapes:
+            self.fails(2, [part], "build", ONNX, "-o", self.path("x.plan"), "--opt-shapes", text)
+        self.assertFalse(os.path.exists(self.path("x.plan")))
+
+    def test_run(self):
+        out = self.ok("run", self.plan, "--input", IDS, "--input", MASK, "--output-dir", self.path("out"))
+        self.assertIn("logits: float32[1x3x4096]", out)
+        logits = np.load(self.path("out/logits.npy"))
+        self.assertEqual((logits.shape, logits.dtype, int(logits[0, -1].argmax())), ((1, 3, 4096), np.float32, 269))
+        # The same from .npy files, of another integer type and in Fortran order, and straight from the model.
+        np.save(self.path("ids.npy"), np.asfortranarray(np.array([[1155, 259, 2070]] * 2, np.int32)))
+        np.save(self.path("mask.npy"), np.ones((2, 3), ">i8"))
+        for source in (self.plan, ONNX):
+            self.ok("run", source, "--input", "input_ids=" + self.path("ids.npy"), "--input", "attention_mask=" + self.path("mask.npy"), "--output-dir", self.path("out2"))
+            np.testing.assert_allclose(np.load(self.path("out2/logits.npy"))[1], logits[0], atol=1e-4)
+        made_up = self.ok_json("run", self.plan, "--shapes", "input_ids:2x5,attention_mask:2x5", "--random-seed", "3")
+        self.assertEqual(made_up["outputs"][0]["shape"], [2, 5, 4096])
+        self.assertEqual(made_up["outputs"][0]["nan"], 0)
+
+    def test_run_errors(self):
+        run = lambda code, parts, *more: self.fails(code, parts, "run", self.plan, *more)
+        run(2, ["'input_ids'", "'attention_mask'"], "--input", "ids=[[1]]")
+        run(2, ["given twice"], "--input", IDS, "--input", IDS)
+        run(2, ["ragged"], "--input", "input_ids=[[1,2],[3]]")
+        run(2, ["neither"], "--input", "input_ids=[[1,2")
+        run(2, ["no integer"], "--input", "input_ids=[[1.5]]")
+        run(2, ["no number"], "--input", 'input_ids=[["a"]]')
+        run(2, ["'z'"], "--shapes", "z:1x1")
+        run(3, ["'input_ids'", "rank 1"], "--input", "input_ids=[1]")
+        run(3, ["dimension 1", "is 17", "1 to 16"], "--shapes", "input_ids:1x17,attention_mask:1x17")
+        run(3, ["seq_len", "3 and 4"], "--shapes", "input_ids:1x3,attention_mask:1x4")
+        run(2, ["profile 7"], "--profile", "7")
+        run(3, ["out of range", "4096"], "--input", "input_ids=[[4096,0,0]]", "--input", MASK)
+        run(3, ["no/such.npy"], "--input", "input_ids=" + self.path("no/such.npy"))
+
+    def test_damaged_npy(self):
+        np.save(self.path("good.npy"), np.ones((1, 3), np.int64))
+        with open(self.path("good.npy"), "rb") as f:
+            good = f.read()
+        header = good[10:128]
+        cases = {
+            "empty": (b"", "not a .npy file"),
+            "text": (b"1,2,3\n" * 10, "not a .npy file"),
+            "future version": (b"\x93NUMPY\x09\x00" + good[8:], "version 9"),
+            "cut in the header": (good[:40], "cut off"),
+            "cut in the data": (good[:-1], "cut off"),
+            "header length past the end": (good[:8] + b"\xff\xff" + good[10:], "cut off"),
+            "no shape": (good[:10] + header.replace(b"'shape'", b"'shade'") + good[128:], "'shape'"),
+            "object type": (good[:10] + header.replace(b"'<i8'", b"'|O' ") + good[128:], "'|O'"),
+            "records": (good[:10] + header.replace(b"'<i8'", b"[(1)]") + good[128:], "records"),
+            "huge shape": (good[:10] + header.replace(b"(1, 3), }          ", b"(999999999999, 3), }") + good[128:], "cut off"),
+            "float values for integers": (good[:10] + header.replace(b"'<i8'", b"'<f8'") + good[128:], "float64"),
+        }
+        for name, (content, part) in cases.items():
+            with self.subTest(name):
+                self.fails(3, [part], "run", self.plan, "--input", "input_ids=" + self.write("bad.npy", content))
+
+    def test_damaged_plans(self):
+        with open(self.plan, "rb") as f:
+            good = f.read()
+        cases = {
+            "cut off": (good[:-1], "cut off"),
+            "cut in the header": (good[:100], "cut off"),
+            "longer": (good + b"\0", "too long"),
+            "metadata changed": (good[:1000] + bytes([good[1000] ^ 1]) + good[1001:], "metadata is damaged"),
+            "weights changed": (good[:-1] + bytes([good[-1] ^ 1]), "damaged"),
+            "another format": (good[:8] + b"\x07" + good[9:], "format version 7"),
+        }
+        for name, (content, part) in cases.items():
+            with self.subTest(name):
+                bad = self.write("bad.plan", content)
+                for command in (["run", bad], ["inspect", bad], ["bench", bad], ["exec", "--loadEngine=" + bad]):
+                    self.fails(3, [part], *command)
+
+    def test_not_models(self):
+        for name, content in {"empty": b"", "text": b"hello\n" * 50, "json": b'{"a": 1}', "zip": b"PK\x03\x04" + b"\0" * 60, "png": b"\x89PNG\r\n\x1a\n" + b"\0" * 40}.items():
+            with self.subTest(name):
+                bad = self.write("bad.onnx", content)
+                self.fails(3, ["bad.onnx"], "inspect", bad)
+                self.fails(3, ["bad.onnx"], "build", bad, "-o", self.path("x.plan"))
+        self.fails(3, ["regular file"], "inspect", self.folder.name)
+        self.fails(3, [], "inspect", "/dev/zero")
+
+    def test_inspect(self):
+        text = self.ok("inspect", ONNX)
+        for part in ("input_ids: int64[batch_size, seq_len]", "logits: float32[batch_size, seq_len, 4096]", "ai.onnx 17", "MatMul", "parameters: 2243", "every node can be run"):
+            self.assertIn(part, text)
+        model = self.ok_json("inspect", ONNX, "--layers", "--passes")
+        self.assertEqual(model["unsupported"], [])
+        self.assertTrue(model["layers"] and model["passes"])
+        plan = self.ok_json("inspect", self.plan, "--layers")
+        self.assertEqual(plan["profiles"][0][0]["max"], "2x16")
+        memory = plan["memory"][0]
+        self.assertLess(memory["arena_bytes"], memory["without_reuse_bytes"])
+        self.assertTrue(all(layer["onnx_nodes"] for layer in plan["layers"]), "every layer names its ONNX nodes")
+
+    def test_bench(self):
+        out = self.ok_json("bench", self.plan, "--shapes", "input_ids:1x4,attention_mask:1x4", "--duration", "0.2")
+        self.assertGreater(out["throughput_qps"], 0)
+        for times in ("latency_ms", "h2d_ms", "compute_ms", "d2h_ms", "enqueue_ms"):
+            self.assertEqual(set(out[times]), {"min", "max", "mean", "median", "p90", "p95", "p99"})
+        self.assertIn("latency", self.ok("bench", self.plan, "--duration", "0.1", "--streams", "2"))
+        self.fails(2, ["'z'"], "bench", self.plan, "--shapes", "z:1")
+        self.fails(2, ["--duration"], "bench", self.plan, "--duration", "-1")
+
+    def test_exec(self):
+        saved = self.path("exec.plan")
+        shapes = ["--minShapes=input_ids:1x1,attention_mask:1x1", "--optShapes=input_ids:8x16,attention_mask:8x16", "--maxShapes=input_ids:16x32,attention_mask:16x32"]
+        out = self.ok("exec", "--onnx=" + ONNX, "--saveEngine=" + saved, *shapes, "--skipInference")
+        self.assertTrue(out.endswith("[Cameo v0.1.0]\n") and "&&&& PASSED" in out)
+        out = self.ok("exec", "--loadEngine=" + saved, "--shapes=input_ids:1x4,attention_mask:1x4", "--iterations=5", "--duration=0", "--warmUp=0", "--avgRuns=2",
+                      "--percentile=50,99", "--noTF32", "--useCudaGraph", "--exportTimes=" + self.path("times.json"), "--dumpOutput")
+        for part in ("Throughput: ", "Latency: min = ", "percentile(99%) = ", "GPU Compute Time: min", "H2D Latency", "Total Host Walltime", "--noTF32 has no effect"):
+            self.assertIn(part, out)
+        with open(self.path("times.json")) as f:
+            self.assertGreaterEqual(len(json.load(f)), 5)
+        self.assertGreater(self.ok_json("exec", "--loadEngine=" + saved, "--duration=0", "--shapes=input_ids:1x4,attention_mask:1x4")["throughput_qps"], 0)
+        done = self.fails(4, ["--fp16"], "exec", "--onnx=" + ONNX, "--fp16")
+        self.assertIn("&&&& FAILED", done.stdout)
+        self.fails(2, ["--onnx", "--loadEngine"], "exec")
+        self.fails(2, ["--percentile"], "exec", "--loadEngine=" + saved, "--percentile=200")
+
+    def test_generate(self):
+        out = self.ok_json("generate", MODEL, "--prompt", "And the LORD said unto Moses", "--max-new-tokens", "8")
+        with open(os.path.join(MODEL, "reference.json")) as f:
+            case = json.load(f)["cases"][1]
+        self.assertEqual(out["prompt_token_ids"], case["prompt_ids"])
+        self.assertEqual(out["token_ids"], case["completion_ids"][:8])
+        self.assertEqual(out["finish_reason"], "length")
+        self.assertTrue(self.ok_json("generate", MODEL, "--verify", os.path.join(MODEL, "reference.json"))["agrees"])
+        self.fails(3, ["no tokens"], "generate", MODEL, "--prompt", "")
+        self.fails(3, ["dimension 1", "is 23", "1 to 16"], "generate", MODEL, "--plan", self.plan, "--prompt", "In the beginning", "--max-new-tokens", "21")
+        self.fails(3, ["tokenizer.json"], "generate", self.folder.name, "--prompt", "x")
+
+    def test_json_errors(self):
+        done = cameo("inspect", self.path("missing.onnx"), "--json")
+        self.assertEqual(json.loads(done.stdout)["error"]["code"], "file error")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,10 @@
+# Runs cli_test.py, or says that it is skipped.
+execute_process(COMMAND ${PYTHON} -c "import numpy" RESULT_VARIABLE missing OUTPUT_QUIET ERROR_QUIET)
+if(missing)
+  message("SKIPPED: cli_test needs ${PYTHON} with tests/requirements.txt (tools/setup.sh --tests)")
+  return()
+endif()
+execute_process(COMMAND ${PYTHON} ${SCRIPT} ${CAMEO} RESULT_VARIABLE failed)
+if(failed)
+  message(FATAL_ERROR "cli_test failed")
+endif()
