@@ -49,7 +49,8 @@ Result<Plan> build_model(const onnx::Model& model, const BuildOptions& options, 
 Result<Plan> Builder::build(const std::string& model_path, const BuildOptions& options) try {
   CAMEO_ASSIGN(const onnx::Model model, onnx::read_model(model_path));
   auto plan = build_model(model, options, *logger_, passes_);
-  if (!plan.ok()) return std::move(plan).error().in(model_path);
+  // Import names the file itself.
+  if (!plan.ok() && !plan.error().message().starts_with(model_path)) return std::move(plan).error().in(model_path);
   return plan;
 } catch (const std::bad_alloc&) {
   return error(ErrorCode::kOutOfMemory, "no memory to build a plan from '{}'", model_path);
