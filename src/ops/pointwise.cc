@@ -79,8 +79,9 @@ Status infer_variadic(InferContext& context, ir::Dim (*op)(const ir::Dim& a, con
 Tensor right_operand(const KernelContext& context) {
   const Tensor& a = context.input(0);
   const Tensor& b = context.input(1);
+  if (context.version() >= 7) return b;  // the attributes may be of another struct
   const auto& attrs = context.attrs<BinaryAttrs>();
-  if (context.version() >= 7 || !attrs.broadcast || !attrs.axis || b.num_elements() == 1) return b;
+  if (!attrs.broadcast || !attrs.axis || b.num_elements() == 1) return b;
   const auto rank = static_cast<int64_t>(a.rank());
   const int64_t axis = *attrs.axis < 0 ? *attrs.axis + rank : *attrs.axis;
   Dims dims = b.dims();

@@ -44,7 +44,7 @@ Status infer_comparison(InferContext& context);
 Status infer_arithmetic(InferContext& context, ir::Dim (*op)(const ir::Dim& a, const ir::Dim& b));
 // infer() for Min and Max: as infer_arithmetic, over all inputs.
 Status infer_variadic(InferContext& context, ir::Dim (*op)(const ir::Dim& a, const ir::Dim& b));
-// Operand 1 of a node with BinaryAttrs, its extents made such that NumPy's broadcasting does what the version asks.
+// Operand 1, its extents made such that NumPy's broadcasting does what the version asks.
 Tensor right_operand(const KernelContext& context);
 
 // Integers modulo 2^bits, as NumPy has them: f sees them unsigned and not narrower than int, where nothing overflows.
@@ -125,7 +125,7 @@ Status map_numbers(KernelContext& c, F f) {
   });
 }
 
-// reference() of operators with two operands of one type and BinaryAttrs: z = f(a, b).
+// reference() of operators with two operands of one type, which have BinaryAttrs if they are older than version 7: z = f(a, b).
 template <class F>
 Status combine_numbers(KernelContext& c, F f) {
   return dispatch_numbers(c.input(0).dtype(), "the operator", [&](auto tag) -> Status {

@@ -1,0 +1,20 @@
+#include "ops/op_test.h"
+
+#include <cmath>
+
+namespace cameo::ops {
+
+OP_TEST(Acos) {
+  return {
+      {.name = "values",
+       .inputs = {tensor<float>({4}, {-1, 0, 0.5f, 2})},
+       .outputs = {tensor<float>({4}, {3.14159265f, 1.57079633f, 1.04719755f, NAN})}},
+      {.name = "bfloat16",
+       .inputs = {numbers(DType::kBfloat16, {1}, {0.5})},
+       .outputs = {numbers(DType::kBfloat16, {1}, {1.0471975511965976})},
+       .tolerance = 2e-2},
+      {.name = "not for integers", .inputs = {tensor<int32_t>({1}, {1})}, .error = "input 0 is int32[1]"},
+  };
+}
+
+}  // namespace cameo::ops

@@ -1,0 +1,23 @@
+// Asin (ai.onnx 7, 22): the inverse sine; NaN outside [-1, 1].
+#include <cmath>
+
+#include "ops/pointwise.h"
+
+namespace cameo::ops {
+namespace {
+
+Status reference(KernelContext& c) {
+  return map_floats(c, [](auto x) { return std::asin(x); });
+}
+
+}  // namespace
+
+CAMEO_DEFINE_OP(Asin) = {
+    .name = "Asin",
+    .min_version = 7,
+    .input_types = {kFloatTypes},
+    .infer = &infer_same_as_input,
+    .reference = &reference,
+};
+
+}  // namespace cameo::ops

@@ -1,0 +1,23 @@
+// Atan (ai.onnx 7, 22): the inverse tangent.
+#include <cmath>
+
+#include "ops/pointwise.h"
+
+namespace cameo::ops {
+namespace {
+
+Status reference(KernelContext& c) {
+  return map_floats(c, [](auto x) { return std::atan(x); });
+}
+
+}  // namespace
+
+CAMEO_DEFINE_OP(Atan) = {
+    .name = "Atan",
+    .min_version = 7,
+    .input_types = {kFloatTypes},
+    .infer = &infer_same_as_input,
+    .reference = &reference,
+};
+
+}  // namespace cameo::ops

@@ -1,0 +1,23 @@
+// Cosh (ai.onnx 9, 22): the hyperbolic cosine.
+#include <cmath>
+
+#include "ops/pointwise.h"
+
+namespace cameo::ops {
+namespace {
+
+Status reference(KernelContext& c) {
+  return map_floats(c, [](auto x) { return std::cosh(x); });
+}
+
+}  // namespace
+
+CAMEO_DEFINE_OP(Cosh) = {
+    .name = "Cosh",
+    .min_version = 9,
+    .input_types = {kFloatTypes},
+    .infer = &infer_same_as_input,
+    .reference = &reference,
+};
+
+}  // namespace cameo::ops
