@@ -18,11 +18,9 @@ struct CastAttrs : ir::AttrsOf<CastAttrs> {
   }
 };
 
-constexpr TypeSet kCastable = kNumericTypes | kFloat8Types | kSubByteTypes | kBoolType | kStringType;
-
 Status infer(InferContext& c) {
   const auto& attrs = c.attrs<CastAttrs>();
-  if (!is_valid_dtype(attrs.to) || !kCastable.contains(static_cast<DType>(attrs.to)))
+  if (!is_valid_dtype(attrs.to) || !kCastTypes.contains(static_cast<DType>(attrs.to)))
     return error(ErrorCode::kInvalidModel, "to is {}, which is no element type that Cast gives", attrs.to);
   CAMEO_TRY(parse_rounding(attrs.round_mode));
   ir::Type output = c.input(0);
@@ -45,7 +43,7 @@ Status reference(KernelContext& c) {
 CAMEO_DEFINE_OP(Cast) = {
     .name = "Cast",
     .min_version = 6,
-    .input_types = {kCastable},
+    .input_types = {kCastTypes},
     .make_attrs = &ir::make_attrs<CastAttrs>,
     .infer = &infer,
     .reference = &reference,

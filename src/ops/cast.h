@@ -6,6 +6,9 @@
 
 namespace cameo::ops {
 
+// What converts: all but complex numbers.
+inline constexpr TypeSet kCastTypes = kNumericTypes | kFloat8Types | kSubByteTypes | kBoolType | kStringType;
+
 struct CastOptions {
   bool saturate = true;  // for the 8-bit floats
   E8M0Rounding rounding = E8M0Rounding::kUp;

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <new>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -106,6 +107,7 @@ class KernelContext {
   template <class T>
   std::span<T> scratch(int64_t count) {
     static_assert(std::is_trivially_copyable_v<T>);
+    if (count > static_cast<int64_t>(PTRDIFF_MAX / sizeof(T))) throw std::bad_alloc();
     return {static_cast<T*>(scratch_bytes(static_cast<size_t>(count) * sizeof(T))), static_cast<size_t>(count)};
   }
 

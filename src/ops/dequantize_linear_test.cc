@@ -1,0 +1,58 @@
+#include "ops/op_test.h"
+
+namespace cameo::ops {
+
+OP_TEST(DequantizeLinear) {
+  return {
+      {.name = "one scale",
+       .inputs = {tensor<uint8_t>({4}, {0, 3, 128, 255}), tensor<float>({}, {2}), tensor<uint8_t>({}, {128})},
+       .outputs = {tensor<float>({4}, {-256, -250, 0, 254})}},
+      {.name = "a scale a channel",
+       .inputs = {tensor<int8_t>({1, 2, 2}, {1, 2, 3, 4}), tensor<float>({2}, {2, 10}), tensor<int8_t>({2}, {1, 0})},
+       .outputs = {tensor<float>({1, 2, 2}, {0, 2, 30, 40})}},
+      {.name = "last axis",
+       .attributes = {{"axis", "-1"}},
+       .inputs = {tensor<int8_t>({2, 2}, {1, 2, 3, 4}), tensor<float>({2}, {2, 10})},
+       .outputs = {tensor<float>({2, 2}, {2, 20, 6, 40})}},
+      {.name = "blocks",
+       .attributes = {{"block_size", "2"}},
+       .inputs = {tensor<int8_t>({1, 3, 2}, {1, 2, 3, 4, 5, 6}), tensor<float>({1, 2, 2}, {1, 10, 2, 20}),
+                  tensor<int8_t>({1, 2, 2}, {0, 0, 1, 0})},
+       .outputs = {tensor<float>({1, 3, 2}, {1, 20, 3, 40, 8, 120})}},
+      {.name = "no zero point, half",
+       .inputs = {tensor<int32_t>({2}, {3, -3}), numbers(DType::kFloat16, {}, {0.5})},
+       .outputs = {numbers(DType::kFloat16, {2}, {1.5, -1.5})}},
+      {.name = "int4 to bfloat16",
+       .attributes = {{"output_dtype", "16"}},
+       .inputs = {numbers(DType::kInt4, {2}, {-8, 7}), tensor<float>({}, {2}), numbers(DType::kInt4, {}, {1})},
+       .outputs = {numbers(DType::kBfloat16, {2}, {-18, 12})}},
+      {.name = "float8 and float8e8m0",
+       .attributes = {{"output_dtype", "1"}},
+       .inputs = {numbers(DType::kFloat8E4M3FN, {2}, {1.5, -2}), numbers(DType::kFloat8E8M0, {}, {4})},
+       .outputs = {tensor<float>({2}, {6, -8})}},
+      {.name = "float4",
+       .inputs = {numbers(DType::kFloat4E2M1, {2}, {1.5, -6}), tensor<float>({}, {2})},
+       .outputs = {tensor<float>({2}, {3, -12})}},
+      {.name = "no elements", .inputs = {tensor<int8_t>({0, 2}, {}), tensor<float>({}, {2})}, .outputs = {tensor<float>({0, 2}, {})}},
+      {.name = "scales that do not fit",
+       .inputs = {tensor<int8_t>({2, 2}, {1, 2, 3, 4}), tensor<float>({3}, {1, 1, 1})},
+       .error = "must be a scalar or have 2 elements"},
+      {.name = "blocks that do not fit",
+       .attributes = {{"block_size", "2"}},
+       .inputs = {tensor<int8_t>({1, 3}, {1, 2, 3}), tensor<float>({1, 3}, {1, 1, 1})},
+       .error = "blocks of 2 along axis 1"},
+      {.name = "axis out of range", .inputs = {tensor<int8_t>({2}, {1, 2}), tensor<float>({2}, {1, 1})}, .error = "axis is 1"},
+      {.name = "zero point of another type",
+       .inputs = {tensor<int8_t>({2}, {1, 2}), tensor<float>({}, {1}), tensor<uint8_t>({}, {1})},
+       .error = "the zero point is uint8"},
+      {.name = "zero point of another shape",
+       .inputs = {tensor<int8_t>({2, 2}, {1, 2, 3, 4}), tensor<float>({2}, {1, 1}), tensor<int8_t>({}, {1})},
+       .error = "the zero point has shape scalar"},
+      {.name = "negative blocks",
+       .attributes = {{"block_size", "-1"}},
+       .inputs = {tensor<int8_t>({2}, {1, 2}), tensor<float>({}, {1})},
+       .error = "block_size is -1"},
+  };
+}
+
+}  // namespace cameo::ops
