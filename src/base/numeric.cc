@@ -77,7 +77,7 @@ uint8_t float8_from_float(float f, Float8Kind kind, bool saturate) {
   if (kind == Float8Kind::kE8M0) return e8m0_from_float(f, saturate, E8M0Rounding::kUp);
   const Format format = format_of(kind);
   const uint8_t sign = std::signbit(f) ? 0x80 : 0;
-  const uint8_t nan = format.fnuz ? 0x80 : static_cast<uint8_t>(sign | 0x7f);
+  const uint8_t nan = format.fnuz ? 0x80 : static_cast<uint8_t>(sign | (format.infinity ? 0x7e : 0x7f));
   if (std::isnan(f)) return nan;
   const auto largest = static_cast<uint8_t>(round_code(format.max, format.mantissa_bits, format.bias));
   const uint8_t beyond = saturate ? static_cast<uint8_t>(sign | largest) : format.infinity ? static_cast<uint8_t>(sign | 0x7c) : nan;
