@@ -17,3 +17,7 @@ if(CAMEO_SANITIZE)
   add_compile_options(-fsanitize=${CAMEO_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all -g1)
   add_link_options(-fsanitize=${CAMEO_SANITIZE})
 endif()
+
+if(CAMEO_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
