@@ -288,7 +288,7 @@ TEST(BadFiles, Functions) {
   const auto f = [](const std::string& name, const Names& nodes) {
     return function({.name = name, .inputs = {"a"}, .outputs = {"b"}, .nodes = nodes});
   };
-  Names doubling, deep;
+  Names doubling, deep, deep_in_subgraphs;
   for (int i = 0; i < 70; ++i) {
     const std::string next = "f" + std::to_string(i + 1);
     doubling.push_back(f("f" + std::to_string(i), {call(next, "a", "t"), call(next, "t", "b")}));
@@ -296,6 +296,11 @@ TEST(BadFiles, Functions) {
   doubling.push_back(f("f70", {soft("a", "b")}));
   for (int i = 0; i < 200; ++i) deep.push_back(f("f" + std::to_string(i), {call("f" + std::to_string(i + 1), "a", "b")}));
   deep.push_back(f("f200", {soft("a", "b")}));
+  for (int i = 0; i < 90; ++i) {
+    const std::string body = branch({call("f" + std::to_string(i + 1), "a", "t")}, "t");
+    deep_in_subgraphs.push_back(f("f" + std::to_string(i), {node("If", {"a"}, {"b"}, {graph_attribute("then_branch", body)})}));
+  }
+  deep_in_subgraphs.push_back(f("f90", {soft("a", "b")}));
   const std::string plain = f("f", {soft("a", "b")});
   check({
       {"calls itself", "onnx#8171", model_of({call("f")}, {f("f", {call("f", "a", "b")})}),
@@ -307,6 +312,7 @@ TEST(BadFiles, Functions) {
        "is recursive"},
       {"recursive but never called", "", model_of({soft("x", "y")}, {f("f", {call("f", "a", "b")})}), "is recursive"},
       {"2^70 nodes when written out", "exponential inlining", model_of({call("f0")}, doubling), "more than 10^18 nodes"},
+      {"calls 90 deep, each in a subgraph", "ORT#32344", model_of({call("f0")}, deep_in_subgraphs), "nest deeper than 128"},
       {"calls 200 deep", "", model_of({call("f0")}, deep), "more than 100 deep"},
       {"defined twice", "", model_of({call("f")}, {plain, plain}), "function 'local.f' is defined twice"},
       {"without a name", "", model_of({soft("x", "y")}, {bytes(4, "a")}), "a function without a name"},
