@@ -72,6 +72,7 @@ Status infer(InferContext& c) {
 
 Status reference(KernelContext& c) {
   Tensor& y = c.output(0);
+  if (y.num_elements() == 0) return {};
   CAMEO_ASSIGN(const size_t axis, normalize_axis(c.attrs<ConcatAttrs>().axis.value_or(1), y.rank()));
   const int64_t outer = product(y.dims(), 0, axis), row = product(y.dims(), axis, y.rank());
   int64_t offset = 0;

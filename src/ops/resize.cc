@@ -57,11 +57,10 @@ constexpr Named<Rounding> kRoundings[] = {{"round_prefer_floor", Rounding::kRoun
 
 template <class E, size_t N>
 Result<E> by_name(const Named<E> (&list)[N], const char* attribute, const std::string& name) {
-  std::string allowed;
-  for (const auto& [known, value] : list) {
+  for (const auto& [known, value] : list)
     if (known == name) return value;
-    allowed += (allowed.empty() ? "" : ", ") + std::string(known);
-  }
+  std::string allowed;
+  for (const auto& [known, value] : list) allowed += (allowed.empty() ? "" : ", ") + std::string(known);
   return error(ErrorCode::kInvalidModel, "{} is '{}'; allowed: {}", attribute, name, allowed);
 }
 

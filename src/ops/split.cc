@@ -79,6 +79,7 @@ Status infer(InferContext& c) {
 
 Status reference(KernelContext& c) {
   const Tensor& x = c.input(0);
+  if (x.num_elements() == 0) return {};
   CAMEO_ASSIGN(const size_t axis, normalize_axis(c.attrs<SplitAttrs>().axis, x.rank()));
   const int64_t outer = product(x.dims(), 0, axis), inner = product(x.dims(), axis + 1, x.rank()), row = x.dim(axis) * inner;
   int64_t offset = 0;

@@ -91,6 +91,19 @@ TEST(SymbolicShapes, SlicesOfATableBroadcast) {
   EXPECT_EQ(g.type(g.add("Expand", {positions, g.add("Shape", {ids})})), "int64[batch, seq]");
 }
 
+TEST(SymbolicShapes, CausalMaskIsCutFromATable) {
+  Chain g;
+  const auto all = g.input("all", DType::kFloat32, {kBatch, kPast + kSeq});
+  const auto past = g.input("past", DType::kFloat32, {kBatch, kPast});
+  const auto scores = g.input("scores", DType::kFloat32, {kBatch, 12, kSeq, kPast + kSeq});
+  const auto table = g.input("table", DType::kFloat32, {1, 1, 1024, 1024});
+  const auto from = g.add("Slice", {g.add("Shape", {past}), g.list({1}), g.list({2})});
+  const auto to = g.add("Slice", {g.add("Shape", {all}), g.list({1}), g.list({2})});
+  const auto rows = g.add("Slice", {table, from, to, g.list({2})});
+  const auto mask = g.add("Slice", {rows, g.list({0}), to, g.list({3})});
+  EXPECT_EQ(g.type(g.add("Expand", {mask, g.add("Shape", {scores})})), "float32[batch, 12, seq, seq + past]");
+}
+
 TEST(SymbolicShapes, ExtentsAddUp) {
   Chain g;
   const auto past = g.input("past", DType::kFloat32, {kBatch, kPast});
