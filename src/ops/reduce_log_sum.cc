@@ -17,7 +17,7 @@ struct LogSum {
   }
   sum_t<T> merge(sum_t<T> a, sum_t<T> b) const { return a + b; }
   auto finish(sum_t<T> sum, int64_t) const {
-    if constexpr (std::is_signed_v<T>)
+    if constexpr (std::is_integral_v<T> && std::is_signed_v<T>)
       return from_real<T>(std::log(static_cast<double>(static_cast<int64_t>(sum))));
     else
       return from_real<T>(std::log(static_cast<double>(sum)));
