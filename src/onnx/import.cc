@@ -462,7 +462,7 @@ Status Importer::import_node(const NodeProto& node, size_t index, Scope& scope) 
   }
 
   // Subgraphs in the operator's order; those of an unknown operator are imported too, for what they report.
-  for (std::string_view name : op != nullptr ? op->subgraphs : ops::SubgraphNames())
+  for (std::string_view name : op != nullptr && !op->optional_subgraphs ? op->subgraphs : ops::SubgraphNames())
     if (std::none_of(attributes->begin(), attributes->end(), [&](const Attribute& a) { return a.name == name; }))
       refuse(error(ErrorCode::kInvalidModel, "the subgraph {} is missing", quoted(name)));
   for (const Attribute& attribute : *attributes) {

@@ -210,8 +210,9 @@ struct OpDef {
   Status (*infer)(InferContext&) = nullptr;
   Status (*reference)(KernelContext&) = nullptr;
   uint32_t flags = kPure;
-  // The graph attributes, all required; node.subgraphs stand in this order ({"then_branch", "else_branch"} for If).
+  // The graph attributes; node.subgraphs stand in this order ({"then_branch", "else_branch"} for If).
   SubgraphNames subgraphs = {};
+  bool optional_subgraphs = false;  // some may be missing; node.subgraphs then holds only the others
 };
 
 // Opens the definition of an operator in its file: CAMEO_DEFINE_OP(Softmax) = {.name = "Softmax", …};
