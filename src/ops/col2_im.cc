@@ -142,7 +142,7 @@ Status reference(KernelContext& c) {
   const int64_t images = y.dim(0) * y.dim(1), size = product(y.dims(), 2, y.rank()), step = x.num_elements() / images;
   return dispatch_numbers(x.dtype(), "Col2Im", [&](auto tag) -> Status {
     using T = typename decltype(tag)::type;
-    using C = std::conditional_t<std::is_integral_v<T>, std::make_unsigned<T>, std::type_identity<compute_t<T>>>::type;
+    using C = typename std::conditional_t<std::is_integral_v<T>, std::make_unsigned<T>, std::type_identity<compute_t<T>>>::type;
     const auto image = c.scratch<C>(size);
     for (int64_t i = 0; i < images; ++i) {
       std::fill(image.begin(), image.end(), C{0});
