@@ -14,7 +14,7 @@ add_compile_options(-Wall -Wextra -Wno-missing-field-initializers)
 add_compile_options(-ffp-contract=off)
 
 if(CAMEO_SANITIZE)
-  add_compile_options(-fsanitize=${CAMEO_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all -g1)
+  add_compile_options(-fsanitize=${CAMEO_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all -O1 -g1)
   add_link_options(-fsanitize=${CAMEO_SANITIZE})
 endif()
 

@@ -69,7 +69,7 @@ class Cli(unittest.TestCase):
         self.assertRegex(self.ok("--version"), r"^\d+\.\d+\.\d+\n$")
         self.fails(2, ["subcommand"])
         self.fails(2, ["subcommand"], "bild")
-        self.fails(2, ["--outptu"], "build", ONNX, "--outptu", "x")
+        self.fails(2, ["--outptu"], "build", ONNX, "-o", self.path("x.plan"), "--outptu", "x")
 
     def test_build(self):
         out = self.ok_json("build", ONNX, "-o", self.path("json.plan"))
