@@ -3,7 +3,7 @@
 namespace cameo::ops {
 namespace {
 
-// Which axes are reduced; nothing when none is named, so that noop_with_empty_axes decides.
+// Which axes are reduced.
 Result<std::vector<char>> mark(std::span<const int64_t> axes, size_t rank) {
   std::vector<char> reduced(rank, 0);
   for (int64_t axis : axes) {

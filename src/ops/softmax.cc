@@ -1,6 +1,6 @@
 // Softmax (ai.onnx 1, 11, 13): y = exp(x - max(x)) / sum(exp(x - max(x))) along an axis.
 // Before version 13 the input is seen as a matrix: extents from `axis` on (default 1) are one row.
-// The sums are kept in float for the 16-bit types, and in the type itself for float and double.
+// As in NumPy, 16-bit exponentials and their sum are rounded to the element type; the sum is added up in float.
 #include "ops/softmax.h"
 
 #include <algorithm>
@@ -18,8 +18,13 @@ Status reference(KernelContext& c) {
       C largest = -std::numeric_limits<C>::infinity();
       for (int64_t k = 0; k < length; ++k) largest = std::max(largest, static_cast<C>(from[k * step]));
       C sum = 0;
-      for (int64_t k = 0; k < length; ++k) sum += std::exp(static_cast<C>(from[k * step]) - largest);
-      for (int64_t k = 0; k < length; ++k) to[k * step] = static_cast<T>(std::exp(static_cast<C>(from[k * step]) - largest) / sum);
+      for (int64_t k = 0; k < length; ++k) {
+        to[k * step] = static_cast<T>(std::exp(static_cast<C>(from[k * step]) - largest));
+        sum += static_cast<C>(to[k * step]);
+      }
+      // The sum of very many 16-bit numbers may lie beyond the type, though every quotient is in it.
+      if (const C rounded = static_cast<C>(static_cast<T>(sum)); !std::isinf(rounded)) sum = rounded;
+      for (int64_t k = 0; k < length; ++k) to[k * step] = static_cast<T>(static_cast<C>(to[k * step]) / sum);
     });
   });
 }
