@@ -74,7 +74,7 @@ Result<ir::Dim> Window::output_extent(size_t a, const ir::Dim& input) const {
                  "a window that spans {} does not fit into the extent {} (with padding {} + {}) of spatial axis {}", axis.span(),
                  input.value(), axis.begin, axis.end, a);
   }
-  if (!ceil_mode || auto_pad == AutoPad::kValid || axis.stride == 1) return floor_div(room, axis.stride) + 1;
+  if (!ceil_mode || axis.stride == 1) return floor_div(room, axis.stride) + 1;
   // Windows that would start in the padding at the end are left out.
   return min(ceil_div(room, axis.stride) + 1, ceil_div(input + axis.begin, axis.stride));
 }
