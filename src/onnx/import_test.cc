@@ -201,7 +201,7 @@ TEST(Import, ReportsEveryNodeThatCannotRun) {
   const char* expected[][2] = {{"typo", "did you mean 'Softmax'"},
                                {"attr", "it has axis"},
                                {"arity", "2 inputs, expected 1"},
-                               {"ms", "unknown"},
+                               {"ms", "ONNX Runtime"},
                                {"type", "of type float, expected int"}};
   for (size_t i = 0; i < 5; ++i) {
     EXPECT_EQ(imported->unsupported[i].path, expected[i][0]);

@@ -28,7 +28,7 @@ AMPLITUDE = {
     "inception_v3": 1e7,
     "mobilenet_v3_large": 1e2,
     "shufflenet_v2": 1e4,
-    "ssdlite320": 1e7,
+    "ssdlite320": 1e9,
 }
 # Where the first dimension of the images or features is open: two batch sizes.
 BATCHES = (1, 2)
