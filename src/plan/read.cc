@@ -157,6 +157,25 @@ class Reader {
   class AttrReader;
   Result<std::shared_ptr<const ir::Attrs>> attrs(const ops::OpDef& op, const fb::Node& n);
 
+  // Kernels rely on the versions and subgraphs of their OpDef; numbers and types of inputs are checked by inference.
+  static Status check_node(const ir::Node& node) {
+    const ops::OpDef& op = *node.op;
+    if (node.version < op.min_version || node.version > op.max_version)
+      return damaged("node '{}' ({}) has version {}, which is not in {} to {}", node.name, op.name, node.version, op.min_version,
+                     op.max_version);
+    auto expected = op.subgraphs.begin();
+    for (const ir::Subgraph& subgraph : node.subgraphs) {
+      if (op.optional_subgraphs)
+        while (expected != op.subgraphs.end() && *expected != subgraph.attribute) ++expected;
+      if (expected == op.subgraphs.end() || *expected != subgraph.attribute)
+        return damaged("node '{}' ({}) has a subgraph '{}' out of place", node.name, op.name, subgraph.attribute);
+      ++expected;
+    }
+    if (!op.optional_subgraphs && expected != op.subgraphs.end())
+      return damaged("node '{}' ({}) lacks its subgraph '{}'", node.name, op.name, *expected);
+    return {};
+  }
+
   Result<ir::Graph> graph(const fb::Graph& g, int depth) {
     if (depth > kMaxSubgraphDepth) return damaged("subgraphs are nested more than {} deep", kMaxSubgraphDepth);
     ir::Graph out;
@@ -195,6 +214,7 @@ class Reader {
         subgraph.graph = std::make_unique<ir::Graph>(std::move(inner));
         CAMEO_ASSIGN(subgraph.captures, ids(s.captures(), n, false));
       }
+      CAMEO_TRY(check_node(node));
       out.nodes.push_back(std::move(node));
     }
     CAMEO_ASSIGN(out.inputs, ids(g.inputs(), n, false));

@@ -3,6 +3,7 @@
 
 #include "cameo/version.h"
 #include "models.h"
+#include "ops/op.h"
 #include "plan/content.h"
 #include "plan/layout.h"
 
@@ -96,6 +97,27 @@ TEST(PlanDamage, OtherVersionsAndTargets) {
   ASSERT_TRUE(older.ok());
   EXPECT_ERROR(Engine::load(*older), ErrorCode::kVersionMismatch, S("Cameo 0.0.1"), S(CAMEO_VERSION), S("build it again"));
   EXPECT_EQ(plan_info(*older)->cameo_version, "0.0.1");
+}
+
+TEST(PlanDamage, NodesThatTheirOperatorDoesNotAllow) {
+  plan::Content good = plan::read(build(softmax_model()), true).value();
+  const auto load_with = [&](auto change) {
+    plan::Content content = good;
+    change(content.graph);
+    return Engine::load(plan::write(content).value());
+  };
+  EXPECT_TRUE(load_with([](ir::Graph&) {}).ok());
+  EXPECT_ERROR(load_with([](ir::Graph& g) { g.nodes[0].version = 99; }), ErrorCode::kInvalidPlan, S("version 99"), S("add"));
+  const auto add_subgraph = [](ir::Graph& g) {
+    g.nodes[0].subgraphs.emplace_back();
+    g.nodes[0].subgraphs[0].attribute = "body";
+    g.nodes[0].subgraphs[0].graph = std::make_unique<ir::Graph>();
+  };
+  EXPECT_ERROR(load_with(add_subgraph), ErrorCode::kInvalidPlan, S("'body'"), S("out of place"));
+  EXPECT_ERROR(load_with([](ir::Graph& g) { g.nodes[0].op = ops::find_op("", "Loop"); }), ErrorCode::kInvalidPlan, S("Loop"));
+  EXPECT_ERROR(load_with([](ir::Graph& g) { std::swap(g.nodes[0], g.nodes[1]); }), ErrorCode::kInvalidPlan, S("before it is made"));
+  EXPECT_ERROR(load_with([](ir::Graph& g) { g.nodes[1].outputs[0] = g.nodes[0].outputs[0]; }), ErrorCode::kInvalidPlan, S("second time"));
+  EXPECT_ERROR(load_with([](ir::Graph& g) { g.outputs = {12345}; }), ErrorCode::kInvalidPlan, S("value 12345 does not exist"));
 }
 
 TEST(Plan, SameModelGivesTheSameBytes) {
