@@ -8,6 +8,7 @@
 #include "onnx/import.h"
 #include "passes/driver.h"
 #include "plan/content.h"
+#include "tactics/tactic.h"
 
 namespace cameo {
 namespace {
@@ -35,6 +36,7 @@ Result<Plan> build_model(const onnx::Model& model, const BuildOptions& options, 
                                               .check_cancelled = [&] { return report(options, "optimise", 0.5); }};
     CAMEO_TRY(passes::run_passes(content.graph, pass_options, reports));
   }
+  if (options.optimization_level > 0) CAMEO_TRY(tactics::select_tactics(content.graph));
   CAMEO_TRY(report(options, "write the plan", 0.8));
   content.cameo_version = CAMEO_VERSION;
   content.target = plan::host_target();

@@ -7,6 +7,7 @@
 #include "plan/content.h"
 #include "plan/layout.h"
 #include "plan_generated.h"
+#include "tactics/tactic.h"
 
 namespace cameo::plan {
 namespace {
@@ -163,6 +164,8 @@ class Reader {
     if (node.version < op.min_version || node.version > op.max_version)
       return damaged("node '{}' ({}) has version {}, which is not in {} to {}", node.name, op.name, node.version, op.min_version,
                      op.max_version);
+    if (const auto* tactic = tactics::find_tactic(node.kernel); !node.kernel.empty() && (tactic == nullptr || tactic->op != op.name))
+      return damaged("node '{}' ({}) names the kernel '{}', which this Cameo does not have", node.name, op.name, node.kernel);
     auto expected = op.subgraphs.begin();
     for (const ir::Subgraph& subgraph : node.subgraphs) {
       if (op.optional_subgraphs)

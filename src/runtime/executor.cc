@@ -148,6 +148,10 @@ class Executor::NodeContext final : public ops::KernelContext {
 
 Executor::Executor(const ir::Graph& graph, ExecutionState& state)
     : graph_(graph), state_(state), arena_(state.allocator), values_(graph.values.size()) {
+  for (const ir::Node& node : graph.nodes) {
+    const tactics::Tactic* tactic = node.kernel.empty() ? nullptr : tactics::find_tactic(node.kernel);
+    kernels_.push_back(tactic ? tactic->run : node.op->reference);
+  }
   for (size_t i = 0; i < graph.outputs.size(); ++i) output_memory_.emplace_back(state.allocator);
 }
 
@@ -268,7 +272,7 @@ Status Executor::run_step(Specialization& s, const Specialization::Step& step) {
   const Scratch::Scope scope(state_.scratch);
   CAMEO_TRY(prepare_outputs(s, node, step.shapes_known));
   NodeContext context(*this, s, node);
-  CAMEO_TRY(node.op->reference(context));
+  CAMEO_TRY(kernels_[step.node](context));
   return context.status();
 }
 

@@ -10,6 +10,7 @@
 #include "cameo/allocator.h"
 #include "runtime/scratch.h"
 #include "runtime/specialization.h"
+#include "tactics/tactic.h"
 
 namespace cameo::runtime {
 
@@ -68,8 +69,9 @@ class Executor {
 
   const ir::Graph& graph_;
   ExecutionState& state_;
-  std::list<Specialization> specializations_;  // most recently used first
-  Specialization* bound_ = nullptr;            // whose placements values_ holds
+  std::vector<Status (*)(ops::KernelContext&)> kernels_;  // one per node
+  std::list<Specialization> specializations_;             // most recently used first
+  Specialization* bound_ = nullptr;                       // whose placements values_ holds
   GrowingBlock arena_;
   std::vector<GrowingBlock> output_memory_;  // one per graph output
   std::vector<ops::RtValue> values_;
