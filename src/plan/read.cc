@@ -21,6 +21,14 @@ Error damaged(fmt::format_string<Args...> format, Args&&... args) {
 
 std::string text(const flatbuffers::String* s) { return s ? s->str() : std::string(); }
 
+// The elements of a vector. FlatBuffers' verifier does not check that 8-byte elements are aligned, so they are copied.
+template <class T>
+std::vector<T> numbers(const flatbuffers::Vector<T>* v) {
+  std::vector<T> out(v ? v->size() : 0);
+  if (!out.empty()) std::memcpy(out.data(), v->Data(), out.size() * sizeof(T));
+  return out;
+}
+
 template <class Vector>
 size_t size(const Vector* v) {
   return v ? v->size() : 0;
@@ -91,7 +99,7 @@ class Reader {
   }
 
  private:
-  static Dims dims(const flatbuffers::Vector<int64_t>* v) { return v ? Dims(std::span<const int64_t>(v->data(), v->size())) : Dims(); }
+  static Dims dims(const flatbuffers::Vector<int64_t>* v) { return Dims(numbers(v)); }
 
   Result<DType> dtype(uint8_t number) {
     if (number != 0 && !is_valid_dtype(number)) return damaged("element type {} does not exist", number);
@@ -241,7 +249,7 @@ class Reader::AttrReader final : public ir::AttrVisitor {
 
   void operator()(const char* n, int64_t& v) override {
     if (const auto* a = find(n, fb::AttrKind_Int))
-      if (one(n, a->ints())) v = a->ints()->Get(0);
+      if (one(n, a->ints())) v = numbers(a->ints())[0];
   }
   void operator()(const char* n, float& v) override {
     if (const auto* a = find(n, fb::AttrKind_Float))
@@ -252,10 +260,10 @@ class Reader::AttrReader final : public ir::AttrVisitor {
       if (one(n, a->strings())) v = text(a->strings()->Get(0));
   }
   void operator()(const char* n, std::vector<int64_t>& v) override {
-    if (const auto* a = find(n, fb::AttrKind_Ints)) copy(a->ints(), v);
+    if (const auto* a = find(n, fb::AttrKind_Ints)) v = numbers(a->ints());
   }
   void operator()(const char* n, std::vector<float>& v) override {
-    if (const auto* a = find(n, fb::AttrKind_Floats)) copy(a->floats(), v);
+    if (const auto* a = find(n, fb::AttrKind_Floats)) v = numbers(a->floats());
   }
   void operator()(const char* n, std::vector<std::string>& v) override {
     const auto* a = find(n, fb::AttrKind_Strings);
@@ -304,10 +312,6 @@ class Reader::AttrReader final : public ir::AttrVisitor {
     if (size(values) == 1) return true;
     fail("attribute '{}' has {} values, not one", n, size(values));
     return false;
-  }
-  template <class T>
-  static void copy(const flatbuffers::Vector<T>* from, std::vector<T>& to) {
-    to.assign(size(from) ? from->data() : nullptr, size(from) ? from->data() + from->size() : nullptr);
   }
   template <class T>
   void optional(const char* n, std::optional<T>& v) {

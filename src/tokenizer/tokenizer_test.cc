@@ -345,7 +345,7 @@ TEST(Errors, Fields) {
       {"/decoder", {{"type", "Strip"}, {"content", "ab"}, {"start", 0}, {"stop", 0}}, ErrorCode::kInvalidModel, "one character"},
       {"/added_tokens", 5, ErrorCode::kInvalidModel, "added_tokens"},
       {"/added_tokens", {{{"id", 1}}}, ErrorCode::kInvalidModel, "added_tokens[0].content is missing"},
-      {"/added_tokens", {added("x", {{"id", "1"}})}, ErrorCode::kInvalidModel, "added_tokens[0].id is \"1\""},
+      {"/added_tokens", Json::array({added("x", {{"id", "1"}})}), ErrorCode::kInvalidModel, "added_tokens[0].id is \"1\""},
   };
   for (const Case& test : cases) {
     SCOPED_TRACE(std::string(test.pointer) + " = " + test.value.dump());
