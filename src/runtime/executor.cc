@@ -5,6 +5,7 @@
 #include <new>
 
 #include "base/error.h"
+#include "ops/value.h"
 #include "runtime/memory_plan.h"
 
 namespace cameo::runtime {
@@ -14,23 +15,6 @@ using ops::RtValue;
 using Place = Specialization::Place;
 
 constexpr size_t kMaxSpecializations = 32;
-
-ir::Type type_of(const RtValue& value) {
-  switch (value.kind) {
-    case ir::Type::Kind::kTensor:
-      return ir::Type::tensor(value.tensor.dtype(), ir::to_shape(value.tensor.dims()));
-    case ir::Type::Kind::kSequence: {
-      ir::Type element = value.elements->empty() ? ir::Type::tensor(value.element_dtype) : type_of(value.elements->front());
-      for (const RtValue& v : *value.elements) element = ir::join(element, type_of(v));
-      return ir::Type::sequence(std::move(element));
-    }
-    case ir::Type::Kind::kOptional:
-      return ir::Type::optional(value.elements->empty() ? ir::Type{} : type_of(value.elements->front()));
-    case ir::Type::Kind::kUnknown:
-      break;
-  }
-  return {};
-}
 
 // Whether a fact says of an input just what the value is: type and extents.
 bool same_type(const ops::Fact& fact, const RtValue& value) {
@@ -213,7 +197,7 @@ Status Executor::run(std::span<const RtValue> inputs, std::span<const OutputBind
   }
   if (!s) {
     input_facts_.resize(inputs.size());
-    for (size_t i = 0; i < inputs.size(); ++i) input_facts_[i] = ops::Fact::of(type_of(inputs[i]));
+    for (size_t i = 0; i < inputs.size(); ++i) input_facts_[i] = ops::Fact::of(ops::type_of(inputs[i]));
     CAMEO_ASSIGN(s, specialization(input_facts_));
   }
   bind(*s);
@@ -281,7 +265,7 @@ Status Executor::prepare_outputs(Specialization& s, const ir::Node& node, bool s
   if (!shapes_known) {
     ir::for_each_use(node, [&](ir::ValueId id) {
       const RtValue& v = values_[id];
-      s.facts[id] = v.is_tensor() && v.tensor.defined() ? ops::Fact::of(v.tensor) : ops::Fact::of(type_of(v));
+      s.facts[id] = v.is_tensor() && v.tensor.defined() ? ops::Fact::of(v.tensor) : ops::Fact::of(ops::type_of(v));
     });
     const Status inferred = ops::infer_node(node, s.facts, {.fold_elements = 0});
     // Facts of inputs must not say more than their type, or the next lookup would take this run's values for constants.
