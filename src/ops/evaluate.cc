@@ -83,6 +83,8 @@ class Evaluation final : public KernelContext {
     CAMEO_TRY(node_.op->infer(inference));
     for (size_t i = 0; i < outputs_.size(); ++i) {
       const ir::Type& type = inference.output(i);
+      if (!has_output(i)) continue;
+      CAMEO_TRY(check_settled(node_, i, type));
       if (type.is_concrete()) CAMEO_TRY(allocate_output(i, type.dtype, *ir::to_dims(*type.shape)));
     }
     return {};

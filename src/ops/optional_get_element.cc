@@ -29,6 +29,7 @@ CAMEO_DEFINE_OP(OptionalGetElement) = {
     .min_version = 15,
     .infer = &infer,
     .reference = &reference,
+    .flags = kDataDependent,
 };
 
 }  // namespace cameo::ops

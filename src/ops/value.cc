@@ -21,4 +21,10 @@ ir::Type type_of(const RtValue& value) {
   return {};
 }
 
+Status check_settled(const ir::Node& node, size_t output, const ir::Type& type) {
+  if (type.is_concrete() || (node.op->flags & (kDataDependent | kControlFlow))) return {};
+  if (type.kind == ir::Type::Kind::kSequence || type.kind == ir::Type::Kind::kOptional) return {};
+  return error(ErrorCode::kInvalidModel, "the shape of output {} does not follow from the inputs", output);
+}
+
 }  // namespace cameo::ops

@@ -274,10 +274,12 @@ Status Executor::prepare_outputs(Specialization& s, const ir::Node& node, bool s
     });
     CAMEO_TRY(inferred);
   }
-  for (ir::ValueId id : node.outputs) {
+  for (size_t i = 0; i < node.outputs.size(); ++i) {
+    const ir::ValueId id = node.outputs[i];
     if (id == ir::kNoValue || s.values[id].place != Place::kRunTime) continue;
     ops::Fact& fact = s.facts[id];
     fact.constant = {};
+    CAMEO_TRY(ops::check_settled(node, i, fact.type));
     if (!fact.type.is_concrete()) continue;
     CAMEO_ASSIGN(Tensor tensor, new_tensor(fact.type.dtype, *ir::to_dims(*fact.type.shape)));
     values_[id] = RtValue::of(std::move(tensor));
