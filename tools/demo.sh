@@ -9,7 +9,12 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 step() { printf '\n\033[1m%s\033[0m\n' "$1"; }
-run() { echo "\$ $*"; "$@"; }
+run() {
+  printf '$'
+  printf ' %q' "$@"
+  printf '\n'
+  "$@"
+}
 
 step "1. Build a plan from an ONNX file: a GPT-2 of 2.2 million parameters ($model)"
 run "$cameo" build "$model/model.onnx" -o "$work/tiny-gpt2.plan" \

@@ -16,12 +16,12 @@
 namespace cameo {
 
 struct BuildOptions {
-  std::vector<Profile> profiles;                     // none: every shape that the model allows
-  int optimization_level = 3;                        // 0 (no optimisation passes) to 5
-  std::vector<std::string> disabled_passes;          // by name, as `cameo inspect --passes` lists them
-  bool verify_passes = false;                        // check the graph's rules and types after each pass
+  std::vector<Profile> profiles;                      // none: every shape that the model allows
+  int optimization_level = 3;                         // 0 (no optimisation passes) to 5
+  std::vector<std::string> disabled_passes;           // by name, as `cameo inspect --passes` lists them
+  bool verify_passes = false;                         // check the graph's rules and types after each pass
   int64_t folding_budget_bytes = int64_t{256} << 20;  // constant folding stops after adding this much to the constants
-  std::string external_data_root;                    // one more folder that external data may lie in
+  std::string external_data_root;                     // one more folder that external data may lie in
   // Called as the build goes on: a stage's name and the share of the whole that is done (0…1). Returning false
   // stops the build with kCancelled.
   std::function<bool(std::string_view stage, double done)> progress;

@@ -50,12 +50,12 @@ struct Rule {
 };
 
 struct PassOptions {
-  std::vector<std::string> disabled;                 // names of passes
-  bool verify = false;                               // after each pass: the graph's rules, and types inferred anew
+  std::vector<std::string> disabled;                  // names of passes
+  bool verify = false;                                // after each pass: the graph's rules, and types inferred anew
   int64_t folding_budget_bytes = int64_t{256} << 20;  // constant folding stops after adding this much to the constants
-  int max_rounds = 8;                                // the list of passes is repeated until nothing changes, this often at most
-  Logger* logger = nullptr;                          // what each pass did, as verbose messages
-  std::function<Status()> check_cancelled = {};      // polled between passes and while constants are folded
+  int max_rounds = 8;                                 // the list of passes is repeated until nothing changes, this often at most
+  Logger* logger = nullptr;                           // what each pass did, as verbose messages
+  std::function<Status()> check_cancelled = {};       // polled between passes and while constants are folded
 };
 
 // What the run of a whole-graph pass sees.

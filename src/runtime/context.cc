@@ -53,7 +53,9 @@ struct ExecutionContext::Impl {
       const Tensor& t = inputs[i].tensor;
       if (!inputs[i].is_tensor() || t.dtype() != DType::kBool) continue;
       for (const uint8_t byte : std::span(t.data<uint8_t>(), t.num_bytes()))
-        if (byte > 1) return error(ErrorCode::kInvalidInput, "input '{}' is bool and holds the byte {}; only 0 and 1 are allowed", engine->inputs[i].name, byte);
+        if (byte > 1)
+          return error(ErrorCode::kInvalidInput, "input '{}' is bool and holds the byte {}; only 0 and 1 are allowed",
+                       engine->inputs[i].name, byte);
     }
     return {};
   }
