@@ -187,6 +187,13 @@ TEST(Import, NodesInSubgraphsOrderTheNodesAround) {
   EXPECT_EQ(imported->graph.nodes[0].op->name, "Softmax");
 }
 
+TEST(Import, OpenExtentsAsExportersWriteThem) {
+  auto imported = import_bytes(model(
+      graph({.nodes = {node("Softmax", {"x"}, {"y"})}, .inputs = {value_info("x", tensor_type(1, {-1, "?"}))}, .outputs = {output_y()}})));
+  ASSERT_OK(imported);
+  EXPECT_EQ(imported->graph.value(imported->graph.inputs[0]).type.to_string(), "float32[?, ?]");
+}
+
 TEST(Import, ReportsEveryNodeThatCannotRun) {
   const std::string text =
       model_of({node("Sofmax", {"x"}, {"a"}, {}, "typo"), node("Softmax", {"a"}, {"b"}, {int_attribute("axes", 1)}, "attr"),

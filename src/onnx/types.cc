@@ -13,15 +13,17 @@ Result<ir::Shape> to_shape(const std::vector<DimensionProto>& dims) {
   int64_t product = 1;
   for (size_t i = 0; i < dims.size(); ++i) {
     const DimensionProto& dim = dims[i];
-    if (dim.kind == DimensionProto::Kind::kValue) {
+    if (dim.kind == DimensionProto::Kind::kValue && dim.dim_value == -1) {
+      shape.push_back(ir::Dim::unknown());  // how Paddle's and other exporters write an open extent
+    } else if (dim.kind == DimensionProto::Kind::kValue) {
       if (dim.dim_value < 0)
-        return error(ErrorCode::kInvalidModel, "dimension {} is {}; extents are not negative (an open one has a name or nothing)", i,
+        return error(ErrorCode::kInvalidModel, "dimension {} is {}; extents are not negative (an open one has a name, nothing, or -1)", i,
                      dim.dim_value);
       if (dim.dim_value > 0 && (__builtin_mul_overflow(product, dim.dim_value, &product) || product > kMaxElements))
         return error(ErrorCode::kInvalidModel, "dimension {} is {}, which makes the shape larger than {} elements", i, dim.dim_value,
                      kMaxElements);
       shape.emplace_back(dim.dim_value);
-    } else if (dim.kind == DimensionProto::Kind::kParam && !dim.dim_param.empty()) {
+    } else if (dim.kind == DimensionProto::Kind::kParam && !dim.dim_param.empty() && dim.dim_param != "?") {  // Paddle's name for unknown
       shape.push_back(ir::Dim::symbol(std::string(dim.dim_param)));
     } else {
       shape.push_back(ir::Dim::unknown());
