@@ -16,6 +16,6 @@ namespace cameo {
 CAMEO_API const char* version();
 
 // The plan format that this library reads and writes (src/plan/FORMAT.md).
-inline constexpr uint32_t kPlanFormatVersion = 1;
+inline constexpr uint32_t kPlanFormatVersion = 2;
 
 }  // namespace cameo

@@ -70,6 +70,10 @@ Status verify(const Graph& graph) {
   std::vector<char> defined(graph.values.size(), 0);
   for (size_t i = 0; i < graph.values.size(); ++i) {
     const Value& v = graph.values[i];
+    if (v.elided) {
+      if (v.is_constant() || !v.type.is_concrete()) return bad(fmt::format("'{}' is elided, but has elements or no concrete type", v.name));
+      defined[i] = 1;
+    }
     if (!v.is_constant()) continue;
     defined[i] = 1;
     if (v.type.kind != Type::Kind::kTensor || v.type.dtype != v.constant.dtype() || !v.type.shape ||

@@ -26,6 +26,9 @@ struct Value {
   std::string name;  // unique in the graph
   Type type;         // as far as inference knows it
   Tensor constant;   // defined() for initializers and folded values
+  // A constant whose elements are not kept, because every node that reads it has them in a form of its own
+  // (Node::packed); its type is concrete.
+  bool elided = false;
   bool is_constant() const { return constant.defined(); }
 };
 
@@ -46,6 +49,13 @@ struct Subgraph {
   size_t num_formal_inputs() const;
 };
 
+// A tactic that the builder tried for a node.
+struct TacticTrial {
+  std::string tactic;
+  float microseconds = -1;  // negative when it was not timed
+  std::string reason;       // why it was refused; empty when it was not
+};
+
 struct Node {
   const ops::OpDef* op = nullptr;
   int version = 0;                     // the opset version of the operator's domain that the model asked for
@@ -56,6 +66,8 @@ struct Node {
   std::vector<Subgraph> subgraphs;
   std::vector<std::string> sources;  // paths of the ONNX nodes that this node stands for
   std::string kernel;                // the tactic that the builder chose; empty: the reference implementation
+  std::vector<Tensor> packed;        // constant inputs in the form that the tactic reads
+  std::vector<TacticTrial> trials;   // what the builder tried, best first
 
   template <class T>
   const T& attrs_as() const {

@@ -1,5 +1,6 @@
 #include "ops/evaluate.h"
 
+#include "base/thread_pool.h"
 #include "ops/infer.h"
 #include "ops/value.h"
 
@@ -65,6 +66,10 @@ class Evaluation final : public KernelContext {
     scratch_.push_back(std::make_unique<std::byte[]>(bytes + 64));
     const auto address = (reinterpret_cast<uintptr_t>(scratch_.back().get()) + 63) & ~uintptr_t{63};
     return reinterpret_cast<void*>(address);
+  }
+  ThreadPool& threads() override {
+    static ThreadPool caller_alone(1);
+    return caller_alone;
   }
   Result<std::vector<RtValue>> run_subgraph(size_t index, std::span<const RtValue> formal_inputs) override {
     std::vector<RtValue> all;

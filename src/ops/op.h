@@ -15,6 +15,10 @@
 #include "ir/graph.h"
 #include "ir/type.h"
 
+namespace cameo {
+class ThreadPool;
+}
+
 namespace cameo::ops {
 
 // A value at run time: a tensor, a sequence, or an optional (a sequence or tensor that may be absent).
@@ -110,6 +114,9 @@ class KernelContext {
     if (count > static_cast<int64_t>(PTRDIFF_MAX / sizeof(T))) throw std::bad_alloc();
     return {static_cast<T*>(scratch_bytes(static_cast<size_t>(count) * sizeof(T))), static_cast<size_t>(count)};
   }
+
+  // The threads that may share this node's work.
+  virtual ThreadPool& threads() = 0;
 
   // Runs subgraph `index` on its formal inputs (captures are bound already). The outputs own their memory.
   virtual Result<std::vector<RtValue>> run_subgraph(size_t index, std::span<const RtValue> formal_inputs) = 0;

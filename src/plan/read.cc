@@ -172,7 +172,7 @@ class Reader {
     if (node.version < op.min_version || node.version > op.max_version)
       return damaged("node '{}' ({}) has version {}, which is not in {} to {}", node.name, op.name, node.version, op.min_version,
                      op.max_version);
-    if (const auto* tactic = tactics::find_tactic(node.kernel); !node.kernel.empty() && (tactic == nullptr || tactic->op != op.name))
+    if (const auto* tactic = tactics::find_tactic(node.kernel); !node.kernel.empty() && (tactic == nullptr || !tactic->is_for(op)))
       return damaged("node '{}' ({}) names the kernel '{}', which this Cameo does not have", node.name, op.name, node.kernel);
     auto expected = op.subgraphs.begin();
     for (const ir::Subgraph& subgraph : node.subgraphs) {
@@ -184,6 +184,20 @@ class Reader {
     }
     if (!op.optional_subgraphs && expected != op.subgraphs.end())
       return damaged("node '{}' ({}) lacks its subgraph '{}'", node.name, op.name, *expected);
+    return {};
+  }
+
+  // Only a tactic that has its own form of a constant may read one whose elements are not there.
+  static Status check_elided(const ir::Node& node, const ir::Graph& graph) {
+    const tactics::Tactic* tactic = tactics::find_tactic(node.kernel);
+    const uint64_t packed_inputs = tactic != nullptr && !node.packed.empty() ? tactic->packed_inputs : 0;
+    for (size_t i = 0; i < node.inputs.size(); ++i)
+      if (node.inputs[i] != ir::kNoValue && graph.value(node.inputs[i]).elided && (i >= 64 || (packed_inputs >> i & 1) == 0))
+        return damaged("node '{}' ({}) reads the elements of '{}', which are not in the plan", node.name, node.op->name,
+                       graph.value(node.inputs[i]).name);
+    for (const ir::Subgraph& subgraph : node.subgraphs)
+      for (ir::ValueId id : subgraph.captures)
+        if (graph.value(id).elided) return damaged("node '{}' captures '{}', which is not in the plan", node.name, graph.value(id).name);
     return {};
   }
 
@@ -200,6 +214,7 @@ class Reader {
         if (!tensor.ok()) return std::move(tensor).error().in(out.value(id).name);
         out.value(id).constant = std::move(tensor).value();
       }
+      out.value(id).elided = v.elided();
     }
     const size_t n = out.values.size();
     for (size_t i = 0; i < size(g.nodes()); ++i) {
@@ -225,11 +240,22 @@ class Reader {
         subgraph.graph = std::make_unique<ir::Graph>(std::move(inner));
         CAMEO_ASSIGN(subgraph.captures, ids(s.captures(), n, false));
       }
+      for (size_t k = 0; k < size(from.packed()); ++k) {
+        CAMEO_ASSIGN(Tensor packed, constant(*from.packed()->Get(static_cast<uint32_t>(k))));
+        node.packed.push_back(std::move(packed));
+      }
+      for (size_t k = 0; k < size(from.trials()); ++k) {
+        const fb::Trial& t = *from.trials()->Get(static_cast<uint32_t>(k));
+        node.trials.push_back({text(t.tactic()), t.microseconds(), text(t.reason())});
+      }
       CAMEO_TRY(check_node(node));
+      CAMEO_TRY(check_elided(node, out));
       out.nodes.push_back(std::move(node));
     }
     CAMEO_ASSIGN(out.inputs, ids(g.inputs(), n, false));
     CAMEO_ASSIGN(out.outputs, ids(g.outputs(), n, false));
+    for (ir::ValueId id : out.outputs)
+      if (out.value(id).elided) return damaged("the output '{}' is not in the plan", out.value(id).name);
     return out;
   }
 

@@ -78,7 +78,7 @@ class Writer {
     for (const ir::Value& v : g.values) {
       const auto name = builder_.CreateString(v.name);
       const auto t = type(v.type);
-      values.push_back(fb::CreateValue(builder_, name, t, v.is_constant() ? constant(v.constant) : Offset<fb::Constant>(0)));
+      values.push_back(fb::CreateValue(builder_, name, t, v.is_constant() ? constant(v.constant) : Offset<fb::Constant>(0), v.elided));
     }
     std::vector<Offset<fb::Node>> nodes;
     for (const ir::Node& n : g.nodes) {
@@ -87,10 +87,16 @@ class Writer {
         CAMEO_ASSIGN(const auto inner, graph(*s.graph));
         subgraphs.push_back(fb::CreateSubgraph(builder_, builder_.CreateString(s.attribute), inner, builder_.CreateVector(s.captures)));
       }
+      std::vector<Offset<fb::Constant>> packed;
+      for (const Tensor& t : n.packed) packed.push_back(constant(t));
+      std::vector<Offset<fb::Trial>> trials;
+      for (const ir::TacticTrial& t : n.trials)
+        trials.push_back(fb::CreateTrial(builder_, builder_.CreateString(t.tactic), t.microseconds, builder_.CreateString(t.reason)));
       nodes.push_back(fb::CreateNode(builder_, builder_.CreateString(n.op->domain.data(), n.op->domain.size()),
                                      builder_.CreateString(n.op->name.data(), n.op->name.size()), n.version, builder_.CreateString(n.name),
                                      builder_.CreateVector(n.inputs), builder_.CreateVector(n.outputs), attrs(*n.attrs),
-                                     builder_.CreateVector(subgraphs), strings(n.sources), builder_.CreateString(n.kernel)));
+                                     builder_.CreateVector(subgraphs), strings(n.sources), builder_.CreateString(n.kernel),
+                                     builder_.CreateVector(packed), builder_.CreateVector(trials)));
     }
     return fb::CreateGraph(builder_, builder_.CreateString(g.name), builder_.CreateVector(values), builder_.CreateVector(nodes),
                            builder_.CreateVector(g.inputs), builder_.CreateVector(g.outputs));

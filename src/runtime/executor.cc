@@ -109,6 +109,7 @@ class Executor::NodeContext final : public ops::KernelContext {
     else
       failed_ = std::move(kept).error();
   }
+  ThreadPool& threads() override { return e_.state_.threads; }
   void* scratch_bytes(size_t bytes) override { return e_.state_.scratch.allocate(bytes); }
   Result<std::vector<RtValue>> run_subgraph(size_t index, std::span<const RtValue> formal_inputs) override {
     return e_.run_subgraph(node_, index, formal_inputs);
@@ -169,6 +170,8 @@ void Executor::bind(Specialization& s) {
       values_[i] = RtValue::of(Tensor::view(v.dtype, v.dims, arena_.data() + v.offset));
     else if (v.place == Place::kConstant)
       values_[i] = RtValue::of(s.facts[i].constant);
+    else if (v.place == Place::kElided)
+      values_[i] = RtValue::of(Tensor::view(v.dtype, v.dims, nullptr));
     else
       values_[i] = RtValue{};
   }

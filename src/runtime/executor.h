@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "base/thread_pool.h"
 #include "cameo/allocator.h"
 #include "runtime/scratch.h"
 #include "runtime/specialization.h"
@@ -16,9 +17,11 @@ namespace cameo::runtime {
 
 // What the executors of one context share.
 struct ExecutionState {
-  explicit ExecutionState(Allocator& a) : allocator(a), scratch(a) {}
+  explicit ExecutionState(Allocator& a, int num_threads = 1, std::span<const int> cpus = {})
+      : allocator(a), scratch(a), threads(num_threads, cpus) {}
   Allocator& allocator;
   Scratch scratch;
+  ThreadPool threads;
   std::atomic<bool> cancelled = false;
 };
 

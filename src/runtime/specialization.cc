@@ -31,6 +31,10 @@ Result<Specialization> specialize(const ir::Graph& graph, std::span<const ops::F
   for (size_t i = 0; i < s.values.size(); ++i)
     if (s.facts[i].constant.defined()) s.values[i].place = Place::kConstant;
   for (ir::ValueId id : graph.inputs) s.values[id].place = Place::kInput;
+  for (size_t i = 0; i < s.values.size(); ++i) {
+    if (!graph.values[i].elided) continue;
+    s.values[i] = {.place = Place::kElided, .dtype = graph.values[i].type.dtype, .dims = *ir::to_dims(*graph.values[i].type.shape)};
+  }
 
   for (size_t n = 0; n < graph.nodes.size(); ++n) {
     const ir::Node& node = graph.nodes[n];

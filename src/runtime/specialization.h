@@ -12,6 +12,7 @@ struct Specialization {
   enum class Place : uint8_t {
     kRunTime,   // made at run time, with memory of its own: size not known, or not a tensor
     kConstant,  // known now
+    kElided,    // a constant that is there in packed form only: its tensor has extents and no elements
     kInput,
     kArena,
     kOutput,  // written straight into the memory of a graph output

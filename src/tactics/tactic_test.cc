@@ -59,7 +59,7 @@ TEST(Tactics, NamesAreUnique) {
   for (const Tactic* tactic : all_tactics()) {
     EXPECT_TRUE(names.insert(tactic->name).second) << tactic->name;
     EXPECT_EQ(find_tactic(tactic->name), tactic);
-    EXPECT_NE(ops::find_op("", tactic->op), nullptr) << tactic->name << " is for an operator that does not exist";
+    EXPECT_NE(ops::find_op(tactic->domain, tactic->op), nullptr) << tactic->name << " is for an operator that does not exist";
   }
   EXPECT_EQ(find_tactic("no_such_tactic"), nullptr);
 }

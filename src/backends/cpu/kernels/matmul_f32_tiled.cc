@@ -92,7 +92,6 @@ Status multiply(ops::KernelContext&, const Problem&) { return error(ErrorCode::k
 #endif
 
 Status supports(const ir::Node& node, std::span<const ops::Fact> facts) {
-  const auto refuse = [](std::string_view why) { return error(ErrorCode::kUnsupported, "{}", why); };
   if (!runs_here()) return refuse("the processor has neither AVX-512 nor AVX2");
   const ir::Type &a = facts[node.inputs[0]].type, &b = facts[node.inputs[1]].type;
   if (a.dtype != DType::kFloat32 || b.dtype != DType::kFloat32) return refuse("the inputs are not both float32");
