@@ -131,6 +131,14 @@ CAMEO_API int32_t cameo_engine_output(const cameo_engine* engine, size_t index, 
 
 /* The engine may be freed before its contexts. */
 CAMEO_API int32_t cameo_context_create(const cameo_engine* engine, cameo_context** context);
+typedef struct cameo_context_options {
+  size_t size;     /* sizeof(cameo_context_options); set by CAMEO_CONTEXT_OPTIONS_INIT */
+  int32_t threads; /* that a run may use, the caller's among them; 0: one for each processor */
+} cameo_context_options;
+#define CAMEO_CONTEXT_OPTIONS_INIT \
+  { sizeof(cameo_context_options), 0 }
+/* The same with options; null stands for the defaults. */
+CAMEO_API int32_t cameo_context_create_with(const cameo_engine* engine, const cameo_context_options* options, cameo_context** context);
 CAMEO_API void cameo_context_free(cameo_context* context);
 
 CAMEO_API int32_t cameo_context_set_profile(cameo_context* context, size_t index);

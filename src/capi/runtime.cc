@@ -127,10 +127,16 @@ int32_t cameo_engine_output(const cameo_engine* engine, size_t index, cameo_tens
 }
 
 int32_t cameo_context_create(const cameo_engine* engine, cameo_context** context) {
+  return cameo_context_create_with(engine, nullptr, context);
+}
+
+int32_t cameo_context_create_with(const cameo_engine* engine, const cameo_context_options* options, cameo_context** context) {
   CAMEO_REQUIRE(engine);
   CAMEO_REQUIRE(context);
+  if (options && options->size != sizeof *options)
+    return fail(ErrorCode::kInvalidArgument, "options->size is not that of this version; use CAMEO_CONTEXT_OPTIONS_INIT");
   return guarded([&] {
-    auto created = engine->engine.create_context();
+    auto created = engine->engine.create_context({.threads = options ? options->threads : 0});
     if (!created.ok()) return fail(created.error());
     *context = new cameo_context{std::move(created).value(), {}};
     return 0;

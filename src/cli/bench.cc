@@ -78,6 +78,9 @@ Run add_bench(CLI::App& app, const Common& common) {
   app.add_option("--streams", o->load.streams, "Contexts that run at once, each on its own thread")
       ->capture_default_str()
       ->check(CLI::Range(1, 256));
+  app.add_option("--threads", o->load.threads, "Threads of each context; 0: the processors divided among the streams")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 1024));
   app.add_option("--profile", o->profile, "Use this profile of the plan");
   app.add_option("--random-seed", o->seed, "Seed of the made-up inputs")->capture_default_str();
   return [o, &common] { return run(*o, common); };

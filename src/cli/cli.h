@@ -32,6 +32,7 @@ Run add_build(CLI::App& app, const Common& common);
 Run add_run(CLI::App& app, const Common& common);
 Run add_inspect(CLI::App& app, const Common& common);
 Run add_bench(CLI::App& app, const Common& common);
+Run add_profile(CLI::App& app, const Common& common);
 Run add_exec(CLI::App& app, const Common& common);
 Run add_generate(CLI::App& app, const Common& common);
 
@@ -85,6 +86,7 @@ struct Load {
   double warmup_seconds = 0.2, duration_seconds = 3, idle_seconds = 0;
   size_t least_iterations = 10;
   size_t streams = 1;  // contexts, each on a thread of its own
+  int threads = 0;     // of each context; 0: the processors divided among the streams
 };
 // Runs the engine over and over on these inputs.
 Result<RequestTimes> measure(const Engine& engine, const std::map<std::string, Tensor>& inputs, std::optional<size_t> profile,

@@ -21,6 +21,7 @@ struct Options {
   std::vector<std::string> inputs, shapes;
   uint64_t seed = 0;
   std::optional<size_t> profile;
+  int threads = 0;
 };
 
 std::string file_name_of(std::string name) {
@@ -119,7 +120,7 @@ Result<int> run(const Options& o, const Common& common) {
   auto start = std::chrono::steady_clock::now();
   CAMEO_ASSIGN(const Plan plan, load_or_build(o.model, build, logger));
   CAMEO_ASSIGN(const Engine engine, Engine::load(plan, {.logger = &logger}));
-  CAMEO_ASSIGN(ExecutionContext context, engine.create_context());
+  CAMEO_ASSIGN(ExecutionContext context, engine.create_context({.threads = o.threads}));
   const double load_ms = milliseconds_since(start);
   if (o.profile) CAMEO_TRY(context.set_profile(*o.profile));
   CAMEO_ASSIGN(auto given, read_inputs(engine, o.inputs));
@@ -184,6 +185,9 @@ Run add_run(CLI::App& app, const Common& common) {
       ->allow_extra_args(false);
   app.add_option("--shapes", o->shapes, "Shapes of made-up inputs, as name:1x3,other:2")->allow_extra_args(false);
   app.add_option("--random-seed", o->seed, "Seed of made-up inputs")->capture_default_str();
+  app.add_option("--threads", o->threads, "Threads to run with; 0: one for each processor")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 1024));
   app.add_option("--profile", o->profile, "Use this profile of the plan");
   app.add_option("--output-dir", o->output_dir, "Write each output to DIR/NAME.npy ('/' and ':' in a name become '_')");
   return [o, &common] { return run(*o, common); };

@@ -32,6 +32,7 @@ CAMEO_DEFINE_OP(Flatten) = {
     .make_attrs = &ir::make_attrs<FlattenAttrs>,
     .infer = &infer,
     .reference = &copy_input,
+    .flags = kView,
 };
 
 }  // namespace cameo::ops

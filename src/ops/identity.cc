@@ -23,6 +23,7 @@ CAMEO_DEFINE_OP(Identity) = {
     .name = "Identity",
     .infer = &infer,
     .reference = &reference,
+    .flags = kView,
 };
 
 }  // namespace cameo::ops

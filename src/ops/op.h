@@ -167,6 +167,7 @@ enum OpFlags : uint32_t {
   kControlFlow = 1u << 1,    // runs subgraphs
   kDataDependent = 1u << 2,  // the extents of an output depend on the values of inputs other than shape arguments
   kNotFolded = 1u << 3,      // never evaluated at build time
+  kView = 1u << 4,           // output 0 has the elements of input 0 in the same order, with other extents or none
 };
 
 inline constexpr int kVariadic = 1 << 20;

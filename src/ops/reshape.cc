@@ -110,6 +110,7 @@ CAMEO_DEFINE_OP(Reshape) = {
     .make_attrs = &ir::make_attrs<ReshapeAttrs>,
     .infer = &infer,
     .reference = &copy_input,
+    .flags = kView,
 };
 
 }  // namespace cameo::ops

@@ -47,6 +47,7 @@ CAMEO_DEFINE_OP(Squeeze) = {
     .make_attrs = &ir::make_attrs<SqueezeAttrs>,
     .infer = &infer,
     .reference = &copy_input,
+    .flags = kView,
 };
 
 }  // namespace cameo::ops

@@ -48,6 +48,7 @@ CAMEO_DEFINE_OP(Unsqueeze) = {
     .make_attrs = &ir::make_attrs<UnsqueezeAttrs>,
     .infer = &infer,
     .reference = &copy_input,
+    .flags = kView,
 };
 
 }  // namespace cameo::ops

@@ -1,3 +1,4 @@
+#include <chrono>
 #include <cstring>
 #include <new>
 
@@ -9,10 +10,12 @@ namespace cameo {
 
 using ops::RtValue;
 
+constexpr int kMaxThreads = 1024;
+
 struct ExecutionContext::Impl {
-  explicit Impl(std::shared_ptr<const Engine::Impl> e, Allocator& allocator)
+  Impl(std::shared_ptr<const Engine::Impl> e, Allocator& allocator, const ContextOptions& options)
       : engine(std::move(e)),
-        state(allocator),
+        state(allocator, options.threads, options.cpus),
         executor(engine->content.graph, state),
         shapes(engine->inputs.size()),
         has_shape(engine->inputs.size(), false),
@@ -94,6 +97,7 @@ struct ExecutionContext::Impl {
   std::vector<runtime::Executor::OutputBinding> bindings;
   std::vector<RtValue> outputs;
   bool has_run = false;
+  std::vector<std::chrono::nanoseconds> node_times;
 };
 
 ExecutionContext::ExecutionContext(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -102,8 +106,10 @@ ExecutionContext& ExecutionContext::operator=(ExecutionContext&&) noexcept = def
 ExecutionContext::~ExecutionContext() = default;
 
 Result<ExecutionContext> Engine::create_context(const ContextOptions& options) const try {
+  if (options.threads < 0 || options.threads > kMaxThreads)
+    return error(ErrorCode::kInvalidArgument, "threads is {}; it must be 0 (all processors) to {}", options.threads, kMaxThreads);
   Allocator& allocator = options.allocator ? *options.allocator : default_allocator();
-  return ExecutionContext(std::make_unique<ExecutionContext::Impl>(impl_, allocator));
+  return ExecutionContext(std::make_unique<ExecutionContext::Impl>(impl_, allocator, options));
 } catch (const std::bad_alloc&) {
   return error(ErrorCode::kOutOfMemory, "no memory for an execution context");
 }
@@ -240,6 +246,30 @@ Result<std::vector<Tensor>> ExecutionContext::output_sequence(const std::string&
 Result<bool> ExecutionContext::output_present(const std::string& name) const {
   CAMEO_ASSIGN(const RtValue* value, impl_->find_output(name));
   return value->kind != ir::Type::Kind::kOptional || !value->elements->empty();
+}
+
+void ExecutionContext::start_profiling() {
+  impl_->node_times.assign(impl_->engine->content.graph.nodes.size(), {});
+  impl_->executor.time_nodes(&impl_->node_times);
+}
+
+std::vector<NodeTime> ExecutionContext::take_profile() {
+  std::vector<NodeTime> profile;
+  const ir::Graph& graph = impl_->engine->content.graph;
+  for (size_t i = 0; i < impl_->node_times.size(); ++i) {
+    const auto time = std::exchange(impl_->node_times[i], {});
+    if (time.count() == 0) continue;
+    const ir::Node& node = graph.nodes[i];
+    std::string outputs;
+    for (ir::ValueId id : node.outputs) {
+      if (id == ir::kNoValue) continue;
+      outputs += (outputs.empty() ? "" : ", ") + impl_->executor.type_in_last_run(id);
+    }
+    profile.push_back({node.name, (node.op->domain.empty() ? "" : std::string(node.op->domain) + ".") + std::string(node.op->name),
+                       node.kernel.empty() ? "reference" : node.kernel, std::move(outputs),
+                       std::chrono::duration<double, std::milli>(time).count()});
+  }
+  return profile;
 }
 
 void ExecutionContext::cancel() { impl_->state.cancelled.store(true, std::memory_order_relaxed); }

@@ -1,6 +1,7 @@
 #include "runtime/executor.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <new>
 
@@ -225,6 +226,12 @@ Status Executor::run(std::span<const RtValue> inputs, std::span<const OutputBind
     }
   }
 
+  for (ir::ValueId id : s->views) {
+    const auto& v = s->values[id];
+    void* data = values_[v.source].tensor.raw();
+    if (!values_[id].tensor.defined() || values_[id].tensor.raw() != data) values_[id] = RtValue::of(Tensor::view(v.dtype, v.dims, data));
+  }
+
   for (const auto& step : s->steps) {
     if (state_.cancelled.load(std::memory_order_relaxed)) return error(ErrorCode::kCancelled, "the run was cancelled");
     if (auto status = run_step(*s, step); !status.ok()) return std::move(status).error().in(graph_.nodes[step.node].describe());
@@ -259,7 +266,13 @@ Status Executor::run_step(Specialization& s, const Specialization::Step& step) {
   const Scratch::Scope scope(state_.scratch);
   CAMEO_TRY(prepare_outputs(s, node, step.shapes_known));
   NodeContext context(*this, s, node);
+  if (node_times_ == nullptr) {
+    CAMEO_TRY(kernels_[step.node](context));
+    return context.status();
+  }
+  const auto start = std::chrono::steady_clock::now();
   CAMEO_TRY(kernels_[step.node](context));
+  (*node_times_)[step.node] += std::chrono::steady_clock::now() - start;
   return context.status();
 }
 

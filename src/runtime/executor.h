@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <list>
 #include <memory>
 #include <span>
@@ -58,6 +59,12 @@ class Executor {
   Status run(std::span<const ops::RtValue> inputs, std::span<const OutputBinding> bindings, std::span<ops::RtValue> outputs,
              bool fresh = false);
 
+  // Adds up how long each node of the graph (not of subgraphs) takes, in `times`, one per node; null ends that.
+  void time_nodes(std::vector<std::chrono::nanoseconds>* times) { node_times_ = times; }
+
+  // The type that the value had in the last run.
+  std::string type_in_last_run(ir::ValueId id) const { return bound_ ? bound_->facts[id].type.to_string() : ""; }
+
   // The specialisation for inputs of these types, made now if it was not made before.
   Result<Specialization*> specialization(std::span<const ops::Fact> inputs);
 
@@ -72,6 +79,7 @@ class Executor {
 
   const ir::Graph& graph_;
   ExecutionState& state_;
+  std::vector<std::chrono::nanoseconds>* node_times_ = nullptr;
   std::vector<Status (*)(ops::KernelContext&)> kernels_;  // one per node
   std::list<Specialization> specializations_;             // most recently used first
   Specialization* bound_ = nullptr;                       // whose placements values_ holds

@@ -22,6 +22,19 @@ bool shapes_known(const ir::Node& node, const std::vector<ops::Fact>& facts) {
   return std::all_of(node.inputs.begin(), node.inputs.end(), concrete) && std::all_of(node.outputs.begin(), node.outputs.end(), concrete);
 }
 
+// Makes output 0 a view of input 0 where the node only gives it other extents. An output of the graph has memory of its own.
+bool view_of_input(const ir::Node& node, Specialization& s, const std::vector<char>& is_output) {
+  if (!(node.op->flags & ops::kView) || node.outputs.size() != 1 || is_output[node.outputs[0]]) return false;
+  const auto& from = s.values[node.inputs[0]];
+  auto& to = s.values[node.outputs[0]];
+  const bool has_memory = from.place == Place::kArena || from.place == Place::kInput || from.place == Place::kView;
+  if (!has_memory || to.place != Place::kArena) return false;
+  to.place = Place::kView;
+  to.source = from.place == Place::kView ? from.source : node.inputs[0];
+  s.views.push_back(node.outputs[0]);
+  return true;
+}
+
 }  // namespace
 
 Result<Specialization> specialize(const ir::Graph& graph, std::span<const ops::Fact> inputs) {
@@ -36,6 +49,8 @@ Result<Specialization> specialize(const ir::Graph& graph, std::span<const ops::F
     s.values[i] = {.place = Place::kElided, .dtype = graph.values[i].type.dtype, .dims = *ir::to_dims(*graph.values[i].type.shape)};
   }
 
+  std::vector<char> is_output(s.values.size(), 0);
+  for (ir::ValueId id : graph.outputs) is_output[id] = 1;
   for (size_t n = 0; n < graph.nodes.size(); ++n) {
     const ir::Node& node = graph.nodes[n];
     if (!(node.op->flags & (ops::kRandom | ops::kControlFlow)) && !node.outputs.empty() && all_constant(node, s.facts)) continue;
@@ -54,6 +69,7 @@ Result<Specialization> specialize(const ir::Graph& graph, std::span<const ops::F
       v.dims = *ir::to_dims(*s.facts[id].type.shape);
       if (v.dtype == DType::kString) v.place = Place::kRunTime;  // strings own memory, and are made anew in each run
     }
+    if (known && view_of_input(node, s, is_output)) continue;
     s.steps.push_back({static_cast<uint32_t>(n), known, {}});
   }
   for (ir::ValueId id : graph.outputs) {
@@ -73,10 +89,11 @@ Result<Specialization> specialize(const ir::Graph& graph, std::span<const ops::F
     for (ir::ValueId id : node.outputs)
       if (id != ir::kNoValue) made[id] = read[id] = step;
   }
+  for (ir::ValueId id : s.views)
+    if (read[id] != kNever)
+      read[s.values[id].source] = std::max(read[s.values[id].source] == kNever ? 0 : read[s.values[id].source], read[id]);
   std::vector<ir::ValueId> placed;
   std::vector<Lifetime> lifetimes;
-  std::vector<char> is_output(s.values.size(), 0);
-  for (ir::ValueId id : graph.outputs) is_output[id] = 1;
   for (ir::ValueId id = 0; id < s.values.size(); ++id) {
     const auto& v = s.values[id];
     if (v.place == Place::kRunTime && !is_output[id]) s.steps[read[id]].released.push_back(id);

@@ -15,12 +15,14 @@ struct Specialization {
     kElided,    // a constant that is there in packed form only: its tensor has extents and no elements
     kInput,
     kArena,
+    kView,    // has the memory of another value, `source`
     kOutput,  // written straight into the memory of a graph output
     kUnused,
   };
   struct ValuePlan {
     Place place = Place::kUnused;
-    size_t offset = 0;  // in the arena
+    size_t offset = 0;       // in the arena
+    ir::ValueId source = 0;  // of a view: a value that is none itself
     DType dtype = DType::kUndefined;
     Dims dims;
   };
@@ -33,6 +35,7 @@ struct Specialization {
   std::vector<ops::Fact> facts;  // by value; those of kRunTime values are filled in while running
   std::vector<ValuePlan> values;
   std::vector<Step> steps;
+  std::vector<ir::ValueId> views;
   size_t arena_bytes = 0;
   size_t without_reuse = 0;
   size_t output_bytes = 0;
