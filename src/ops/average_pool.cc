@@ -17,16 +17,6 @@ struct AveragePoolAttrs : ir::AttrsOf<AveragePoolAttrs>, WindowAttrs {
 
 Status infer(InferContext& c) { return infer_pool(c, c.attrs<AveragePoolAttrs>()); }
 
-// How many taps at output position o count along one axis.
-int64_t count(WindowAxis axis, int64_t o, int64_t in, bool include_padding) {
-  if (include_padding) {
-    in += axis.begin + axis.end;
-    axis.begin = 0;
-  }
-  const auto [first, last] = axis.taps_inside(o, in);
-  return last - first;
-}
-
 Status reference(KernelContext& c) {
   const auto& attrs = c.attrs<AveragePoolAttrs>();
   CAMEO_ASSIGN(const PoolGeometry g, PoolGeometry::make(attrs, c.input(0).dims(), c.output(0).dims()));
@@ -34,7 +24,7 @@ Status reference(KernelContext& c) {
   const size_t last = g.window.rank - 1;
   const bool padding = attrs.count_include_pad != 0;
   int64_t* columns = c.scratch<int64_t>(g.out_row()).data();  // counts along the last axis
-  for (int64_t o = 0; o < g.out_row(); ++o) columns[o] = count(g.window.axes[last], o, g.in_row(), padding);
+  for (int64_t o = 0; o < g.out_row(); ++o) columns[o] = counted_taps(g.window.axes[last], o, g.in_row(), padding);
   return dispatch_floats(c.input(0).dtype(), "AveragePool", [&](auto tag) -> Status {
     using T = typename decltype(tag)::type;
     using C = compute_t<T>;
@@ -51,7 +41,7 @@ Status reference(KernelContext& c) {
             C rows = 1;
             int64_t rest = first / g.out_row();
             for (size_t a = last; a-- > 0; rest /= g.out[a])
-              rows *= static_cast<C>(count(g.window.axes[a], rest % g.out[a], g.in[a], padding));
+              rows *= static_cast<C>(counted_taps(g.window.axes[a], rest % g.out[a], g.in[a], padding));
             for (int64_t k = 0; k < g.out_row(); ++k) {
               const C n = rows * static_cast<C>(columns[k]);
               y[first + k] = static_cast<T>(n == 0 ? C{0} : sums[k] / n);

@@ -2,9 +2,9 @@
 
 namespace cameo::ops {
 
-Result<ir::Shape> infer_convolution_shape(InferContext& c, const ConvAttrs& attrs, size_t x, size_t w, std::optional<size_t> bias) {
-  const auto &xs = c.shape(x), &ws = c.shape(w);
-  if (attrs.group < 1) return error(ErrorCode::kInvalidModel, "group is {}; it must be at least 1", attrs.group);
+Result<ir::Shape> convolution_shape(const WindowAttrs& attrs, int64_t group, const std::optional<ir::Shape>& xs,
+                                    const std::optional<ir::Shape>& ws) {
+  if (group < 1) return error(ErrorCode::kInvalidModel, "group is {}; it must be at least 1", group);
   if (xs && xs->size() < 3) return error(ErrorCode::kInvalidInput, "the input is {}; it must have rank 3 or more", ir::to_string(*xs));
   if (ws && ws->size() < 3) return error(ErrorCode::kInvalidInput, "the weights are {}; they must have rank 3 or more", ir::to_string(*ws));
   if (xs && ws && xs->size() != ws->size())
@@ -16,16 +16,14 @@ Result<ir::Shape> infer_convolution_shape(InferContext& c, const ConvAttrs& attr
   if (xs) y[0] = (*xs)[0];
   if (ws) {
     y[1] = (*ws)[0];
-    if (y[1].is_const() && y[1].value() % attrs.group != 0)
-      return error(ErrorCode::kInvalidInput, "the weights have {} output channels, which {} groups do not divide", y[1].value(),
-                   attrs.group);
+    if (y[1].is_const() && y[1].value() % group != 0)
+      return error(ErrorCode::kInvalidInput, "the weights have {} output channels, which {} groups do not divide", y[1].value(), group);
     if (xs) {
-      const ir::Dim channels = (*ws)[1] * attrs.group;
+      const ir::Dim channels = (*ws)[1] * group;
       if ((*xs)[1].is_const() && channels.is_const() && !((*xs)[1] == channels))
         return error(ErrorCode::kInvalidInput, "the input has {} channels, but the weights {} with group {} are for {}", (*xs)[1].value(),
-                     ir::to_string(*ws), attrs.group, channels.value());
+                     ir::to_string(*ws), group, channels.value());
     }
-    if (bias) CAMEO_TRY(check_shape(c, *bias, {y[1]}, "the bias"));
   }
   std::optional<Dims> kernel;
   if (ws) kernel = ir::to_dims(ir::Shape(ws->begin() + 2, ws->end()));
@@ -39,6 +37,12 @@ Result<ir::Shape> infer_convolution_shape(InferContext& c, const ConvAttrs& attr
   return y;
 }
 
+Result<ir::Shape> infer_convolution_shape(InferContext& c, const ConvAttrs& attrs, size_t x, size_t w, std::optional<size_t> bias) {
+  CAMEO_ASSIGN(ir::Shape y, convolution_shape(attrs, attrs.group, c.shape(x), c.shape(w)));
+  if (bias && c.shape(w)) CAMEO_TRY(check_shape(c, *bias, {(*c.shape(w))[0]}, "the bias"));
+  return y;
+}
+
 Status infer_convolution(InferContext& c, size_t x, size_t w, std::optional<size_t> bias, DType dtype) {
   CAMEO_ASSIGN(ir::Shape y, infer_convolution_shape(c, c.attrs<ConvAttrs>(), x, w, bias));
   ir::Type type = ir::Type::tensor(dtype);
@@ -47,13 +51,13 @@ Status infer_convolution(InferContext& c, size_t x, size_t w, std::optional<size
   return {};
 }
 
-Result<ConvGeometry> ConvGeometry::make(const ConvAttrs& attrs, const Dims& x, const Dims& w, const Dims& y) {
+Result<ConvGeometry> ConvGeometry::make(const WindowAttrs& attrs, int64_t group, const Dims& x, const Dims& w, const Dims& y) {
   ConvGeometry g;
   CAMEO_ASSIGN(g.window, make_window(attrs, x, y, Dims(w.span().subspan(2))));
   g.batch = x[0];
-  g.group = attrs.group;
+  g.group = group;
   g.in_channels = w[1];
-  g.out_channels = w[0] / attrs.group;
+  g.out_channels = w[0] / group;
   for (size_t a = 0; a < g.window.rank; ++a) {
     g.in[a] = x[a + 2];
     g.out[a] = y[a + 2];

@@ -21,6 +21,9 @@ struct ConvAttrs : ir::AttrsOf<ConvAttrs>, WindowAttrs {
 // Shape rules: x [N, C, spatial…], w [M, C / group, kernel…], y [N, M, spatial…]. `bias` is the index of the bias [M], if
 // the operator has one. Gives y, or {} where not even its rank is known.
 Result<ir::Shape> infer_convolution_shape(InferContext& c, const ConvAttrs& attrs, size_t x, size_t w, std::optional<size_t> bias);
+// The same from shapes, without a bias.
+Result<ir::Shape> convolution_shape(const WindowAttrs& window, int64_t group, const std::optional<ir::Shape>& xs,
+                                    const std::optional<ir::Shape>& ws);
 // Sets output 0 to that shape and `dtype`, for operators with ConvAttrs.
 Status infer_convolution(InferContext& c, size_t x, size_t w, std::optional<size_t> bias, DType dtype);
 
@@ -31,7 +34,10 @@ struct ConvGeometry {
   int64_t in[Window::kMaxRank], out[Window::kMaxRank];
   int64_t in_size = 1, out_size = 1, taps = 1;  // elements of one channel, of its kernel
 
-  static Result<ConvGeometry> make(const ConvAttrs& attrs, const Dims& x, const Dims& w, const Dims& y);
+  static Result<ConvGeometry> make(const WindowAttrs& window, int64_t group, const Dims& x, const Dims& w, const Dims& y);
+  static Result<ConvGeometry> make(const ConvAttrs& attrs, const Dims& x, const Dims& w, const Dims& y) {
+    return make(attrs, attrs.group, x, w, y);
+  }
 };
 
 // Lays windows out as columns: element (channel * taps + tap, position) is the input under that tap.

@@ -10,6 +10,12 @@ namespace cameo::ops {
 // Output 0 [N, C, o…] of the input's type; with `indices` output 1 of the same shape is int64.
 Status infer_pool(InferContext& c, const WindowAttrs& attrs, bool indices = false);
 
+// The same from the shape of the input.
+Result<ir::Shape> pool_shape(const WindowAttrs& attrs, const ir::Shape& x);
+
+// How many taps at output position o count along an axis of extent `in` in a mean.
+int64_t counted_taps(WindowAxis axis, int64_t o, int64_t in, bool include_padding);
+
 // The extents of a pooling operator: `planes` is N * C.
 struct PoolGeometry {
   Window window;
