@@ -37,4 +37,8 @@ std::vector<ir::ValueId> Patch::node(ir::Node node) {
   return nodes_.back().outputs;
 }
 
+void Patch::add_sources(const std::vector<std::string>& sources) {
+  if (!nodes_.empty()) nodes_.back().sources.insert(nodes_.back().sources.end(), sources.begin(), sources.end());
+}
+
 }  // namespace cameo::passes

@@ -25,6 +25,8 @@ class Patch {
   ir::ValueId node(std::string_view op, std::vector<ir::ValueId> inputs, const AttrList& attrs = {});
   // Any node; its outputs that are not kNoValue are replaced by new values, which are returned.
   std::vector<ir::ValueId> node(ir::Node node);
+  // Further ONNX nodes, beside those of the match, that the last node made stands for.
+  void add_sources(const std::vector<std::string>& sources);
   // Uses of `from` read `to` instead. Names of graph inputs and outputs stay as they are.
   void replace(ir::ValueId from, ir::ValueId to) { replacements_.push_back({from, to}); }
 
