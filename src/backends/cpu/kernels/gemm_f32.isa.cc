@@ -1,0 +1,352 @@
+// Register-tiled float32 matrix products over packed panels (gemm_f32.h).
+//
+// A tile is R rows by P panels of 16 columns whose sums stay in registers over one block of the depth. Per step of k it
+// loads P panels of B and broadcasts R elements of A. Variants by what fills the registers:
+//   AVX-512 (32 registers)  14 x 2 panels; for few rows 9 x 3, 6 x 4
+//   AVX2 (16)               6 x 1; 2 x 2; 1 x 3
+//   portable (16 of SSE)    2 x 1
+// A block of rows of A is first copied (or gathered through row pointers) to scratch with a fixed row stride: the copy
+// costs a load and a store for every `columns` multiplications, makes all addresses constants from one pointer, and keeps
+// rows whose stride is a power of two from evicting each other. The block stays in the L2 cache, the panels in use stay
+// in L1 while all tiles of the block pass over them, and the next panels are prefetched meanwhile.
+#include "backends/cpu/kernels/gemm_f32.h"
+
+#include "backends/cpu/simd/vec.h"
+
+namespace cameo::cpu::CAMEO_ISA {
+namespace {
+
+constexpr int64_t kPanel = kPanelColumns;
+constexpr int kPanelVectors = kPanel / kLanes;
+constexpr int64_t kTileFloats = 512;
+
+constexpr int max_rows(int panels) {
+  const int vectors = panels * kPanelVectors, rows = (kVectorRegisters - 1 - vectors) / vectors;
+  return rows > 14 ? 14 : rows;
+}
+// Panels of a tile when there are many rows.
+constexpr int kManyPanels = kLanes == 16 ? 2 : 1;
+constexpr int kMaxPanels = 4;
+
+struct Tile {
+  const float* a;  // kGemmRowStride between rows
+  const float* b;
+  int64_t b_step, b_panel;
+  int64_t depth;
+  int64_t prefetch;  // floats from the elements of B in use to those to fetch
+  float* c;
+  int64_t c_stride;
+  int64_t columns;               // of C, at most 16 * panels
+  bool add;                      // C holds the sums over the depth before this block
+  const GemmEpilogue* epilogue;  // null: only the sums are stored
+  int64_t row, column;           // of the tile in C
+};
+
+CAMEO_INLINE const float* operand_row(const GemmOperand& operand, int64_t row, int64_t column) {
+  const float* p = operand.data + (operand.by_column ? column : 0);
+  if (row < operand.rows_per_step) return p + row * operand.row_stride;
+  return p + row / operand.rows_per_step * operand.step_stride + row % operand.rows_per_step * operand.row_stride;
+}
+
+CAMEO_INLINE Vec clip(Vec x, Vec low, Vec high) {
+  x = low > x ? low : x;  // NaN stays
+  return high < x ? high : x;
+}
+
+CAMEO_INLINE Vec load_columns(const float* p, int64_t count) { return count >= kLanes ? load(p) : load_part(p, count < 0 ? 0 : count); }
+CAMEO_INLINE void store_columns(float* p, Vec v, int64_t count) {
+  if (count >= kLanes)
+    store(p, v);
+  else if (count > 0)
+    store_part(p, v, count);
+}
+
+// Applies fn(x, operand) to all elements of a tile of `width` columns, of which `columns` exist.
+template <class Fn>
+CAMEO_INLINE void with_operand(float* tile, int rows, int64_t width, const Tile& t, const GemmStep& step, Fn fn) {
+  if (step.operand < 0) {
+    const Vec y = splat(step.constants[0]);
+    for (int64_t i = 0; i < rows * width; i += kLanes) store(tile + i, fn(load(tile + i), y));
+    return;
+  }
+  const GemmOperand& operand = t.epilogue->operands[step.operand];
+  for (int r = 0; r < rows; ++r, tile += width) {
+    const float* p = operand_row(operand, t.row + r, t.column);
+    if (!operand.by_column) {
+      const Vec y = splat(*p);
+      for (int64_t j = 0; j < width; j += kLanes) store(tile + j, fn(load(tile + j), y));
+    } else {
+      for (int64_t j = 0; j < t.columns; j += kLanes) store(tile + j, fn(load(tile + j), load_columns(p + j, t.columns - j)));
+    }
+  }
+}
+
+template <class Fn>
+CAMEO_INLINE void for_all(float* tile, int64_t count, Fn fn) {
+  for (int64_t i = 0; i < count; i += kLanes) store(tile + i, fn(load(tile + i)));
+}
+
+void run_step(float* tile, int rows, int64_t width, const Tile& t, const GemmStep& step) {
+  using ops::PointOp;
+  const int64_t count = rows * width;
+  const float *c = step.constants, zero[1] = {0};
+  switch (step.op) {
+    case PointOp::kAdd:
+      return with_operand(tile, rows, width, t, step, [](Vec x, Vec y) { return x + y; });
+    case PointOp::kMul:
+      return with_operand(tile, rows, width, t, step, [](Vec x, Vec y) { return x * y; });
+    case PointOp::kSub:
+      if (step.swapped) return with_operand(tile, rows, width, t, step, [](Vec x, Vec y) { return y - x; });
+      return with_operand(tile, rows, width, t, step, [](Vec x, Vec y) { return x - y; });
+    case PointOp::kDiv:
+      if (step.swapped) return with_operand(tile, rows, width, t, step, [](Vec x, Vec y) { return y / x; });
+      return with_operand(tile, rows, width, t, step, [](Vec x, Vec y) { return x / y; });
+    case PointOp::kRelu:
+      return for_all(tile, count, [](Vec x) { return Vec{} > x ? Vec{} : x; });
+    case PointOp::kClip:
+      return for_all(tile, count, [low = splat(c[0]), high = splat(c[1])](Vec x) { return clip(x, low, high); });
+    default: {
+      // One operation on the tile, by the kernels of element-by-element programs.
+      const ops::PointInstruction code = {step.op, 0, -1, -2};
+      const float* inputs[1] = {tile};
+      const uint8_t steps[1] = {1};
+      t.epilogue->run_row({&code, 1, 1, step.constants, inputs, steps, tile, count});
+      (void)zero;
+    }
+  }
+}
+
+// The program over the whole tile, with the operands copied beside it.
+void run_program(float* tile, int rows, int64_t width, const Tile& t) {
+  const GemmEpilogue& e = *t.epilogue;
+  alignas(64) float copies[kMaxGemmOperands - 1][kTileFloats];
+  const float* inputs[kMaxGemmOperands] = {tile};
+  uint8_t steps[kMaxGemmOperands] = {1};
+  for (int i = 0; i < e.num_operands; ++i) {
+    const GemmOperand& operand = e.operands[i];
+    inputs[i + 1] = copies[i];
+    if (!operand.by_column && operand.row_stride == 0 && operand.step_stride == 0) {
+      inputs[i + 1] = operand.data;
+      steps[i + 1] = 0;
+      continue;
+    }
+    steps[i + 1] = 1;
+    for (int r = 0; r < rows; ++r) {
+      const float* p = operand_row(operand, t.row + r, t.column);
+      for (int64_t j = 0; j < width; j += kLanes)
+        store(copies[i] + r * width + j, operand.by_column ? load_columns(p + j, t.columns - j) : splat(*p));
+    }
+  }
+  e.run_row({e.code, e.num_instructions, e.num_operands + 1, e.constants, inputs, steps, tile, rows * width});
+}
+
+// Stores a tile of sums (rows x width) that are not whole vectors of C or need more than the simple epilogue.
+__attribute__((noinline)) void finish_tile(float* tile, int rows, int64_t width, const Tile& t) {
+  if (t.add)
+    for (int r = 0; r < rows; ++r)
+      for (int64_t j = 0; j < t.columns; j += kLanes)
+        store(tile + r * width + j, load(tile + r * width + j) + load_columns(t.c + r * t.c_stride + j, t.columns - j));
+  if (const GemmEpilogue* e = t.epilogue) {
+    if (e->alpha != 1) for_all(tile, rows * width, [alpha = splat(e->alpha)](Vec x) { return x * alpha; });
+    if (e->simple) {
+      GemmStep add{ops::PointOp::kAdd};
+      for (int8_t operand : {e->bias, e->residual}) {
+        add.operand = operand;
+        if (operand >= 0) run_step(tile, rows, width, t, add);
+      }
+      if (e->clip) for_all(tile, rows * width, [low = splat(e->low), high = splat(e->high)](Vec x) { return clip(x, low, high); });
+    } else if (e->num_steps > 0) {
+      for (int i = 0; i < e->num_steps; ++i) run_step(tile, rows, width, t, e->steps[i]);
+    } else {
+      run_program(tile, rows, width, t);
+    }
+  }
+  for (int r = 0; r < rows; ++r)
+    for (int64_t j = 0; j < t.columns; j += kLanes) store_columns(t.c + r * t.c_stride + j, load(tile + r * width + j), t.columns - j);
+}
+
+template <int R, int P>
+void multiply_tile(const Tile& t) {
+  constexpr int V = P * kPanelVectors;
+  Vec sums[R][V];
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+    for (int v = 0; v < V; ++v) sums[r][v] = Vec{};
+  const float *a = t.a, *b = t.b;
+  const int64_t b_step = t.b_step, b_panel = t.b_panel, prefetch = t.prefetch;
+  for (int64_t k = 0; k < t.depth; ++k, ++a, b += b_step) {
+    Vec y[V];
+#pragma GCC unroll 16
+    for (int v = 0; v < V; ++v) y[v] = load(b + v / kPanelVectors * b_panel + v % kPanelVectors * kLanes);
+#pragma GCC unroll 4
+    for (int p = 0; p < P; ++p) __builtin_prefetch(b + p * b_panel + prefetch, 0, 2);
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+      const Vec x = splat(a[r * kGemmRowStride]);
+#pragma GCC unroll 16
+      for (int v = 0; v < V; ++v) sums[r][v] = fma(x, y[v], sums[r][v]);
+    }
+  }
+
+  const GemmEpilogue* e = t.epilogue;
+  if (t.columns < P * kPanel || (e != nullptr && (!e->simple || e->alpha != 1))) {
+    alignas(64) float tile[kTileFloats];
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+      for (int v = 0; v < V; ++v) store(tile + (r * V + v) * kLanes, sums[r][v]);
+    return finish_tile(tile, R, P * kPanel, t);
+  }
+  if (t.add) {
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+      for (int v = 0; v < V; ++v) sums[r][v] += load(t.c + r * t.c_stride + v * kLanes);
+  }
+  if (e != nullptr) {
+    if (e->bias >= 0) {
+      const float* bias = e->operands[e->bias].data + t.column;
+#pragma GCC unroll 16
+      for (int v = 0; v < V; ++v) {
+        const Vec y = load(bias + v * kLanes);
+#pragma GCC unroll 16
+        for (int r = 0; r < R; ++r) sums[r][v] += y;
+      }
+    }
+    if (e->residual >= 0) {
+      const GemmOperand& operand = e->operands[e->residual];
+      const float* residual = operand.data + t.row * operand.row_stride + t.column;
+#pragma GCC unroll 16
+      for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+        for (int v = 0; v < V; ++v) sums[r][v] += load(residual + r * operand.row_stride + v * kLanes);
+    }
+    if (e->clip) {
+      const Vec low = splat(e->low), high = splat(e->high);
+#pragma GCC unroll 16
+      for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+        for (int v = 0; v < V; ++v) sums[r][v] = clip(sums[r][v], low, high);
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+    for (int v = 0; v < V; ++v) store(t.c + r * t.c_stride + v * kLanes, sums[r][v]);
+}
+
+using TileFn = void (*)(const Tile&);
+struct TileTable {
+  TileFn fn[kMaxPanels + 1][16] = {};
+};
+template <int P, int R>
+constexpr void fill(TileTable& table) {
+  if constexpr (R <= max_rows(P)) {
+    table.fn[P][R] = &multiply_tile<R, P>;
+    fill<P, R + 1>(table);
+  }
+}
+constexpr TileTable make_tiles() {
+  TileTable table;
+  fill<1, 1>(table);
+  fill<2, 1>(table);
+  fill<3, 1>(table);
+  fill<4, 1>(table);
+  return table;
+}
+constexpr TileTable kTiles = make_tiles();
+
+void copy(const float* from, float* to, int64_t count) {
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) store(to + i, load(from + i));
+  if (i < count) store_part(to + i, load_part(from + i, count - i), count - i);
+}
+
+// Copies elements [k0, k0 + depth) of rows [row, row + rows) of A to `to`.
+void pack_rows(const GemmF32& g, int64_t row, int64_t rows, int64_t k0, int64_t depth, float* to) {
+  if (g.row_pointers != nullptr) {
+    for (int64_t k = 0; k < depth;) {
+      const int64_t tap = (k0 + k) / g.depth, from = (k0 + k) % g.depth;
+      const int64_t count = g.depth - from < depth - k ? g.depth - from : depth - k;
+      const float* const* pointers = g.row_pointers + tap * g.row_pitch + row;
+      for (int64_t r = 0; r < rows; ++r) copy(pointers[r] + from, to + r * kGemmRowStride + k, count);
+      k += count;
+    }
+  } else if (g.a_step == 1) {
+    for (int64_t r = 0; r < rows; ++r) copy(g.a + (row + r) * g.a_row_stride + k0, to + r * kGemmRowStride, depth);
+  } else {
+    for (int64_t k = 0; k < depth; ++k)
+      for (int64_t r = 0; r < rows; ++r) to[r * kGemmRowStride + k] = g.a[(row + r) * g.a_row_stride + (k0 + k) * g.a_step];
+  }
+}
+
+void multiply(const GemmF32& g, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end, float* scratch) {
+  const int64_t rows = row_end - row_begin, depth = g.taps * g.depth;
+  if (rows <= 0 || panel_begin >= panel_end) return;
+  int group = kManyPanels;
+  for (int p = kMaxPanels; p > kManyPanels; --p)
+    if (rows <= max_rows(p)) {
+      group = p;
+      break;
+    }
+  const int64_t tiles = (rows + max_rows(group) - 1) / max_rows(group);
+  // The depth in blocks of equal size; as many at once as there is scratch for.
+  const int64_t blocks = depth > 0 ? (depth + kGemmDepth - 1) / kGemmDepth : 1;
+  const int64_t fitting = kGemmScratch / (rows * kGemmRowStride), at_once = fitting < 1 ? 1 : fitting;
+  const auto block_begin = [&](int64_t block) { return depth * block / blocks; };
+  for (int64_t first = 0; first < blocks; first += at_once) {
+    const int64_t last = first + at_once < blocks ? first + at_once : blocks;
+    for (int64_t block = first; block < last; ++block)
+      pack_rows(g, row_begin, rows, block_begin(block), block_begin(block + 1) - block_begin(block),
+                scratch + (block - first) * rows * kGemmRowStride);
+    int panels;
+    for (int64_t panel = panel_begin; panel < panel_end; panel += panels) {
+      panels = panel_end - panel < group ? static_cast<int>(panel_end - panel) : group;
+      for (int64_t block = first; block < last; ++block) {
+        const int64_t k = block_begin(block);
+        Tile t;
+        t.b = g.b + panel * g.b_panel + k * g.b_step;
+        t.b_step = g.b_step;
+        t.b_panel = g.b_panel;
+        t.depth = block_begin(block + 1) - k;
+        t.c_stride = g.c_stride;
+        t.column = panel * kPanel;
+        t.columns = g.columns - t.column < panels * kPanel ? g.columns - t.column : panels * kPanel;
+        t.add = block > 0;
+        t.epilogue = block == blocks - 1 ? g.epilogue : nullptr;
+        // The first tile fetches what follows this block of the panels.
+        t.prefetch = block + 1 < last ? t.depth * g.b_step : panels * g.b_panel - (k - block_begin(first)) * g.b_step;
+        int64_t row = 0;
+        for (int64_t i = 0; i < tiles; ++i) {
+          const int64_t next = rows * (i + 1) / tiles;
+          t.a = scratch + ((block - first) * rows + row) * kGemmRowStride;
+          t.row = row_begin + row;
+          t.c = g.c + t.row * g.c_stride + t.column;
+          kTiles.fn[panels][next - row](t);
+          t.prefetch = 0;
+          row = next;
+        }
+      }
+    }
+  }
+}
+
+void pack_panels(const float* b, int64_t row_stride, int64_t column_stride, int64_t depth, int64_t columns, float* panels) {
+  for (int64_t column = 0; column < columns; column += kPanel, panels += depth * kPanel) {
+    const int64_t width = columns - column < kPanel ? columns - column : kPanel;
+    if (column_stride == 1) {
+      for (int64_t k = 0; k < depth; ++k)
+        for (int64_t j = 0; j < kPanel; j += kLanes) store(panels + k * kPanel + j, load_columns(b + k * row_stride + column + j, width - j));
+    } else {
+      for (int64_t k = 0; k < depth; ++k)
+        for (int64_t j = 0; j < kPanel; ++j) panels[k * kPanel + j] = j < width ? b[k * row_stride + (column + j) * column_stride] : 0;
+    }
+  }
+}
+
+}  // namespace
+
+const GemmF32Kernels gemm_f32_kernels = {.multiply = &multiply, .pack_panels = &pack_panels};
+
+}  // namespace cameo::cpu::CAMEO_ISA
