@@ -29,8 +29,8 @@ struct GemmOperand {
 // One link of a chain: x = op(x, operand or constants).
 struct GemmStep {
   ops::PointOp op;
-  int8_t operand = -1;    // index of the operand, or -1: constants
-  bool swapped = false;   // op(operand, x): Sub and Div
+  int8_t operand = -1;      // index of the operand, or -1: constants
+  bool swapped = false;     // op(operand, x): Sub and Div
   float constants[2] = {};  // what the operation reads beside x
 };
 

@@ -11,7 +11,7 @@
 // in L1 while all tiles of the block pass over them, and the next panels are prefetched meanwhile.
 #include "backends/cpu/kernels/gemm_f32.h"
 
-#include "backends/cpu/simd/vec.h"
+#include "backends/cpu/simd/math.h"
 
 namespace cameo::cpu::CAMEO_ISA {
 namespace {
@@ -89,7 +89,7 @@ CAMEO_INLINE void for_all(float* tile, int64_t count, Fn fn) {
 void run_step(float* tile, int rows, int64_t width, const Tile& t, const GemmStep& step) {
   using ops::PointOp;
   const int64_t count = rows * width;
-  const float *c = step.constants, zero[1] = {0};
+  const float* c = step.constants;
   switch (step.op) {
     case PointOp::kAdd:
       return with_operand(tile, rows, width, t, step, [](Vec x, Vec y) { return x + y; });
@@ -105,13 +105,26 @@ void run_step(float* tile, int rows, int64_t width, const Tile& t, const GemmSte
       return for_all(tile, count, [](Vec x) { return Vec{} > x ? Vec{} : x; });
     case PointOp::kClip:
       return for_all(tile, count, [low = splat(c[0]), high = splat(c[1])](Vec x) { return clip(x, low, high); });
+    case PointOp::kGelu:
+      return for_all(tile, count, [](Vec x) { return x * 0.5f * (1.f + verf(x * 0.707106781f)); });
+    case PointOp::kGeluTanh:
+      return for_all(tile, count, [](Vec x) { return x * 0.5f * (1.f + vtanh(0.797884561f * (x + 0.044715f * x * x * x))); });
+    case PointOp::kTanh:
+      return for_all(tile, count, [](Vec x) { return vtanh(x); });
+    case PointOp::kSigmoid:
+      return for_all(tile, count, [](Vec x) { return vsigmoid(x); });
+    case PointOp::kSwish:
+      return for_all(tile, count, [](Vec x) { return x * vsigmoid(x); });
+    case PointOp::kHardSigmoid:
+      return for_all(tile, count, [a = splat(c[0]), b = splat(c[1])](Vec x) { return clip(fma(x, a, b), Vec{}, splat(1)); });
+    case PointOp::kHardSwish:
+      return for_all(tile, count, [](Vec x) { return x * clip(x * (1.f / 6.f) + 0.5f, Vec{}, splat(1)); });
     default: {
       // One operation on the tile, by the kernels of element-by-element programs.
       const ops::PointInstruction code = {step.op, 0, -1, -2};
       const float* inputs[1] = {tile};
       const uint8_t steps[1] = {1};
       t.epilogue->run_row({&code, 1, 1, step.constants, inputs, steps, tile, count});
-      (void)zero;
     }
   }
 }
@@ -337,7 +350,8 @@ void pack_panels(const float* b, int64_t row_stride, int64_t column_stride, int6
     const int64_t width = columns - column < kPanel ? columns - column : kPanel;
     if (column_stride == 1) {
       for (int64_t k = 0; k < depth; ++k)
-        for (int64_t j = 0; j < kPanel; j += kLanes) store(panels + k * kPanel + j, load_columns(b + k * row_stride + column + j, width - j));
+        for (int64_t j = 0; j < kPanel; j += kLanes)
+          store(panels + k * kPanel + j, load_columns(b + k * row_stride + column + j, width - j));
     } else {
       for (int64_t k = 0; k < depth; ++k)
         for (int64_t j = 0; j < kPanel; ++j) panels[k * kPanel + j] = j < width ? b[k * row_stride + (column + j) * column_stride] : 0;

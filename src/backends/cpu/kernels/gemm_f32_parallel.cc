@@ -1,0 +1,117 @@
+#include "backends/cpu/kernels/gemm_f32_parallel.h"
+
+#include <algorithm>
+
+#include "base/thread_pool.h"
+
+namespace cameo::cpu {
+namespace {
+
+using ops::PointOp;
+
+// Whether the program is a chain: each instruction works on the result before it, and on operands or constants.
+bool make_chain(const ops::PointProgram& program, GemmEpilogue& e) {
+  if (program.code.size() > kMaxGemmSteps) return false;
+  for (size_t i = 0; i < program.code.size(); ++i) {
+    const ops::PointInstruction& in = program.code[i];
+    const int x = i == 0 ? 0 : program.num_inputs + static_cast<int>(i) - 1;
+    GemmStep step{.op = in.op};
+    const auto constant = [&](int16_t reg) { return reg < 0 ? program.constants[static_cast<size_t>(-1 - reg)] : 0.f; };
+    if (in.op == PointOp::kAdd || in.op == PointOp::kSub || in.op == PointOp::kMul || in.op == PointOp::kDiv) {
+      step.swapped = in.a != x;
+      const int16_t other = step.swapped ? in.a : in.b;
+      if ((step.swapped ? in.b : in.a) != x || other == x || other >= program.num_inputs || other == 0) return false;
+      step.operand = static_cast<int8_t>(other < 0 ? -1 : other - 1);
+      step.constants[0] = constant(other);
+    } else if (ops::num_operands(in.op) == 1) {
+      if (in.a != x) return false;
+    } else if (in.op == PointOp::kClip || in.op == PointOp::kHardSigmoid) {
+      if (in.a != x || in.b >= 0 || in.c >= 0) return false;
+      step.constants[0] = constant(in.b);
+      step.constants[1] = constant(in.c);
+    } else {
+      return false;
+    }
+    e.steps[e.num_steps++] = step;
+  }
+  return true;
+}
+
+// Whether a chain is what runs in registers: one row, one matrix, then one range.
+bool make_simple(GemmEpilogue& e) {
+  int i = 0;
+  const auto adds = [&](auto&& fits) {
+    if (i == e.num_steps || e.steps[i].op != PointOp::kAdd || e.steps[i].operand < 0) return int8_t{-1};
+    const GemmOperand& operand = e.operands[e.steps[i].operand];
+    return operand.by_column && fits(operand) ? e.steps[i++].operand : int8_t{-1};
+  };
+  const auto is_row = [](const GemmOperand& o) { return o.row_stride == 0 && (o.step_stride == 0 || o.rows_per_step == INT64_MAX); };
+  const auto is_matrix = [](const GemmOperand& o) { return o.rows_per_step == INT64_MAX; };
+  e.bias = adds(is_row);
+  e.residual = adds(is_matrix);
+  if (i < e.num_steps && (e.steps[i].op == PointOp::kRelu || e.steps[i].op == PointOp::kClip)) {
+    e.clip = true;
+    e.low = e.steps[i].op == PointOp::kRelu ? 0 : e.steps[i].constants[0];
+    e.high = e.steps[i].op == PointOp::kRelu ? __builtin_inff() : e.steps[i].constants[1];
+    ++i;
+  }
+  return i == e.num_steps;
+}
+
+}  // namespace
+
+GemmEpilogue gemm_epilogue(const ops::PointProgram& program, std::span<const GemmOperand> operands, float alpha) {
+  GemmEpilogue e;
+  e.alpha = alpha;
+  e.num_operands = static_cast<int>(operands.size());
+  std::copy(operands.begin(), operands.end(), e.operands);
+  if (make_chain(program, e)) {
+    e.simple = make_simple(e);
+    if (!e.simple) e.clip = false, e.bias = e.residual = -1;
+    return e;
+  }
+  e.simple = false;
+  e.num_steps = 0;
+  e.code = program.code.data();
+  e.num_instructions = static_cast<int>(program.code.size());
+  e.constants = program.constants.data();
+  return e;
+}
+
+int64_t gemm_cost(int64_t rows, int64_t depth, int64_t columns) {
+  // 100 multiplications a nanosecond from registers, 10 elements of B from memory.
+  const double product = static_cast<double>(rows) * static_cast<double>(depth) * static_cast<double>(columns);
+  const double matrix = static_cast<double>(depth) * static_cast<double>(columns);
+  const double stored = static_cast<double>(rows) * static_cast<double>(columns);
+  return static_cast<int64_t>(std::min(std::max(product / 100, matrix / 10) + stored / 20, 1e18));
+}
+
+void gemm_f32(ThreadPool& pool, const GemmF32& gemm, int64_t rows, float* scratch) {
+  const auto multiply = gemm_f32_kernels().multiply;
+  const int64_t panels = (gemm.columns + kPanelColumns - 1) / kPanelColumns;
+  if (rows <= 0 || panels <= 0) return;
+  const int64_t cost = gemm_cost(rows, gemm.taps * gemm.depth, gemm.columns);
+  int64_t tasks = cost < kMinParallelCost || pool.size() == 1 ? 1 : std::clamp<int64_t>(cost / 6000, pool.size(), pool.size() * 8);
+
+  // Blocks of whole tiles of at most 14 rows. Rows are split first where a few tiles still use each panel of B.
+  constexpr int64_t kTileRows = 14, kBlockTiles = kGemmBlockRows / kTileRows, kFewTiles = 4;
+  const int64_t tiles = (rows + kTileRows - 1) / kTileRows;
+  const int64_t row_blocks = std::max((tiles + kBlockTiles - 1) / kBlockTiles, std::min(tasks, tiles / kFewTiles));
+  constexpr int64_t kGroupPanels = 4;
+  const int64_t groups = (panels + kGroupPanels - 1) / kGroupPanels;
+  const int64_t column_blocks = std::clamp<int64_t>((tasks + row_blocks - 1) / row_blocks, 1, groups);
+  const auto row_at = [&](int64_t block) { return rows * (tiles * block / row_blocks) / tiles; };
+  const auto panel_at = [&](int64_t block) { return std::min(groups * block / column_blocks * kGroupPanels, panels); };
+  const auto run = [&](int64_t task, int worker) {
+    const int64_t row = task / column_blocks, column = task % column_blocks;
+    multiply(gemm, row_at(row), row_at(row + 1), panel_at(column), panel_at(column + 1), scratch + worker * kGemmScratch);
+  };
+  tasks = row_blocks * column_blocks;
+  if (tasks == 1 || pool.size() == 1 || cost < kMinParallelCost) {
+    for (int64_t task = 0; task < tasks; ++task) run(task, 0);
+  } else {
+    pool.parallel_for(tasks, run);
+  }
+}
+
+}  // namespace cameo::cpu

@@ -1,0 +1,27 @@
+// Float32 matrix products over all threads of a pool, and the epilogues of fused operators (gemm_f32.h).
+#pragma once
+
+#include <span>
+
+#include "backends/cpu/kernels/gemm_f32.h"
+#include "ops/pointwise_program.h"
+
+namespace cameo {
+class ThreadPool;
+}
+
+namespace cameo::cpu {
+
+// Rows [0, rows) of all columns, split over the pool in an even way. `scratch` holds kGemmScratch floats for each thread.
+void gemm_f32(ThreadPool& pool, const GemmF32& gemm, int64_t rows, float* scratch);
+
+// About how long one thread takes for a product, in nanoseconds: what decisions to split rest on.
+int64_t gemm_cost(int64_t rows, int64_t depth, int64_t columns);
+// Fewer nanoseconds than this are not worth waking another thread for.
+inline constexpr int64_t kMinParallelCost = 4000;
+
+// The epilogue that computes program(alpha * product, operands): alpha, then register 0 and the registers after it. The program
+// must outlive it and have at most kMaxGemmOperands - 1 operands, as decode_point_program gives it.
+GemmEpilogue gemm_epilogue(const ops::PointProgram& program, std::span<const GemmOperand> operands, float alpha = 1);
+
+}  // namespace cameo::cpu
