@@ -16,10 +16,16 @@
 namespace cameo {
 
 struct BuildOptions {
-  std::vector<Profile> profiles;                      // none: every shape that the model allows
-  int optimization_level = 3;                         // 0 (no optimisation passes) to 5
-  std::vector<std::string> disabled_passes;           // by name, as `cameo inspect --passes` lists them
-  bool verify_passes = false;                         // check the graph's rules and types after each pass
+  std::vector<Profile> profiles;  // none: every shape that the model allows
+  // How much to measure when kernels are chosen: 0 nothing, builds at once; 3 each candidate on the shapes at opt; 5 most.
+  int optimization_level = 3;
+  std::string timing_cache;                  // file of times that is read, and written when something was measured; empty: none
+  bool error_on_miss = false;                // measure nothing: what the timing cache does not hold is an error
+  double tuning_seconds = 0;                 // after that long the rest is chosen without measuring; 0: no limit
+  int threads = 0;                           // that runs will use; 0: one for each processor
+  bool reference = false;                    // neither passes nor tactics: the plain operators as the model has them, to compare with
+  std::vector<std::string> disabled_passes;  // by name, as `cameo inspect --passes` lists them
+  bool verify_passes = false;                // check the graph's rules and types after each pass
   int64_t folding_budget_bytes = int64_t{256} << 20;  // constant folding stops after adding this much to the constants
   std::string external_data_root;                     // one more folder that external data may lie in
   // Called as the build goes on: a stage's name and the share of the whole that is done (0…1). Returning false

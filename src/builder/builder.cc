@@ -3,12 +3,13 @@
 #include <new>
 
 #include "base/error.h"
+#include "base/thread_pool.h"
 #include "builder/profiles.h"
+#include "builder/tune.h"
 #include "cameo/version.h"
 #include "onnx/import.h"
 #include "passes/driver.h"
 #include "plan/content.h"
-#include "tactics/tactic.h"
 
 namespace cameo {
 namespace {
@@ -16,6 +17,23 @@ namespace {
 Status report(const BuildOptions& options, std::string_view stage, double done) {
   if (options.progress && !options.progress(stage, done))
     return error(ErrorCode::kCancelled, "the build was cancelled while it did: {}", stage);
+  return {};
+}
+
+Status tune(plan::Content& content, const BuildOptions& options, Logger& logger) {
+  builder::TimingCache cache;
+  if (!options.timing_cache.empty()) {
+    CAMEO_ASSIGN(cache, builder::TimingCache::load(options.timing_cache));
+  }
+  const builder::TuneOptions tune_options = {
+      .level = options.optimization_level,
+      .threads = ThreadPool(options.threads).size(),
+      .budget_seconds = options.tuning_seconds,
+      .error_on_miss = options.error_on_miss,
+      .logger = &logger,
+      .progress = [&](const std::string& what, double done) { return report(options, what, 0.3 + 0.6 * done); }};
+  CAMEO_TRY(builder::choose_tactics(content.graph, content.profiles, tune_options, cache));
+  if (!options.timing_cache.empty() && cache.changed()) CAMEO_TRY(cache.save(options.timing_cache));
   return {};
 }
 
@@ -27,17 +45,17 @@ Result<Plan> build_model(const onnx::Model& model, const BuildOptions& options, 
   content.graph = std::move(imported.graph);
   CAMEO_TRY(ir::infer_types(content.graph));
   CAMEO_ASSIGN(content.profiles, builder::check_profiles(content.graph, options.profiles));
-  CAMEO_TRY(report(options, "optimise", 0.3));
-  if (options.optimization_level > 0) {
+  CAMEO_TRY(report(options, "optimise", 0.1));
+  if (!options.reference) {
     const passes::PassOptions pass_options = {.disabled = options.disabled_passes,
                                               .verify = options.verify_passes,
                                               .folding_budget_bytes = options.folding_budget_bytes,
                                               .logger = &logger,
-                                              .check_cancelled = [&] { return report(options, "optimise", 0.5); }};
+                                              .check_cancelled = [&] { return report(options, "optimise", 0.2); }};
     CAMEO_TRY(passes::run_passes(content.graph, pass_options, reports));
+    CAMEO_TRY(tune(content, options, logger));
   }
-  if (options.optimization_level > 0) CAMEO_TRY(tactics::select_tactics(content.graph));
-  CAMEO_TRY(report(options, "write the plan", 0.8));
+  CAMEO_TRY(report(options, "write the plan", 0.9));
   content.cameo_version = CAMEO_VERSION;
   content.target = plan::host_target();
   content.model_name = content.graph.name;

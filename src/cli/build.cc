@@ -20,9 +20,20 @@ Run add_build(CLI::App& app, const Common& common) {
   app.add_option("--min-shapes", o->min, "Least input shapes, as name:1x1,other:1x3; repeat for several profiles")->allow_extra_args(false);
   app.add_option("--opt-shapes", o->opt, "Shapes to tune for")->allow_extra_args(false);
   app.add_option("--max-shapes", o->max, "Largest input shapes")->allow_extra_args(false);
-  app.add_option("--opt-level", o->build.optimization_level, "0 (no passes, builds at once) to 5")
+  app.add_option("--opt-level", o->build.optimization_level,
+                 "How much to measure when kernels are chosen: 0 (nothing, builds at once) to 5")
       ->check(CLI::Range(0, 5))
       ->capture_default_str();
+  app.add_option("--timing-cache", o->build.timing_cache,
+                 "File of kernel times: read when it is there, written when something was measured");
+  app.add_flag("--error-on-miss", o->build.error_on_miss, "Measure nothing; what the timing cache does not hold is an error");
+  app.add_option("--tuning-seconds", o->build.tuning_seconds, "Stop measuring after so long; 0: no limit")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--threads", o->build.threads, "Threads that runs will use; 0: one for each processor")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  app.add_flag("--reference", o->build.reference, "Neither passes nor fast kernels: the plain operators, to compare with");
   app.add_option("--disable-pass", o->disabled, "Leave a pass out (names: cameo inspect --passes); repeatable")->allow_extra_args(false);
   app.add_flag("--verify-passes", o->build.verify_passes, "Check the graph after every pass");
   app.add_option("--external-data-root", o->build.external_data_root, "One more folder that the model's external data may lie in");

@@ -32,6 +32,7 @@ Run add_build(CLI::App& app, const Common& common);
 Run add_run(CLI::App& app, const Common& common);
 Run add_inspect(CLI::App& app, const Common& common);
 Run add_bench(CLI::App& app, const Common& common);
+Run add_explain(CLI::App& app, const Common& common);
 Run add_profile(CLI::App& app, const Common& common);
 Run add_exec(CLI::App& app, const Common& common);
 Run add_generate(CLI::App& app, const Common& common);

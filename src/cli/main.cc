@@ -46,6 +46,7 @@ constexpr Command kCommands[] = {
     {"run", "Run a plan or model once on given or made-up inputs", &add_run},
     {"inspect", "Show what is in a model or plan, and what cannot be run", &add_inspect},
     {"bench", "Measure latency and throughput of a plan", &add_bench},
+    {"explain", "Say what a node of a plan stands for, and why it runs as it does", &add_explain},
     {"profile", "Show where the time goes, node by node", &add_profile},
     {"exec", "Build and measure with trtexec's flags", &add_exec},
     {"generate", "Complete text with a language model", &add_generate},

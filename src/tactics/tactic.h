@@ -20,6 +20,8 @@ struct Tactic {
   Result<std::vector<Tensor>> (*prepack)(const ir::Node& node, std::span<const ops::Fact> facts) = nullptr;
   // Bit i: run() reads of input i the extents alone, its elements come from Node::packed.
   uint64_t packed_inputs = 0;
+  // How far float results may be from the reference's, relative to the largest value of the output.
+  double tolerance = 1e-4;
   // Runs the node; what KernelContext promises to reference implementations holds here too. A plan may have been altered
   // since supports() and prepack(): types, extents, attributes and the sizes of the packed tensors are checked again.
   Status (*run)(ops::KernelContext& context);

@@ -1,0 +1,355 @@
+#include "builder/tune.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <map>
+#include <random>
+#include <set>
+
+#include "base/error.h"
+#include "runtime/executor.h"
+#include "tactics/tactic.h"
+
+namespace cameo::builder {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using tactics::Tactic;
+
+constexpr int64_t kOpenExtent = 64;
+constexpr double kReferenceLimit = 1e6;  // µs: a reference slower than that is run once, for the check
+constexpr const char* kReference = "reference";
+
+// What is known of every value when the inputs have these extents.
+struct Point {
+  std::vector<ops::Fact> facts;
+};
+
+// How long to measure one tactic.
+struct Effort {
+  double microseconds;
+  int most;
+};
+Effort effort_of(int level) {
+  if (level <= 2) return {2000, 5};
+  if (level == 3) return {6000, 12};
+  if (level == 4) return {20000, 30};
+  return {60000, 60};
+}
+
+// The extents that each input has: one set per profile and, at level 5, for min and max too.
+std::vector<std::vector<Dims>> input_shapes(const ir::Graph& graph, const std::vector<Profile>& profiles, int level) {
+  std::vector<std::vector<Dims>> sets;
+  const auto with = [&](auto pick) {
+    std::vector<Dims> dims;
+    for (ir::ValueId id : graph.inputs) {
+      const ir::Value& v = graph.value(id);
+      dims.emplace_back();
+      if (!v.type.is_tensor() || !v.type.shape) continue;
+      for (size_t d = 0; d < v.type.shape->size(); ++d) {
+        const ir::Dim& dim = (*v.type.shape)[d];
+        dims.back().push_back(dim.is_const() ? dim.value() : pick(v.name, d));
+      }
+    }
+    sets.push_back(std::move(dims));
+  };
+  if (profiles.empty()) with([](const std::string&, size_t d) { return d == 0 ? 1 : kOpenExtent; });
+  for (const Profile& profile : profiles)
+    for (Dims InputRange::*which : {&InputRange::opt, &InputRange::min, &InputRange::max}) {
+      if (which != &InputRange::opt && level < 5) continue;
+      with([&](const std::string& name, size_t d) -> int64_t {
+        for (const InputRange& r : profile.inputs)
+          if (r.name == name && d < (r.*which).rank()) return (r.*which)[d];
+        return 1;
+      });
+    }
+  return sets;
+}
+
+// Without profiles extents that belong together (past + new) are not known to do so: then all that are open are 1.
+std::vector<Point> points(const ir::Graph& graph, const std::vector<Profile>& profiles, int level) {
+  std::vector<Point> list;
+  for (const auto& dims : input_shapes(graph, profiles, level)) {
+    std::vector<ops::Fact> inputs;
+    for (size_t i = 0; i < graph.inputs.size(); ++i) {
+      const ir::Type& type = graph.value(graph.inputs[i]).type;
+      inputs.push_back(ops::Fact::of(type.is_tensor() && type.shape ? ir::Type::tensor(type.dtype, ir::to_shape(dims[i])) : type));
+    }
+    auto facts = ops::infer_graph(graph, inputs);
+    if (facts.ok()) list.push_back({std::move(facts).value()});
+  }
+  return list;
+}
+
+bool is_settled(const ir::Node& node, const std::vector<ops::Fact>& facts) {
+  const auto concrete = [&](ir::ValueId id) {
+    return id == ir::kNoValue || (facts[id].type.is_concrete() && facts[id].type.dtype != DType::kString);
+  };
+  return node.subgraphs.empty() && std::all_of(node.inputs.begin(), node.inputs.end(), concrete) &&
+         std::all_of(node.outputs.begin(), node.outputs.end(), concrete);
+}
+
+std::string problem_text(const ir::Graph& graph, const ir::Node& node, const std::vector<ops::Fact>& facts) {
+  std::string text = fmt::format("{}{}{}-{}(", node.op->domain, node.op->domain.empty() ? "" : ".", node.op->name, node.version);
+  for (size_t i = 0; i < node.inputs.size(); ++i) {
+    if (i > 0) text += ", ";
+    if (node.inputs[i] == ir::kNoValue) continue;
+    text += facts[node.inputs[i]].type.to_string();
+    if (graph.value(node.inputs[i]).is_constant()) text += " constant";
+  }
+  text += fmt::format(") {} outputs", node.outputs.size());
+  if (const std::string attrs = ir::to_string(*node.attrs); !attrs.empty())
+    text += attrs.size() < 200 ? " {" + attrs + "}" : fmt::format(" {{{:016x}}}", ir::hash(*node.attrs));
+  return text;
+}
+
+void fill_random(Tensor& tensor, uint32_t seed) {
+  std::minstd_rand random(seed + 1);
+  const int64_t n = tensor.num_elements();
+  if (tensor.dtype() == DType::kFloat32)
+    for (int64_t i = 0; i < n; ++i) tensor.data<float>()[i] = static_cast<float>(random()) * (2.f / 2147483647.f) - 1.f;
+  else if (tensor.dtype() == DType::kUint8 || tensor.dtype() == DType::kInt8)
+    for (int64_t i = 0; i < n; ++i) tensor.data<uint8_t>()[i] = static_cast<uint8_t>(random() >> 8);
+  else
+    std::memset(tensor.raw(), 0, tensor.num_bytes());
+}
+
+// A node alone, with inputs to run it on.
+class Trial {
+ public:
+  static Result<Trial> make(const ir::Graph& graph, const ir::Node& node, const std::vector<ops::Fact>& facts) {
+    Trial t;
+    t.node_ = node;
+    std::map<ir::ValueId, ir::ValueId> ids;
+    for (ir::ValueId& id : t.node_.inputs) {
+      if (id == ir::kNoValue) continue;
+      auto [it, fresh] = ids.emplace(id, 0);
+      const ir::Value& v = graph.value(id);
+      if (fresh && v.is_constant()) {
+        it->second = t.graph_.add_constant(v.name, v.constant);
+      } else if (fresh && facts[id].constant.defined()) {
+        it->second = t.graph_.add_constant(v.name, facts[id].constant);
+      } else if (fresh) {
+        it->second = t.graph_.add_value(v.name, facts[id].type);
+        t.graph_.inputs.push_back(it->second);
+        CAMEO_ASSIGN(Tensor tensor, Tensor::allocate(facts[id].type.dtype, *ir::to_dims(*facts[id].type.shape)));
+        fill_random(tensor, static_cast<uint32_t>(t.inputs_.size()));
+        t.inputs_.push_back(ops::RtValue::of(std::move(tensor)));
+      }
+      id = it->second;
+    }
+    for (ir::ValueId& id : t.node_.outputs) {
+      if (id == ir::kNoValue) continue;
+      id = t.graph_.add_value(graph.value(id).name, facts[id].type);
+      t.graph_.outputs.push_back(id);
+    }
+    return t;
+  }
+
+  // The outputs, and the least time of a run in microseconds. `packed` are the node's constants for the tactic.
+  struct Outcome {
+    double microseconds = 0;
+    std::vector<Tensor> outputs;
+  };
+  Result<Outcome> run(const ir::Node& prepared, int threads, const Effort& effort) {
+    ir::Graph graph = graph_;
+    ir::Node node = node_;
+    node.kernel = prepared.kernel;
+    node.packed = prepared.packed;
+    graph.nodes.push_back(std::move(node));
+    runtime::ExecutionState state(default_allocator(), threads);
+    runtime::Executor executor(graph, state);
+    std::vector<ops::RtValue> outputs(graph.outputs.size());
+    Outcome outcome;
+    double spent = 0;
+    for (int i = 0; i <= effort.most && (i < 2 || spent < effort.microseconds); ++i) {
+      const auto start = Clock::now();
+      CAMEO_TRY(executor.run(inputs_, {}, outputs));
+      const double time = std::chrono::duration<double, std::micro>(Clock::now() - start).count();
+      spent += time;
+      // The first run also makes memory; of a slow one, one run must do.
+      outcome.microseconds = i <= 1 ? time : std::min(outcome.microseconds, time);
+      if (i == 0 && time > kReferenceLimit) break;
+    }
+    for (const ops::RtValue& v : outputs) {
+      CAMEO_ASSIGN(Tensor copy, v.tensor.clone());
+      outcome.outputs.push_back(std::move(copy));
+    }
+    return outcome;
+  }
+
+ private:
+  ir::Graph graph_;
+  ir::Node node_;
+  std::vector<ops::RtValue> inputs_;
+};
+
+// How far `got` is from `want`, relative to the largest value; 0 for equal elements of other types, infinity for different ones.
+double difference(const Tensor& got, const Tensor& want) {
+  if (got.dtype() != want.dtype() || !(got.dims() == want.dims())) return INFINITY;
+  if (got.dtype() == DType::kUint8 || got.dtype() == DType::kInt8) {
+    // A value halfway between two integers may be rounded to either.
+    for (size_t i = 0; i < got.num_bytes(); ++i) {
+      const int step =
+          got.dtype() == DType::kUint8 ? got.data<uint8_t>()[i] - want.data<uint8_t>()[i] : got.data<int8_t>()[i] - want.data<int8_t>()[i];
+      if (std::abs(step) > 1) return INFINITY;
+    }
+    return 0;
+  }
+  if (got.dtype() != DType::kFloat32) return std::memcmp(got.raw(), want.raw(), got.num_bytes()) == 0 ? 0 : INFINITY;
+  double largest = 0, worst = 0;
+  const float *a = got.data<float>(), *b = want.data<float>();
+  for (int64_t i = 0; i < got.num_elements(); ++i) {
+    if (std::isnan(a[i]) != std::isnan(b[i])) return INFINITY;
+    if (std::isnan(a[i]) || a[i] == b[i]) continue;
+    worst = std::max(worst, std::fabs(static_cast<double>(a[i]) - b[i]));
+    if (std::isfinite(b[i])) largest = std::max(largest, std::fabs(static_cast<double>(b[i])));
+  }
+  return worst == 0 ? 0 : worst / std::max(largest, 1e-30);
+}
+
+class Tuner {
+ public:
+  Tuner(ir::Graph& graph, const std::vector<Profile>& profiles, const TuneOptions& options, TimingCache& cache)
+      : graph_(graph), options_(options), cache_(cache), machine_(machine_name(options.threads)), start_(Clock::now()) {
+    if (options.level > 0) points_ = points(graph, profiles, options.level);
+  }
+
+  Status run() {
+    std::vector<ops::Fact> inputs;
+    for (ir::ValueId id : graph_.inputs) inputs.push_back(ops::Fact::of(graph_.value(id).type));
+    CAMEO_ASSIGN(facts_, ops::infer_graph(graph_, inputs, {.fold_elements = 0}));
+    for (size_t i = 0; i < graph_.nodes.size(); ++i) {
+      if (options_.progress)
+        CAMEO_TRY(options_.progress(fmt::format("tune {} ({} of {})", graph_.nodes[i].op->name, i + 1, graph_.nodes.size()),
+                                    static_cast<double>(i) / static_cast<double>(graph_.nodes.size())));
+      if (auto status = choose(graph_.nodes[i]); !status.ok()) return std::move(status).error().in(graph_.nodes[i].describe());
+    }
+    tactics::elide_packed_constants(graph_);
+    return {};
+  }
+
+ private:
+  Status choose(ir::Node& node) {
+    node.trials.clear();
+    std::vector<const Tactic*> candidates;
+    for (const Tactic* tactic : tactics::all_tactics()) {
+      if (!tactic->is_for(*node.op)) continue;
+      const Status supported = tactic->supports(node, facts_);
+      if (supported.ok())
+        candidates.push_back(tactic);
+      else
+        node.trials.push_back({std::string(tactic->name), -1, supported.error().message()});
+    }
+    if (candidates.empty()) return tactics::assign_tactic(node, nullptr, facts_);
+    const bool alone = candidates.size() == 1 && options_.level < 3;
+    const bool spent =
+        options_.budget_seconds > 0 && std::chrono::duration<double>(Clock::now() - start_).count() > options_.budget_seconds;
+    const bool settled =
+        !points_.empty() && std::all_of(points_.begin(), points_.end(), [&](const Point& p) { return is_settled(node, p.facts); });
+    if (options_.level == 0 || alone || spent || !settled) {
+      const char* why = options_.level == 0 ? "level 0 measures nothing"
+                        : alone             ? "the only candidate"
+                        : spent             ? "the time for tuning was spent"
+                                            : "its extents are not known before the run";
+      node.trials.insert(node.trials.begin(), {std::string(candidates[0]->name), -1, fmt::format("chosen, not timed: {}", why)});
+      return tactics::assign_tactic(node, candidates[0], facts_);
+    }
+    return measure(node, candidates);
+  }
+
+  // Per tactic the sum over the points of its time relative to the best there.
+  Status measure(ir::Node& node, const std::vector<const Tactic*>& candidates) {
+    std::map<std::string, double, std::less<>> cost;
+    std::map<std::string, float, std::less<>> first_time;
+    std::set<std::string, std::less<>> failed;
+    for (const Point& point : points_) {
+      const std::string problem = problem_text(graph_, node, point.facts);
+      CAMEO_TRY(ensure_measured(node, candidates, point, problem));
+      const TimingCache::Times& times = *cache_.find(machine_, problem);
+      double best = INFINITY;
+      for (const auto& [name, time] : times)
+        if (time >= 0 && is_candidate(name, candidates)) best = std::min(best, static_cast<double>(time));
+      for (const auto& [name, time] : times) {
+        if (!is_candidate(name, candidates)) continue;
+        if (time < 0) failed.insert(name);
+        cost[name] += time / std::max(best, 0.01);
+        first_time.emplace(name, time);
+      }
+    }
+    // Ties go to the order of preference.
+    const Tactic* chosen = nullptr;
+    double least = cost.contains(kReference) && !failed.contains(kReference) ? cost[kReference] : INFINITY;
+    for (auto it = candidates.rbegin(); it != candidates.rend(); ++it) {
+      const auto found = cost.find((*it)->name);
+      if (found == cost.end() || failed.contains(found->first) || found->second > least) continue;
+      least = found->second;
+      chosen = *it;
+    }
+    std::vector<ir::TacticTrial> tried;
+    for (const auto& [name, time] : first_time)
+      tried.push_back({name, failed.contains(name) ? -1 : time, failed.contains(name) ? "it differs from the reference" : ""});
+    std::stable_sort(tried.begin(), tried.end(), [](const auto& a, const auto& b) {
+      return std::pair(a.microseconds < 0, a.microseconds) < std::pair(b.microseconds < 0, b.microseconds);
+    });
+    node.trials.insert(node.trials.begin(), tried.begin(), tried.end());
+    return tactics::assign_tactic(node, chosen, facts_);
+  }
+
+  static bool is_candidate(std::string_view name, const std::vector<const Tactic*>& candidates) {
+    return name == kReference || std::any_of(candidates.begin(), candidates.end(), [&](const Tactic* t) { return t->name == name; });
+  }
+
+  Status ensure_measured(const ir::Node& node, const std::vector<const Tactic*>& candidates, const Point& point,
+                         const std::string& problem) {
+    const TimingCache::Times* known = cache_.find(machine_, problem);
+    if (known != nullptr && std::all_of(candidates.begin(), candidates.end(), [&](const Tactic* t) { return known->contains(t->name); }))
+      return {};
+    if (options_.error_on_miss)
+      return error(ErrorCode::kInvalidArgument, "the timing cache has no times of {} on '{}', and measuring was forbidden", problem,
+                   machine_);
+    CAMEO_ASSIGN(Trial trial, Trial::make(graph_, node, point.facts));
+    ir::Node prepared = node;
+    CAMEO_TRY(tactics::assign_tactic(prepared, nullptr, facts_));
+    const Effort effort = effort_of(options_.level);
+    CAMEO_ASSIGN(const Trial::Outcome reference, trial.run(prepared, options_.threads, options_.level >= 3 ? effort : Effort{0, 1}));
+    cache_.add(machine_, problem, kReference, static_cast<float>(reference.microseconds));
+    for (const Tactic* tactic : candidates) {
+      CAMEO_TRY(tactics::assign_tactic(prepared, tactic, facts_));
+      auto outcome = trial.run(prepared, options_.threads, effort);
+      double worst = 0;
+      if (!outcome.ok()) {
+        log(fmt::format("{} fails on {}: {}", tactic->name, problem, outcome.error().message()));
+        worst = INFINITY;
+      } else {
+        for (size_t i = 0; i < outcome->outputs.size(); ++i) worst = std::max(worst, difference(outcome->outputs[i], reference.outputs[i]));
+        if (worst > tactic->tolerance) log(fmt::format("{} differs from the reference by {:.2g} on {}", tactic->name, worst, problem));
+      }
+      cache_.add(machine_, problem, std::string(tactic->name),
+                 worst > tactic->tolerance ? -1.f : static_cast<float>(outcome->microseconds));
+    }
+    return {};
+  }
+
+  void log(const std::string& message) {
+    if (options_.logger) options_.logger->log(Severity::kWarning, message);
+  }
+
+  ir::Graph& graph_;
+  const TuneOptions& options_;
+  TimingCache& cache_;
+  std::string machine_;
+  Clock::time_point start_;
+  std::vector<Point> points_;
+  std::vector<ops::Fact> facts_;
+};
+
+}  // namespace
+
+Status choose_tactics(ir::Graph& graph, const std::vector<Profile>& profiles, const TuneOptions& options, TimingCache& cache) {
+  return Tuner(graph, profiles, options, cache).run();
+}
+
+}  // namespace cameo::builder
