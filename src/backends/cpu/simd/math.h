@@ -31,7 +31,7 @@ CAMEO_INLINE bool any(VecI mask) {
 inline constexpr float kRoundingShift = 12582912.f;
 CAMEO_INLINE Vec vfloor(Vec x) {
 #if defined(__AVX512F__)
-  return (Vec)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+  return (Vec)_mm512_maskz_roundscale_ps(0xffff, (__m512)x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
 #elif defined(__AVX2__)
   return (Vec)_mm256_floor_ps((__m256)x);
 #else
@@ -41,7 +41,7 @@ CAMEO_INLINE Vec vfloor(Vec x) {
 }
 CAMEO_INLINE Vec vceil(Vec x) {
 #if defined(__AVX512F__)
-  return (Vec)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC);
+  return (Vec)_mm512_maskz_roundscale_ps(0xffff, (__m512)x, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC);
 #elif defined(__AVX2__)
   return (Vec)_mm256_ceil_ps((__m256)x);
 #else
@@ -74,7 +74,7 @@ CAMEO_INLINE Vec vexp(Vec x) {
   Vec n;
   const Vec y = exp_fraction(x, n) + 1.f;
 #if defined(__AVX512F__)
-  return (Vec)_mm512_scalef_ps((__m512)y, (__m512)n);
+  return (Vec)_mm512_maskz_scalef_ps(0xffff, (__m512)y, (__m512)n);
 #else
   // In two factors, because 2^n alone may be no normal number.
   const VecI whole = truncate(n), half = whole >> 1;

@@ -71,7 +71,7 @@ CAMEO_INLINE Vec to_float(VecI v) { return __builtin_convertvector(v, Vec); }
 CAMEO_INLINE VecI truncate(Vec v) { return __builtin_convertvector(v, VecI); }
 CAMEO_INLINE Vec vsqrt(Vec v) {
 #if defined(__AVX512F__)
-  return (Vec)_mm512_sqrt_ps((__m512)v);
+  return (Vec)_mm512_maskz_sqrt_ps(0xffff, (__m512)v);
 #elif defined(__AVX2__)
   return (Vec)_mm256_sqrt_ps((__m256)v);
 #else
