@@ -269,7 +269,8 @@ void run_tile(const PointwiseTile& t) {
   const int64_t block_rows = block / block_columns;
   for (int64_t row = 0; row < rows; row += block_rows)
     for (int64_t column = 0; column < columns; column += block_columns) {
-      Block b = {rows - row < block_rows ? rows - row : block_rows, columns - column < block_columns ? columns - column : block_columns, nullptr, 0};
+      Block b = {rows - row < block_rows ? rows - row : block_rows, columns - column < block_columns ? columns - column : block_columns,
+                 nullptr, 0};
       const auto operand = [&](int16_t place) -> Operand {
         if (place < 0) return {t.constants + (-1 - place), 0, 0};
         if (place >= kMaxInputs) return {buffer + (place - kMaxInputs) * block, b.columns, 1};
