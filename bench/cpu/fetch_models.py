@@ -14,6 +14,7 @@ import tempfile
 import zipfile
 
 import numpy as np
+import onnx
 
 from workloads import fill_weights
 
@@ -45,7 +46,7 @@ def quantised(name, make_feeds, target, folder):
         fill_weights.fill(name, source.parent)
     with tempfile.TemporaryDirectory() as scratch:
         prepared = pathlib.Path(scratch) / "prepared.onnx"
-        shape_inference.quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+        shape_inference.quant_pre_process(onnx.load(source), str(prepared), skip_symbolic_shape=True)
         q.quantize_static(str(prepared), str(target), Reader(), quant_format=q.QuantFormat.QDQ, activation_type=q.QuantType.QUInt8,
                           weight_type=q.QuantType.QInt8, per_channel=True, op_types_to_quantize=["Conv", "MatMul", "Gemm", "Add"])
 
