@@ -97,16 +97,18 @@ class Driver {
 
   Status rounds(ir::Graph& graph) {
     int64_t changes = 0;
-    for (int round = 0; round < options_.max_rounds; ++round) {
-      bool ran = false;
-      for (State& state : states_) {
-        if (state.changes_seen == changes) continue;
-        ran = true;
-        state.changes_seen = changes;
-        CAMEO_TRY(run_timed(state, graph, round, changes));
+    int round = 0;
+    for (bool late : {false, true})
+      for (int left = options_.max_rounds; left > 0; --left, ++round) {
+        bool ran = false;
+        for (State& state : states_) {
+          if (state.changes_seen == changes || (state.pass->late && !late)) continue;
+          ran = true;
+          state.changes_seen = changes;
+          CAMEO_TRY(run_timed(state, graph, round, changes));
+        }
+        if (!ran) break;
       }
-      if (!ran) return {};
-    }
     return {};
   }
 

@@ -257,7 +257,7 @@ TEST(Driver, ReportsEveryPassAndLogs) {
     void log(Severity, std::string_view message) noexcept override { lines.emplace_back(message); }
   } logger;
   TestGraph g;
-  g.output(g.node("Neg", {g.node("Identity", {g.input("x", DType::kFloat32, {2})})}));
+  g.output(g.node("Neg", {g.node("Identity", {g.input("x", DType::kInt32, {2})})}));
   std::vector<PassReport> reports;
   ASSERT_TRUE(run_passes(g.graph, {.disabled = {"chains"}, .logger = &logger}, reports).ok());
   EXPECT_EQ(reports.size() + 1, all_passes().size());
@@ -268,7 +268,7 @@ TEST(Driver, ReportsEveryPassAndLogs) {
 
 TEST(Driver, CanBeCancelled) {
   TestGraph g;
-  g.output(g.node("Neg", {g.input("x", DType::kFloat32, {2})}));
+  g.output(g.node("Neg", {g.input("x", DType::kInt32, {2})}));
   std::vector<PassReport> reports;
   const auto status = run_passes(g.graph, {.check_cancelled = [] { return error(ErrorCode::kCancelled, "stop"); }}, reports);
   ASSERT_FALSE(status.ok());
@@ -277,7 +277,7 @@ TEST(Driver, CanBeCancelled) {
 
 TEST(Driver, LongChainsTakeLinearTime) {
   TestGraph g;
-  auto x = g.input("x", DType::kFloat32, {2, 3});
+  auto x = g.input("x", DType::kInt32, {2, 3});
   for (int i = 0; i < 20000; ++i) x = g.node("Identity", {g.node("Transpose", {x})});
   for (int i = 0; i < 20000; ++i) g.node("Neg", {x});
   g.output(g.node("Neg", {x}));

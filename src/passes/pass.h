@@ -24,6 +24,8 @@
 // What both must keep: results are the same, bit for bit, NaN payloads aside (a fusion may differ in rounding, and says so);
 // the names of graph inputs and outputs; a run of the pass over its own result finds nothing.
 //
+// Passes that make operators of domain ai.cameo are late: they begin once the others find nothing more.
+//
 // The driver (driver.h) can disable, time, verify and log each pass.
 #pragma once
 
@@ -53,9 +55,9 @@ struct PassOptions {
   std::vector<std::string> disabled;                  // names of passes
   bool verify = false;                                // after each pass: the graph's rules, and types inferred anew
   int64_t folding_budget_bytes = int64_t{256} << 20;  // constant folding stops after adding this much to the constants
-  int max_rounds = 8;                                 // the list of passes is repeated until nothing changes, this often at most
-  Logger* logger = nullptr;                           // what each pass did, as verbose messages
-  std::function<Status()> check_cancelled = {};       // polled between passes and while constants are folded
+  int max_rounds = 8;        // the passes are repeated until nothing changes, this often at most; then once more with the late ones
+  Logger* logger = nullptr;  // what each pass did, as verbose messages
+  std::function<Status()> check_cancelled = {};  // polled between passes and while constants are folded
 };
 
 // What the run of a whole-graph pass sees.
@@ -75,6 +77,8 @@ struct Pass {
   // One of these.
   std::vector<Rule> (*rules)() = nullptr;
   Status (*run)(PassContext&) = nullptr;
+  // Makes operators that the patterns of other passes do not know: it runs once those find nothing more.
+  bool late = false;
 };
 
 // Opens the definition of a pass in its file: CAMEO_DEFINE_PASS(dead_code) = {.name = "dead_code", …};
