@@ -34,8 +34,6 @@ __attribute__((noinline)) void finish(const PanelGemm& g, int64_t row, int64_t c
     }
 }
 
-CAMEO_INLINE Vec load_lanes(const float* p, int64_t n) { return n >= kLanes ? load(p) : load_part(p, n); }
-
 // The panels after those of a tile, of which it asks for `lines` rows in four of its own depth, to have them near in time.
 struct NextPanels {
   const float* b = nullptr;
@@ -88,7 +86,26 @@ __attribute__((noinline)) void tile(const PanelGemm& g, int64_t row, int64_t col
     advance(1);
   }
   const TileEpilogue* e = g.epilogue;
-  if (column + Vectors * kLanes > g.columns || (e != nullptr && e->activation > Activation::kHardSwish)) {
+  const int64_t left = g.columns - column - (Vectors - 1) * kLanes;  // columns of the last vector
+#if defined(__AVX512F__)
+  // Masks cost nothing there.
+  const bool is_short = false;
+  const auto mask = static_cast<__mmask16>(left >= kLanes ? 0xffff : (1u << left) - 1);
+  const auto load_at = [&](const float* p, int v) __attribute__((always_inline)) {
+    return v + 1 < Vectors ? load(p) : (Vec)_mm512_maskz_loadu_ps(mask, p);
+  };
+  const auto store_at = [&](float* p, int v, Vec x) __attribute__((always_inline)) {
+    if (v + 1 < Vectors)
+      store(p, x);
+    else
+      _mm512_mask_storeu_ps(p, mask, (__m512)x);
+  };
+#else
+  const bool is_short = left < kLanes;
+  const auto load_at = [](const float* p, int) __attribute__((always_inline)) { return load(p); };
+  const auto store_at = [](float* p, int, Vec x) __attribute__((always_inline)) { store(p, x); };
+#endif
+  if (is_short || (e != nullptr && e->activation > Activation::kHardSwish)) {
     float memory[Rows * Vectors * kLanes];
     for (int r = 0; r < Rows; ++r)
       for (int v = 0; v < Vectors; ++v) store(memory + (r * Vectors + v) * kLanes, sums[r][v]);
@@ -98,18 +115,18 @@ __attribute__((noinline)) void tile(const PanelGemm& g, int64_t row, int64_t col
   float* c = g.c + row * g.ldc + column;
   if (g.accumulate)
     for (int r = 0; r < Rows; ++r)
-      for (int v = 0; v < Vectors; ++v) sums[r][v] += load(c + r * g.ldc + v * kLanes);
+      for (int v = 0; v < Vectors; ++v) sums[r][v] += load_at(c + r * g.ldc + v * kLanes, v);
   if (e != nullptr) {
     if (e->bias != nullptr) {
       Vec bias[Vectors];
-      for (int v = 0; v < Vectors; ++v) bias[v] = load(e->bias + column + v * kLanes);
+      for (int v = 0; v < Vectors; ++v) bias[v] = load_at(e->bias + column + v * kLanes, v);
       for (int r = 0; r < Rows; ++r)
         for (int v = 0; v < Vectors; ++v) sums[r][v] += bias[v];
     }
     if (e->residual != nullptr) {
       const float* residual = e->residual + row * g.ldc + column;
       for (int r = 0; r < Rows; ++r)
-        for (int v = 0; v < Vectors; ++v) sums[r][v] += load(residual + r * g.ldc + v * kLanes);
+        for (int v = 0; v < Vectors; ++v) sums[r][v] += load_at(residual + r * g.ldc + v * kLanes, v);
     }
     if (e->activation == Activation::kClamp) {
       const Vec low = splat(e->low), high = splat(e->high);
@@ -121,7 +138,7 @@ __attribute__((noinline)) void tile(const PanelGemm& g, int64_t row, int64_t col
     }
   }
   for (int r = 0; r < Rows; ++r)
-    for (int v = 0; v < Vectors; ++v) store(c + r * g.ldc + v * kLanes, sums[r][v]);
+    for (int v = 0; v < Vectors; ++v) store_at(c + r * g.ldc + v * kLanes, v, sums[r][v]);
 }
 
 using Tile = void (*)(const PanelGemm&, int64_t, int64_t, NextPanels);
@@ -158,8 +175,8 @@ constexpr Tile kTiles3[] = {&tile<1, 3>, &tile<2, 3>, &tile<3, 3>, &tile<4, 3>, 
 constexpr Tile kTiles4[] = {&tile<1, 4>, &tile<2, 4>, &tile<3, 4>, &tile<4, 4>, &tile<5, 4>, &tile<6, 4>};
 #endif
 
-void multiply(const PanelGemm& g) {
-  if (g.rows <= 0) return;
+// All columns of some rows.
+void multiply_rows(const PanelGemm& g) {
   for (int64_t column = 0; column < g.columns;) {
 #if defined(__AVX512F__)
     const int64_t panels = (g.columns - column + kPanelWidth - 1) / kPanelWidth;
@@ -179,6 +196,28 @@ void multiply(const PanelGemm& g) {
 #endif
     column_of_tiles(g, column, 2 * kLanes, kTiles2, kMaxRows2);
     column += 2 * kLanes;
+  }
+}
+
+void multiply(const PanelGemm& g) {
+  // While B fits into the second cache it is read again for every few rows, and both A and C are passed over once.
+  constexpr int64_t kBlockRows = 56, kCachedFloats = 96 << 10;
+  if (g.rows < 2 * kBlockRows || g.columns * g.depth > kCachedFloats) {
+    if (g.rows > 0) multiply_rows(g);
+    return;
+  }
+  PanelGemm part = g;
+  TileEpilogue epilogue;
+  if (g.epilogue != nullptr) {
+    epilogue = *g.epilogue;
+    part.epilogue = &epilogue;
+  }
+  for (int64_t row = 0; row < g.rows; row += part.rows) {
+    part.rows = g.rows - row < 2 * kBlockRows ? g.rows - row : kBlockRows;
+    multiply_rows(part);
+    part.a += part.rows * g.lda;
+    part.c += part.rows * g.ldc;
+    if (epilogue.residual != nullptr) epilogue.residual += part.rows * g.ldc;
   }
 }
 

@@ -25,10 +25,15 @@ CAMEO_INLINE void activate(const TileEpilogue& e, Vec (&x)[N]) {
     case Activation::kHardSwish:
       for (int i = 0; i < N; ++i) x[i] = hard_swish(x[i]);
       break;
-    case Activation::kSwish:
+    case Activation::kSwish: {
+      // In a loop over memory: the code is long, and an index that is not constant would keep x out of registers.
+      float memory[N * kLanes];
+      for (int i = 0; i < N; ++i) store(memory + i * kLanes, x[i]);
 #pragma GCC unroll 1
-      for (int i = 0; i < N; ++i) x[i] = swish(x[i]);
+      for (int i = 0; i < N; ++i) store(memory + i * kLanes, swish(load(memory + i * kLanes)));
+      for (int i = 0; i < N; ++i) x[i] = load(memory + i * kLanes);
       break;
+    }
   }
 }
 
