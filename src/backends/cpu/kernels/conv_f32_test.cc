@@ -1,21 +1,14 @@
 // Every convolution tactic against the reference implementation.
-#include <gtest/gtest.h>
-
-#include <cmath>
 #include <limits>
-#include <random>
 
+#include "backends/cpu/kernels/kernel_test.h"
 #include "ops/cameo_conv.h"
 #include "ops/convolve.h"
-#include "ops/evaluate.h"
-#include "runtime/executor.h"
 
 namespace cameo::tactics {
 namespace {
 
 using ops::PointOp;
-
-constexpr float kSentinel = 12345.f;
 
 enum class Epilogue { kNone, kBias, kRelu, kResidualRelu, kHardSwish, kSwish, kClip, kGeneral };
 
@@ -33,13 +26,6 @@ struct Case {
                        static_cast<int>(epilogue), one_axis ? " one axis" : "");
   }
 };
-
-Tensor random_tensor(const Dims& dims, uint32_t seed) {
-  Tensor t = Tensor::allocate(DType::kFloat32, dims).value();
-  std::minstd_rand random(seed);
-  for (float& v : t.span<float>()) v = static_cast<float>(random() % 2001) / 1000.f - 1.f;
-  return t;
-}
 
 enum class Form { kChannelsLast, kChannelsFirst, kOnnx };
 
@@ -71,16 +57,16 @@ Built build(const Case& k, Form form) {
   const int64_t out_width = (k.width + k.pads[1] + k.pads[3] - (k.kernel_width - 1) * k.dilation - 1) / k.stride + 1;
   const Dims in = image_dims(k, k.height, k.width, k.channels, form), out = image_dims(k, out_height, out_width, k.outputs, form);
   b.out_size = out.num_elements();
-  b.inputs = {random_tensor(in, 1)};
+  b.inputs = {guarded(random_floats(in, 1))};
   b.graph.inputs = {b.graph.add_value("x", ir::Type::tensor(DType::kFloat32, ir::to_shape(in)))};
-  node.inputs = {b.graph.inputs[0], b.graph.add_constant("w", random_tensor(weights, 2))};
+  node.inputs = {b.graph.inputs[0], b.graph.add_constant("w", random_floats(weights, 2))};
   if (form == Form::kOnnx) {
     node.op = ops::find_op("", "Conv");
     node.version = 11;
     auto attrs = std::make_unique<ops::ConvAttrs>();
     fill(*attrs);
     node.attrs = std::move(attrs);
-    if (k.epilogue != Epilogue::kNone) node.inputs.push_back(b.graph.add_constant("b", random_tensor({k.outputs}, 3)));
+    if (k.epilogue != Epilogue::kNone) node.inputs.push_back(b.graph.add_constant("b", random_floats({k.outputs}, 3)));
   } else {
     node.op = ops::find_op(ops::kCameoDomain, "Conv");
     node.version = 1;
@@ -90,11 +76,11 @@ Built build(const Case& k, Form form) {
     ops::PointProgram program{1, {}, {}};
     const auto bias_dims = form == Form::kChannelsLast ? Dims{k.outputs} : k.one_axis ? Dims{k.outputs, 1} : Dims{1, k.outputs, 1, 1};
     if (k.epilogue != Epilogue::kNone) {
-      node.inputs.push_back(b.graph.add_constant("b", random_tensor(bias_dims, 3)));
+      node.inputs.push_back(b.graph.add_constant("b", guarded(random_floats(bias_dims, 3))));
       program.num_inputs = 2;
     }
     if (k.epilogue == Epilogue::kResidualRelu || k.epilogue == Epilogue::kGeneral) {
-      b.inputs.push_back(random_tensor(out, 4));
+      b.inputs.push_back(guarded(random_floats(out, 4)));
       b.graph.inputs.push_back(b.graph.add_value("r", ir::Type::tensor(DType::kFloat32, ir::to_shape(out))));
       node.inputs.push_back(b.graph.inputs[1]);
       program.num_inputs = 3;
@@ -139,22 +125,20 @@ Built build(const Case& k, Form form) {
   return b;
 }
 
-// Runs the graph into memory with sentinels around it.
+// Runs the graph into memory with sentinels before it and a guard page behind.
 Status run(const Built& b, int threads, std::vector<float>& out) {
   const auto count = static_cast<size_t>(b.out_size);
-  std::vector<float> memory(count + 128, kSentinel);
+  const GuardedMemory memory(count * sizeof(float));
   runtime::ExecutionState state(default_allocator(), threads);
   runtime::Executor executor(b.graph, state);
   std::vector<ops::RtValue> inputs;
   for (const Tensor& t : b.inputs) inputs.push_back(ops::RtValue::of(t));
-  const runtime::Executor::OutputBinding binding{memory.data() + 64, count * sizeof(float)};
+  const runtime::Executor::OutputBinding binding{memory.data(), memory.bytes()};
   ops::RtValue output;
   CAMEO_TRY(executor.run(inputs, {&binding, 1}, {&output, 1}));
-  for (size_t i = 0; i < 64; ++i) {
-    EXPECT_EQ(memory[i], kSentinel) << "written before the output";
-    EXPECT_EQ(memory[count + 64 + i], kSentinel) << "written after the output";
-  }
-  out.assign(memory.begin() + 64, memory.end() - 64);
+  memory.expect_untouched();
+  out.resize(count);
+  if (count > 0) std::memcpy(out.data(), memory.data(), memory.bytes());
   return {};
 }
 
@@ -196,6 +180,8 @@ int check(const Case& k, Form form, bool special_values = false) {
     copy.inputs = b.inputs;
     const Status assigned = assign_tactic(copy.graph.nodes[0], tactic, copy.facts);
     EXPECT_TRUE(assigned.ok()) << tactic->name << ": " << (assigned.ok() ? "" : assigned.error().message());
+    Tensor& packed = copy.graph.nodes[0].packed.at(0);
+    packed = guarded(packed);
     elide_packed_constants(copy.graph);
     const Status status = run(copy, 1, got);
     EXPECT_TRUE(status.ok()) << tactic->name << " " << k.to_string() << ": " << (status.ok() ? "" : status.error().message());
@@ -207,7 +193,6 @@ int check(const Case& k, Form form, bool special_values = false) {
           << tactic->name << ": " << k.to_string() << " is not the same with " << threads << " threads";
     }
     // A plan that was altered.
-    Tensor& packed = copy.graph.nodes[0].packed.at(0);
     packed = Tensor::allocate(DType::kFloat32, {packed.num_elements() - 1}).value();
     EXPECT_FALSE(run(copy, 1, again).ok()) << tactic->name << " takes packed weights of a wrong size";
   }
