@@ -21,6 +21,8 @@ struct Options {
   double duration = 3, warmup_ms = 200, idle_ms = 0;
   std::optional<size_t> profile;
   bool skip_inference = false, dump_output = false, time_load = false;
+  std::string timing_cache, export_profile;
+  bool error_on_miss = false, dump_profile = false;
 };
 
 // Flags of trtexec that change nothing on this backend, with the reason that is printed.
@@ -36,13 +38,13 @@ constexpr Ignored kIgnored[] = {
     {"--useSpinWait", false, "the CPU runs in the call itself"},
     {"--noDataTransfers", false, "on the CPU, tensors are used where they lie"},
     {"--includeDataTransfers", false, "on the CPU, tensors are used where they lie"},
-    {"--separateProfileRun", false, "no per-layer profile is taken"},
+    {"--separateProfileRun", false, "a profile is always taken in runs of its own"},
     {"--versionCompatible", false, "a plan is tied to the version of Cameo that built it"},
     {"--hardwareCompatibilityLevel", true, "plans for the CPU run on every machine of its kind"},
     {"--profilingVerbosity", true, "plans always keep the names of their ONNX nodes"},
     {"--stronglyTyped", false, "types are always those of the model"},
     {"--memPoolSize", true, "no scratch pool is taken from a budget"},
-    {"--avgTiming", true, "no kernels are timed while building"},
+    {"--avgTiming", true, "--builderOptimizationLevel says how long kernels are timed"},
     {"--device", true, "there is only the CPU"},
     {"--dynamicPlugins", true, "plans hold no plugins"},
     {"--allowGPUFallback", false, "everything runs on the CPU"},
@@ -63,8 +65,6 @@ constexpr Ignored kUnsupported[] = {
     {"--layerOutputTypes", true, "types per layer"},
     {"--inputIOFormats", true, "other formats of inputs"},
     {"--outputIOFormats", true, "other formats of outputs"},
-    {"--timingCacheFile", true, "a timing cache"},
-    {"--errorOnTimingCacheMiss", false, "a timing cache"},
     {"--refit", false, "refitting weights"},
     {"--stripWeights", false, "plans without weights"},
     {"--markDebug", true, "debug tensors"},
@@ -73,8 +73,6 @@ constexpr Ignored kUnsupported[] = {
     {"--accuracyThreshold", true, "accuracy checks"},
     {"--atol", true, "accuracy checks"},
     {"--rtol", true, "accuracy checks"},
-    {"--dumpProfile", false, "a profile per layer"},
-    {"--exportProfile", true, "a profile per layer"},
     {"--dumpLayerInfo", false, "layer information (use cameo inspect --layers)"},
     {"--exportLayerInfo", true, "layer information (use cameo inspect --layers --json)"},
 };
@@ -197,6 +195,41 @@ Status outputs(const Options& o, const Engine& engine, const std::map<std::strin
   return {};
 }
 
+// --dumpProfile, --exportProfile: the times of each layer, in runs of their own.
+Status profile_layers(const Options& o, const Engine& engine, const std::map<std::string, Tensor>& inputs) {
+  CAMEO_ASSIGN(ExecutionContext context, engine.create_context());
+  if (o.profile) CAMEO_TRY(context.set_profile(*o.profile));
+  for (const auto& [name, tensor] : inputs) CAMEO_TRY(context.set_input(name, tensor));
+  CAMEO_TRY(context.run());
+  context.start_profiling();
+  constexpr int kRuns = 20;
+  std::vector<std::string> names;
+  std::map<std::string, std::vector<double>> times;
+  double total = 0;
+  for (int i = 0; i < kRuns; ++i) {
+    CAMEO_TRY(context.run());
+    for (const NodeTime& n : context.take_profile()) {
+      const std::string name = n.name + " [" + n.kernel + "]";
+      if (!times.contains(name)) names.push_back(name);
+      times[name].push_back(n.milliseconds);
+      total += n.milliseconds;
+    }
+  }
+  nlohmann::ordered_json list = nlohmann::ordered_json::array({{{"count", kRuns}}});
+  if (o.dump_profile) SAY("[I] === Profile (%d iterations) ===\n[I]  Time(ms)  Avg.(ms)  Median(ms)  Time(%%)  Layer\n", kRuns);
+  for (const std::string& name : names) {
+    const Statistics s = statistics(times[name]);
+    const double sum = s.mean * static_cast<double>(times[name].size());
+    if (o.dump_profile) SAY("[I] %9.3f %9.4f %11.4f %8.1f  %s\n", sum, s.mean, s.median, 100 * sum / total, name.c_str());
+    list.push_back({{"name", name}, {"timeMs", sum}, {"averageMs", s.mean}, {"medianMs", s.median}, {"percentage", 100 * sum / total}});
+  }
+  if (o.dump_profile) SAY("[I] %9.3f %9.4f %11s %8.1f  Total\n", total, total / kRuns, "", 100.0);
+  if (o.export_profile.empty()) return {};
+  std::ofstream file(o.export_profile);
+  file << list.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+  return file ? Status() : error(ErrorCode::kIo, "cannot write '{}'", o.export_profile);
+}
+
 Result<int> execute(const Options& o, const CLI::App& app, const Common& common) {
   for (const Ignored& f : kUnsupported)
     if (app.count(f.flag) > 0) return error(ErrorCode::kUnsupported, "{}: Cameo does not have {} yet", f.flag, f.why);
@@ -215,6 +248,8 @@ Result<int> execute(const Options& o, const CLI::App& app, const Common& common)
       CAMEO_ASSIGN(build.profiles, make_profiles({}, {o.shapes}, {}));
     }
     build.optimization_level = o.level;
+    build.timing_cache = o.timing_cache;
+    build.error_on_miss = o.error_on_miss;
     build.progress = progress_bar();
     CAMEO_ASSIGN(plan, Builder(logger).build(o.onnx, build));
     SAY("[I] Engine built: %s\n", human_bytes(plan.bytes().size()).c_str());
@@ -250,6 +285,7 @@ Result<int> execute(const Options& o, const CLI::App& app, const Common& common)
   const Load load{o.warmup_ms / 1000, o.duration, o.idle_ms / 1000, o.iterations, o.streams};
   CAMEO_ASSIGN(const RequestTimes times, measure(engine, inputs, o.profile, load));
   CAMEO_TRY(report(o, times, percents));
+  if (o.dump_profile || !o.export_profile.empty()) CAMEO_TRY(profile_layers(o, engine, inputs));
   if (o.dump_output || !o.export_output.empty()) CAMEO_TRY(outputs(o, engine, inputs));
   if (common.json) std::printf("%s\n", to_json(times).dump(2).c_str());
   return kDone;
@@ -271,6 +307,8 @@ Run add_exec(CLI::App& app, const Common& common) {
   app.add_option("--shapes", o->shapes, "Shapes to run at; without ranges also the shapes to build for");
   app.add_option("--useProfile", o->profile, "Profile to run with");
   app.add_option("--builderOptimizationLevel", o->level, "0 to 5")->check(CLI::Range(0, 5))->capture_default_str();
+  app.add_option("--timingCacheFile", o->timing_cache, "File of kernel times: read when it is there, written when something was measured");
+  app.add_flag("--errorOnTimingCacheMiss", o->error_on_miss, "Measure nothing; what the timing cache does not hold is an error");
   app.add_option("--loadInputs", o->load_inputs, "Input values: name:file,… (raw bytes, or .npy)");
   app.add_option("--iterations", o->iterations, "Runs to measure at least")->capture_default_str();
   app.add_option("--duration", o->duration, "Seconds to measure at least")->capture_default_str();
@@ -281,6 +319,8 @@ Run add_exec(CLI::App& app, const Common& common) {
   app.add_option("--percentile", o->percentiles, "Percentiles to report")->capture_default_str();
   app.add_option("--exportTimes", o->export_times, "Write the time of every run to this JSON file");
   app.add_option("--exportOutput", o->export_output, "Write the outputs to this JSON file");
+  app.add_flag("--dumpProfile", o->dump_profile, "Print the time of each layer");
+  app.add_option("--exportProfile", o->export_profile, "Write the time of each layer to this JSON file");
   app.add_flag("--dumpOutput", o->dump_output, "Print the outputs of the last run");
   app.add_flag("--skipInference,--buildOnly", o->skip_inference, "Only build");
   app.add_flag("--timeDeserialize", o->time_load, "Print how long the plan takes to load");

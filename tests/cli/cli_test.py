@@ -64,12 +64,45 @@ class Cli(unittest.TestCase):
 
     def test_help_and_version(self):
         self.assertIn("Exit codes", self.ok("--help"))
-        for command in ("build", "run", "inspect", "bench", "exec", "generate"):
+        for command in ("build", "run", "inspect", "bench", "profile", "explain", "exec", "generate"):
             self.assertIn("--json", self.ok(command, "--help"))
         self.assertRegex(self.ok("--version"), r"^\d+\.\d+\.\d+\n$")
         self.fails(2, ["subcommand"])
         self.fails(2, ["subcommand"], "bild")
         self.fails(2, ["--outptu"], "build", ONNX, "-o", self.path("x.plan"), "--outptu", "x")
+
+    def test_timing_cache(self):
+        """The second build measures nothing and gives the same bytes; a miss is an error when that is asked for."""
+        shapes = ("--opt-shapes", "input_ids:1x8,attention_mask:1x8")
+        cache = self.path("kernel_times.json")
+        self.fails(2, ["timing cache", "forbidden"], "build", ONNX, "-o", self.path("a.plan"), *shapes, "--timing-cache", cache, "--error-on-miss")
+        self.ok("build", ONNX, "-o", self.path("a.plan"), *shapes, "--timing-cache", cache)
+        with open(cache) as f:
+            self.assertEqual(json.load(f)["format"], "cameo timing cache")
+        self.ok("build", ONNX, "-o", self.path("b.plan"), *shapes, "--timing-cache", cache, "--error-on-miss")
+        with open(self.path("a.plan"), "rb") as a, open(self.path("b.plan"), "rb") as b:
+            self.assertEqual(a.read(), b.read())
+        self.fails(2, ["broken.json", "damaged"], "build", ONNX, "-o", self.path("c.plan"), "--timing-cache", self.write("broken.json", b"{"))
+        out = self.ok("exec", f"--onnx={ONNX}", "--shapes=input_ids:1x8,attention_mask:1x8", f"--timingCacheFile={cache}", "--errorOnTimingCacheMiss",
+                      "--duration=0", "--warmUp=0", "--dumpProfile", f"--exportProfile={self.path('profile.json')}")
+        self.assertIn("Median(ms)", out)
+        with open(self.path("profile.json")) as f:
+            self.assertGreater(len(json.load(f)), 5)
+
+    def test_profile_and_explain(self):
+        out = self.ok_json("profile", self.plan, "--duration", "0")
+        self.assertGreater(len(out["nodes"]), 5)
+        self.assertLessEqual(sum(n["milliseconds"] for n in out["nodes"]), out["milliseconds"])
+        self.assertIn("operator [kernel]", self.ok("profile", self.plan, "--duration", "0", "--threads", "1"))
+        nodes = self.ok_json("explain", self.plan)["nodes"]
+        products = [n for n in nodes if "MatMul" in n["op"]]
+        self.assertTrue(products)
+        for n in products:
+            self.assertTrue(n["onnx_nodes"])
+            self.assertIn("float32", n["precision"])
+        self.assertIn("runs with", self.ok("explain", self.plan, "0"))
+        self.assertIn(products[0]["onnx_nodes"][0], self.ok("explain", self.plan, products[0]["onnx_nodes"][0]))
+        self.fails(2, ["no_such_node", "inspect --layers"], "explain", self.plan, "no_such_node")
 
     def test_build(self):
         out = self.ok_json("build", ONNX, "-o", self.path("json.plan"))
