@@ -1,0 +1,34 @@
+// Reads what stands between the product of queries and keys and the softmax over it: scale, softcap, masks and biases.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "passes/pass.h"
+#include "passes/region.h"
+
+namespace cameo::passes {
+
+// A term that is added to the scores, or a mask that puts `fill` in place of some.
+struct ScoreTerm {
+  enum class Kind : uint8_t { kAdd, kKeep, kDrop };  // kKeep: fill where the boolean value is false; kDrop: where it is true
+  Kind kind = Kind::kAdd;
+  ir::ValueId value = ir::kNoValue;
+  double fill = 0;
+  bool windowed = false;  // it has the rank of the scores taken apart into windows
+  bool replaces = false;  // scores are replaced by `fill`; otherwise it is added to them
+};
+
+struct Scores {
+  const ir::Node* product = nullptr;  // the MatMul of queries and keys
+  double scale = 1, softcap = 0;
+  std::vector<ScoreTerm> terms;  // in the order in which they are applied
+  // Where scores of shape [n * windows, heads, queries, keys] are seen as [n, windows, heads, …] while terms are added: that view.
+  ir::ValueId windows = ir::kNoValue;
+};
+
+// Follows `value`, the input of a softmax over the last axis, back to the product. The nodes on the way go to the region.
+// Nothing when it does not come from a product through known steps; `problem` says why when it nearly does.
+std::optional<Scores> read_scores(const GraphView& view, ir::ValueId value, Region& region, std::string& problem);
+
+}  // namespace cameo::passes
