@@ -72,9 +72,13 @@ class OpenVino:
         return [results[i] for i in range(len(results))]
 
 
+def shapes_text(feeds):
+    """As `cameo build` takes shapes."""
+    return ",".join(f"'{n}':{'x'.join(map(str, v.shape)) or 'scalar'}" for n, v in feeds.items())
+
+
 def build_plan(args, work, path, feeds, plan):
-    shapes = ",".join(f"'{n}':{'x'.join(map(str, v.shape)) or 'scalar'}" for n, v in feeds.items())
-    command = [args.build / "cameo", "build", path, "-o", plan, "--opt-shapes", shapes, "--threads", args.threads, "--opt-level", args.level,
+    command = [args.build / "cameo", "build", path, "-o", plan, "--opt-shapes", shapes_text(feeds), "--threads", args.threads, "--opt-level", args.level,
                "--timing-cache", args.timing_cache, *work.build]
     done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
     if done.returncode != 0:

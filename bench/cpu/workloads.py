@@ -22,7 +22,7 @@ class Workload:
     peers_model: str = ""  # another file for the peers, for instance float32 where Cameo quantises
 
 
-def _images(batch):
+def images(batch):
     def feeds(infos):
         rng = np.random.default_rng(7)
         return {n: rng.standard_normal([batch] + list(shape[1:]), np.float32) for n, (shape, _) in infos.items()}
@@ -30,7 +30,7 @@ def _images(batch):
     return feeds
 
 
-def _text(batch, length):
+def text(batch, length):
     def feeds(infos):
         rng = np.random.default_rng(7)
         ids = rng.integers(3, 30000, (batch, length), np.int64)
@@ -82,12 +82,12 @@ def _silero(infos):
 
 
 def workloads():
-    main = [Workload(f"resnet50 b{b}", "resnet50", _images(b), 1.25, "main") for b in (1, 8, 16)]
+    main = [Workload(f"resnet50 b{b}", "resnet50", images(b), 1.25, "main") for b in (1, 8, 16)]
     for model in ("mpnet-base", "bert-base"):
-        main += [Workload(f"{model} {b}x{s}", model, _text(b, s), 1.25, "main") for b, s in ((1, 16), (1, 128), (8, 128))]
+        main += [Workload(f"{model} {b}x{s}", model, text(b, s), 1.25, "main") for b, s in ((1, 16), (1, 128), (8, 128))]
     for model in ("mobilenet_v3_large", "efficientnet_b0", "convnext_tiny", "vit_small_timm-dynamo", "swin_t", "whisper-tiny-encoder"):
         main.append(Workload(f"{model} b1", model, _as_tested(model), 1.1, "main"))
-    main.append(Workload("yolov8n (nudenet) b1", "nudenet.onnx", _images(1), 1.1, "main"))
+    main.append(Workload("yolov8n (nudenet) b1", "nudenet.onnx", images(1), 1.1, "main"))
     main.append(Workload("silero-vad", "silero_vad.onnx", _silero, 1.1, "main"))
     for batch in (1, 8):
         for past in (4, 16, 64):
@@ -97,7 +97,7 @@ def workloads():
             main.append(Workload(f"distilgpt2 int{bits} weights past 16 b{batch}", "distilgpt2-with-past", _decode(batch, 16), goal, "weights",
                                  build=("--weights", f"int{bits}")))
     every = [Workload(f"{m}", m, _as_tested(m), 0.95, "graphs") for m in fill_weights.names()]
-    int8 = [Workload("resnet50 int8 b1", "resnet50-qdq.onnx", _images(1), 1.1, "int8"),
-            Workload("resnet50 int8 b8", "resnet50-qdq.onnx", _images(8), 1.1, "int8"),
-            Workload("mpnet int8 1x128", "mpnet-qdq.onnx", _text(1, 128), 1.1, "int8")]
+    int8 = [Workload("resnet50 int8 b1", "resnet50-qdq.onnx", images(1), 1.1, "int8"),
+            Workload("resnet50 int8 b8", "resnet50-qdq.onnx", images(8), 1.1, "int8"),
+            Workload("mpnet int8 1x128", "mpnet-qdq.onnx", text(1, 128), 1.1, "int8")]
     return main + every + int8
