@@ -1,0 +1,315 @@
+// Products with weights of few bits.
+//
+// multiply_split needs int8 dot products (VNNI). A weight is the unsigned operand and an activation the signed one, so the
+// zero point of the weights costs one multiple of the sum of the activations a group, and no column sums. Activations take 16
+// bits in two halves: two dot products a weight, still twice the work a cycle of float multiply-add, one load of the weights,
+// and the results stay as near to float as bfloat16 activations would be in the worst case and far nearer in the usual one.
+// One row runs with four sums a half to hide the latency; up to eight rows share each load of the weights.
+//
+// multiply_float is for 16-bit weights, for processors without VNNI and for rows that have no scale (NaN, infinity).
+#include "backends/cpu/kernels/quantized_weight.h"
+
+#include "backends/cpu/simd/vec.h"
+
+// GCC 12 takes the undefined vectors in its own intrinsics for uninitialised variables.
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+
+namespace cameo::cpu::CAMEO_ISA {
+namespace {
+
+constexpr int kPanel = 16;                  // columns
+constexpr int kParts = kPanel / kLanes;     // vectors a panel
+constexpr int kRows = kLanes == 16 ? 12 : kLanes == 8 ? 5 : 2;
+
+CAMEO_INLINE float half_to_float(uint16_t h) {
+  const uint32_t sign = static_cast<uint32_t>(h & 0x8000) << 16, rest = h & 0x7fff;
+  uint32_t bits;
+  if (rest >= 0x7c00) {
+    bits = sign | 0x7f800000 | (rest & 0x3ff) << 13;
+  } else if (rest >= 0x400) {
+    bits = sign | ((rest << 13) + 0x38000000);
+  } else {
+    const float small = static_cast<float>(rest) * 0x1p-24f;
+    __builtin_memcpy(&bits, &small, 4);
+    bits |= sign;
+  }
+  float value;
+  __builtin_memcpy(&value, &bits, 4);
+  return value;
+}
+
+CAMEO_INLINE Vec load_half(const uint8_t* p) {
+#if defined(__AVX512F__)
+  return (Vec)_mm512_maskz_cvtph_ps(0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+#elif defined(__AVX2__)
+  return (Vec)_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+#else
+  uint16_t h[kLanes];
+  __builtin_memcpy(h, p, sizeof h);
+  Vec v;
+  for (int i = 0; i < kLanes; ++i) v[i] = half_to_float(h[i]);
+  return v;
+#endif
+}
+
+CAMEO_INLINE Vec load_bfloat(const uint8_t* p) {
+  using Half = uint16_t __attribute__((vector_size(kLanes * 2)));
+  using Wide = uint32_t __attribute__((vector_size(kLanes * 4)));
+  Half h;
+  __builtin_memcpy(&h, p, sizeof h);
+  return (Vec)(__builtin_convertvector(h, Wide) << 16);
+}
+
+CAMEO_INLINE Vec load_scale(const QuantizedWeight& w, int64_t index) {
+  return w.half_scales ? load_half(static_cast<const uint8_t*>(w.scales) + 2 * index) : load(static_cast<const float*>(w.scales) + index);
+}
+
+CAMEO_INLINE VecI load_zero(const QuantizedWeight& w, int64_t index) {
+  if (w.zeros == nullptr) return splat_i(w.bits == 4 ? 8 : 128);
+  using Bytes = uint8_t __attribute__((vector_size(kLanes)));
+  Bytes b;
+  __builtin_memcpy(&b, w.zeros + index, sizeof b);
+  return __builtin_convertvector(b, VecI);
+}
+
+// Rows first to last - 1 of a panel as floats, 16 a row; first is a multiple of 8, and all rows are of one group.
+template <int Bits>
+CAMEO_INLINE void dequantize(const QuantizedWeight& w, int64_t panel, int64_t first, int64_t last, float* to) {
+  if constexpr (Bits == 16) {
+    const uint8_t* from = w.values + (panel * w.depth + first) * kPanel * 2;
+    for (int64_t i = 0; i < (last - first) * kParts; ++i) {
+      const uint8_t* p = from + i * kLanes * 2;
+      store(to + i * kLanes, w.bfloat16 ? load_bfloat(p) : load_half(p));
+    }
+  } else {
+    // Each 32-bit lane holds 4 (8 bits) or 8 (4 bits) rows of one column.
+    constexpr int kRowsPerLane = Bits == 8 ? 4 : 8;
+    const int64_t lanes_deep = (w.depth + kRowsPerLane - 1) / kRowsPerLane;
+    const int64_t index = (panel * w.groups + first / w.group) * kPanel;
+    for (int part = 0; part < kParts; ++part) {
+      const Vec scale = load_scale(w, index + part * kLanes);
+      const VecI zero = load_zero(w, index + part * kLanes);
+      const uint8_t* from = w.values + ((panel * lanes_deep + first / kRowsPerLane) * kPanel + part * kLanes) * 4;
+      for (int64_t k = first; k < last; k += kRowsPerLane, from += kPanel * 4) {
+        VecI lanes;
+        __builtin_memcpy(&lanes, from, sizeof lanes);
+        const auto unpack = [&](int64_t j) __attribute__((always_inline)) {
+          // Four bits: the low halves of the bytes are rows 0 to 3, the high ones rows 4 to 7.
+          const int shift = Bits == 8 ? static_cast<int>(8 * j) : static_cast<int>(j < 4 ? 8 * j : 8 * (j - 4) + 4);
+          const VecI q = (lanes >> shift) & splat_i(Bits == 8 ? 0xff : 0x0f);
+          store(to + (k - first + j) * kPanel + part * kLanes, to_float(q - zero) * scale);
+        };
+        if (last - k >= kRowsPerLane)
+          for (int64_t j = 0; j < kRowsPerLane; ++j) unpack(j);
+        else
+          for (int64_t j = 0; j < last - k; ++j) unpack(j);
+      }
+    }
+  }
+}
+
+// Adds `Rows` rows of A, from column `first` on, times `depth` rows of floats to y; `fresh` starts from zero.
+template <int Rows>
+CAMEO_INLINE void multiply_block(const float* a, int64_t lda, const float* b, int64_t depth, float* y, int64_t ldy, bool fresh) {
+  Vec sums[Rows][kParts];
+  for (int r = 0; r < Rows; ++r)
+    for (int part = 0; part < kParts; ++part) sums[r][part] = fresh ? Vec{} : load(y + r * ldy + part * kLanes);
+  for (int64_t k = 0; k < depth; ++k) {
+    Vec row[kParts];
+    for (int part = 0; part < kParts; ++part) row[part] = load(b + k * kPanel + part * kLanes);
+    for (int r = 0; r < Rows; ++r) {
+      const Vec x = splat(a[r * lda + k]);
+      for (int part = 0; part < kParts; ++part) sums[r][part] = fma(x, row[part], sums[r][part]);
+    }
+  }
+  for (int r = 0; r < Rows; ++r)
+    for (int part = 0; part < kParts; ++part) store(y + r * ldy + part * kLanes, sums[r][part]);
+}
+
+template <int Bits>
+void multiply_float_bits(const QuantizedWeightProduct& p) {
+  const QuantizedWeight& w = p.w;
+  const float* a = p.a + p.first_row * p.lda;
+  const int64_t rows = p.last_row - p.first_row;
+  for (int64_t panel = p.first_panel; panel < p.last_panel; ++panel) {
+    float* y = p.y + (panel - p.first_panel) * kPanel;
+    if (w.depth == 0)
+      for (int64_t r = 0; r < rows; ++r)
+        for (int part = 0; part < kParts; ++part) store(y + r * p.ldy + part * kLanes, Vec{});
+    for (int64_t first = 0; first < w.depth; first += kDequantizedRows) {
+      const int64_t last = first + kDequantizedRows < w.depth ? first + kDequantizedRows : w.depth;
+      for (int64_t k = first; k < last;) {
+        int64_t end = Bits == 16 ? last : (k / w.group + 1) * w.group;
+        if (end > last) end = last;
+        dequantize<Bits>(w, panel, k, end, p.buffer + (k - first) * kPanel);
+        k = end;
+      }
+      int64_t r = 0;
+      for (; r + kRows <= rows; r += kRows)
+        multiply_block<kRows>(a + r * p.lda + first, p.lda, p.buffer, last - first, y + r * p.ldy, p.ldy, first == 0);
+      for (; r + 4 <= rows; r += 4)
+        multiply_block<4>(a + r * p.lda + first, p.lda, p.buffer, last - first, y + r * p.ldy, p.ldy, first == 0);
+      for (; r < rows; ++r) multiply_block<1>(a + r * p.lda + first, p.lda, p.buffer, last - first, y + r * p.ldy, p.ldy, first == 0);
+    }
+  }
+}
+
+void multiply_float(const QuantizedWeightProduct& p) {
+  if (p.w.bits == 4)
+    multiply_float_bits<4>(p);
+  else if (p.w.bits == 8)
+    multiply_float_bits<8>(p);
+  else
+    multiply_float_bits<16>(p);
+}
+
+#if defined(__AVX512F__)
+#define CAMEO_VNNI __attribute__((target("avx512vnni")))
+
+bool split_row(const float* a, int64_t depth, int64_t group, const SplitRows& to, int64_t row) {
+  constexpr int32_t kMost = 127 * 256 + 127;
+  const auto load_row = [&](int64_t k) { return depth - k >= 16 ? load(a + k) : load_part(a + k, depth - k); };
+  // As integers, magnitudes of floats compare as the floats do, and NaN and infinity are the greatest.
+  __m512i most = _mm512_setzero_si512();
+  for (int64_t k = 0; k < depth; k += 16)
+    most = _mm512_max_epi32(most, _mm512_and_si512((__m512i)load_row(k), _mm512_set1_epi32(0x7fffffff)));
+  const int32_t bits = _mm512_reduce_max_epi32(most);
+  constexpr int32_t kInfinity = 0x7f800000, kSmallest = 0x0c000000;  // 2^-103
+  if (bits >= kInfinity || (bits != 0 && bits < kSmallest)) return false;
+  float largest;
+  __builtin_memcpy(&largest, &bits, 4);
+  to.scales[row] = largest / static_cast<float>(kMost);
+  const Vec inverse = splat(largest == 0 ? 0 : static_cast<float>(kMost) / largest);
+
+  const int64_t block = split_block(row, to.rows), in_block = row - split_block_start(row, to.rows);
+  int8_t* values = to.values + (row - in_block) * to.depth * 2 + in_block * 8;
+  const int64_t groups = depth == 0 ? 0 : (depth + group - 1) / group;
+  int32_t* sums = to.sums + row * groups * 2;
+  __m512i high_sums = _mm512_setzero_si512(), low_sums = _mm512_setzero_si512();
+  int64_t group_end = group;
+  for (int64_t k = 0; k < depth; k += 16) {
+    const __m512i q = _mm512_cvtps_epi32((__m512)(load_row(k) * inverse));
+    const __m512i high = _mm512_srai_epi32(_mm512_add_epi32(q, _mm512_set1_epi32(128)), 8);
+    const __m512i low = _mm512_sub_epi32(q, _mm512_slli_epi32(high, 8));
+    high_sums = _mm512_add_epi32(high_sums, high);
+    low_sums = _mm512_add_epi32(low_sums, low);
+    const __m128i high_bytes = _mm512_cvtepi32_epi8(high), low_bytes = _mm512_cvtepi32_epi8(low);
+    const __m128i first = _mm_unpacklo_epi32(high_bytes, low_bytes), second = _mm_unpackhi_epi32(high_bytes, low_bytes);
+    int8_t* unit = values + k / 4 * block * 8;
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(unit), first);
+    _mm_storeh_pd(reinterpret_cast<double*>(unit + block * 8), _mm_castsi128_pd(first));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(unit + block * 16), second);
+    _mm_storeh_pd(reinterpret_cast<double*>(unit + block * 24), _mm_castsi128_pd(second));
+    if (k + 16 >= group_end || k + 16 >= depth) {
+      *sums++ = _mm512_reduce_add_epi32(high_sums);
+      *sums++ = _mm512_reduce_add_epi32(low_sums);
+      high_sums = low_sums = _mm512_setzero_si512();
+      group_end += group;
+    }
+  }
+  return true;
+}
+
+CAMEO_INLINE __m512i broadcast4(const int8_t* p) {
+  int32_t four;
+  __builtin_memcpy(&four, p, 4);
+  return _mm512_set1_epi32(four);
+}
+
+// Rows of A by one panel. Chains: independent sums a row and half, so that one row does not wait for its own results.
+template <int Bits, int Rows, int Chains>
+CAMEO_VNNI void split_panel(const QuantizedWeightProduct& p, int64_t panel, int64_t row, float* y) {
+  const QuantizedWeight& w = p.w;
+  const SplitRows& s = p.split;
+  constexpr int kRowsPerLane = Bits == 8 ? 4 : 8;
+  const int64_t deep = (w.depth + kRowsPerLane - 1) / kRowsPerLane;
+  const int64_t group_deep = w.groups <= 1 ? deep : w.group / kRowsPerLane;
+  const uint8_t* values = w.values + panel * deep * 64;
+  const int8_t* a = s.values + row * s.depth * 2;
+  const __m512i nibble = _mm512_set1_epi8(0x0f);
+  Vec total[Rows] = {};
+  int64_t at = 0;
+  for (int64_t g = 0; g < w.groups; ++g) {
+    const int64_t end = at + group_deep < deep ? at + group_deep : deep;
+    __m512i highs[Rows][Chains], lows[Rows][Chains];
+    for (int r = 0; r < Rows; ++r)
+      for (int c = 0; c < Chains; ++c) highs[r][c] = lows[r][c] = _mm512_setzero_si512();
+    const auto step = [&](int64_t i, int chain) CAMEO_VNNI __attribute__((always_inline)) {
+      const __m512i packed = _mm512_loadu_si512(values + i * 64);
+      _mm_prefetch(reinterpret_cast<const char*>(values + i * 64 + 2048), _MM_HINT_T0);
+      const int8_t* x = a + i * Rows * kRowsPerLane * 2;
+      const auto multiply = [&](__m512i weights, const int8_t* four) CAMEO_VNNI __attribute__((always_inline)) {
+        for (int r = 0; r < Rows; ++r) {
+          highs[r][chain] = _mm512_dpbusd_epi32(highs[r][chain], weights, broadcast4(four + r * 8));
+          lows[r][chain] = _mm512_dpbusd_epi32(lows[r][chain], weights, broadcast4(four + r * 8 + 4));
+        }
+      };
+      if constexpr (Bits == 8) {
+        multiply(packed, x);
+      } else {
+        multiply(_mm512_and_si512(packed, nibble), x);
+        multiply(_mm512_and_si512(_mm512_srli_epi16(packed, 4), nibble), x + Rows * 8);
+      }
+    };
+    for (; at + Chains <= end; at += Chains)
+      for (int c = 0; c < Chains; ++c) step(at + c, c);
+    for (; at < end; ++at) step(at, 0);
+    const int64_t index = (panel * w.groups + g) * kPanel;
+    const Vec scale = load_scale(w, index);
+    const VecI zero = load_zero(w, index);
+    for (int r = 0; r < Rows; ++r) {
+      for (int c = 1; c < Chains; ++c) {
+        highs[r][0] = _mm512_add_epi32(highs[r][0], highs[r][c]);
+        lows[r][0] = _mm512_add_epi32(lows[r][0], lows[r][c]);
+      }
+      const int32_t* sums = s.sums + ((row + r) * w.groups + g) * 2;
+      const Vec high_part = to_float((VecI)highs[r][0] - zero * splat_i(sums[0]));
+      const Vec low_part = to_float((VecI)lows[r][0] - zero * splat_i(sums[1]));
+      total[r] = fma(fma(high_part, splat(256.f), low_part), scale, total[r]);
+    }
+  }
+  for (int r = 0; r < Rows; ++r) store(y + r * p.ldy, total[r] * splat(s.scales[row + r]));
+}
+
+template <int Bits, int Rows, int Chains>
+CAMEO_VNNI void multiply_rows(const QuantizedWeightProduct& p, int64_t row) {
+  for (int64_t panel = p.first_panel; panel < p.last_panel; ++panel)
+    split_panel<Bits, Rows, Chains>(p, panel, row, p.y + (row - p.first_row) * p.ldy + (panel - p.first_panel) * kPanel);
+}
+
+template <int Bits>
+CAMEO_VNNI void multiply_split_bits(const QuantizedWeightProduct& p) {
+  for (int64_t row = p.first_row; row < p.last_row;) {
+    const int64_t rows = split_block(row, p.split.rows);
+    if (rows == 8)
+      multiply_rows<Bits, 8, 1>(p, row);
+    else if (rows == 4)
+      multiply_rows<Bits, 4, 2>(p, row);
+    else if (rows == 2)
+      multiply_rows<Bits, 2, 4>(p, row);
+    else
+      multiply_rows<Bits, 1, 4>(p, row);
+    row += rows;
+  }
+}
+
+void multiply_split(const QuantizedWeightProduct& p) {
+  if (p.w.bits == 4)
+    multiply_split_bits<4>(p);
+  else
+    multiply_split_bits<8>(p);
+}
+#endif
+
+}  // namespace
+
+const QuantizedWeightKernels quantized_weight_kernels = {
+    .multiply_float = &multiply_float,
+#if defined(__AVX512F__)
+    .multiply_split = &multiply_split,
+    .split_row = &split_row,
+#endif
+};
+
+}  // namespace cameo::cpu::CAMEO_ISA
