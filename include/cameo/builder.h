@@ -15,6 +15,9 @@
 
 namespace cameo {
 
+// How constant matrices of matrix products are stored; sums stay float32.
+enum class WeightType { kFloat32, kFloat16, kBfloat16, kInt8, kInt4 };
+
 struct BuildOptions {
   std::vector<Profile> profiles;  // none: every shape that the model allows
   // How much to measure when kernels are chosen: 0 nothing, builds at once; 3 each candidate on the shapes at opt; 5 most.
@@ -28,6 +31,9 @@ struct BuildOptions {
   bool verify_passes = false;                // check the graph's rules and types after each pass
   int64_t folding_budget_bytes = int64_t{256} << 20;  // constant folding stops after adding this much to the constants
   std::string external_data_root;                     // one more folder that external data may lie in
+  WeightType weights = WeightType::kFloat32;
+  // Rows of a weight that share a scale, a multiple of 16; 0: all rows (int8), 32 (int4).
+  int64_t weight_group_size = 0;
   // Called as the build goes on: a stage's name and the share of the whole that is done (0…1). Returning false
   // stops the build with kCancelled.
   std::function<bool(std::string_view stage, double done)> progress;

@@ -9,6 +9,7 @@
 #include "cameo/version.h"
 #include "onnx/import.h"
 #include "passes/driver.h"
+#include "passes/quantize_weights.h"
 #include "plan/content.h"
 
 namespace cameo {
@@ -53,8 +54,13 @@ Result<Plan> build_model(const onnx::Model& model, const BuildOptions& options, 
                                               .logger = &logger,
                                               .check_cancelled = [&] { return report(options, "optimise", 0.2); }};
     CAMEO_TRY(passes::run_passes(content.graph, pass_options, reports));
-    CAMEO_TRY(tune(content, options, logger));
   }
+  if (options.weights != WeightType::kFloat32) {
+    const int64_t group = options.weight_group_size == 0 && options.weights == WeightType::kInt4 ? 32 : options.weight_group_size;
+    CAMEO_TRY(passes::quantize_weights(
+        content.graph, [&](const ir::Node&) { return options.weights; }, group, reports.emplace_back()));
+  }
+  if (options.optimization_level > 0) CAMEO_TRY(tune(content, options, logger));
   CAMEO_TRY(report(options, "write the plan", 0.9));
   content.cameo_version = CAMEO_VERSION;
   content.target = plan::host_target();
