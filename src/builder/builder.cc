@@ -60,7 +60,7 @@ Result<Plan> build_model(const onnx::Model& model, const BuildOptions& options, 
     CAMEO_TRY(passes::quantize_weights(
         content.graph, [&](const ir::Node&) { return options.weights; }, group, reports.emplace_back()));
   }
-  if (options.optimization_level > 0) CAMEO_TRY(tune(content, options, logger));
+  if (!options.reference) CAMEO_TRY(tune(content, options, logger));
   CAMEO_TRY(report(options, "write the plan", 0.9));
   content.cameo_version = CAMEO_VERSION;
   content.target = plan::host_target();
