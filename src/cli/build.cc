@@ -35,8 +35,10 @@ Run add_build(CLI::App& app, const Common& common) {
       ->capture_default_str();
   app.add_flag("--reference", o->build.reference, "Neither passes nor fast kernels: the plain operators, to compare with");
   app.add_option("--disable-pass", o->disabled, "Leave a pass out (names: cameo inspect --passes); repeatable")->allow_extra_args(false);
-  static const std::map<std::string, WeightType> kWeights = {{"fp32", WeightType::kFloat32}, {"fp16", WeightType::kFloat16},
-                                                             {"bf16", WeightType::kBfloat16}, {"int8", WeightType::kInt8},
+  static const std::map<std::string, WeightType> kWeights = {{"fp32", WeightType::kFloat32},
+                                                             {"fp16", WeightType::kFloat16},
+                                                             {"bf16", WeightType::kBfloat16},
+                                                             {"int8", WeightType::kInt8},
                                                              {"int4", WeightType::kInt4}};
   app.add_option("--weights", o->build.weights, "How weights of matrix products are stored: fp32, fp16, bf16, int8, int4")
       ->transform(CLI::CheckedTransformer(kWeights).description(""));

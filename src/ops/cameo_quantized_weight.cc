@@ -21,8 +21,8 @@ Status check_attrs(const QuantizedWeightAttrs& a) {
 
 Status check_tensor(const Tensor& t, std::initializer_list<DType> types, const Dims& dims, const char* what) {
   if (std::find(types.begin(), types.end(), t.dtype()) != types.end() && t.dims() == dims) return {};
-  return error(ErrorCode::kInvalidModel, "the {} of the weight are {} of shape {}; they must be {} of shape {}", what, dtype_name(t.dtype()),
-               t.dims().to_string(), dtype_name(*types.begin()), dims.to_string());
+  return error(ErrorCode::kInvalidModel, "the {} of the weight are {} of shape {}; they must be {} of shape {}", what,
+               dtype_name(t.dtype()), t.dims().to_string(), dtype_name(*types.begin()), dims.to_string());
 }
 
 // Byte in which the code of row r, column c lies, and whether it is the high half.

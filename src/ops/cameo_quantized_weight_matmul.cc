@@ -101,7 +101,8 @@ CAMEO_DEFINE_OP(CameoQuantizedWeightMatMul) = {
     .min_inputs = 2,
     .max_inputs = kVariadic,
     .max_outputs = kVariadic,
-    .input_types = {kFloat, {DType::kUint8, DType::kFloat16, DType::kBfloat16}, {DType::kFloat32, DType::kFloat16}, {DType::kUint8}, kFloat},
+    .input_types =
+        {kFloat, {DType::kUint8, DType::kFloat16, DType::kBfloat16}, {DType::kFloat32, DType::kFloat16}, {DType::kUint8}, kFloat},
     .make_attrs = &ir::make_attrs<CameoQuantizedWeightMatMulAttrs>,
     .infer = &infer,
     .reference = &reference,

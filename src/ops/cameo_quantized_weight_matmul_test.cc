@@ -64,9 +64,15 @@ CAMEO_OP_TEST(QuantizedWeightMatMul) {
        .inputs = {a, codes8, scales},
        .error = "values of the weight"},
       {.name = "no scales", .attributes = eight, .inputs = {a, codes8}, .error = "scales of the weight"},
-      {.name = "scales of 16 bits", .attributes = {{"bits", "16"}, {"k", "3"}, {"n", "2"}}, .inputs = {a, codes8, scales}, .error = "no scales"},
+      {.name = "scales of 16 bits",
+       .attributes = {{"bits", "16"}, {"k", "3"}, {"n", "2"}},
+       .inputs = {a, codes8, scales},
+       .error = "no scales"},
       {.name = "an odd group", .attributes = with(eight, {{"group_size", "8"}}), .inputs = {a, codes8, scales}, .error = "multiple of 16"},
-      {.name = "splits of another sum", .attributes = with(eight, {{"splits", "[1]"}}), .inputs = {a, codes8, scales}, .error = "splits has 1"},
+      {.name = "splits of another sum",
+       .attributes = with(eight, {{"splits", "[1]"}}),
+       .inputs = {a, codes8, scales},
+       .error = "splits has 1"},
   };
 }
 

@@ -27,7 +27,8 @@ struct Product {
 using MaybeProduct = std::variant<NoMatch, Product, Reject>;
 
 MaybeProduct read_gemm(const ir::Node& node) {
-  if (node.version < 7 || attr<int64_t>(node, "transA").value_or(0) != 0) return Reject{"its left side is transposed, or its version is below 7"};
+  if (node.version < 7 || attr<int64_t>(node, "transA").value_or(0) != 0)
+    return Reject{"its left side is transposed, or its version is below 7"};
   Product p = {.b = node.inputs[1], .trans_b = attr<int64_t>(node, "transB").value_or(0) != 0, .program = {}, .operands = {}, .splits = {}};
   const float alpha = attr<float>(node, "alpha").value_or(1), beta = attr<float>(node, "beta").value_or(1);
   ops::PointProgram program;

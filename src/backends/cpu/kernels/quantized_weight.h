@@ -9,12 +9,12 @@ namespace cameo::cpu {
 
 struct QuantizedWeight {
   const uint8_t* values;
-  const void* scales;      // [panels][groups][16] of float32, or float16 where half_scales; null for 16 bits
-  const uint8_t* zeros;    // [panels][groups][16], or null: 8 for 4 bits, 128 for 8 bits
+  const void* scales;    // [panels][groups][16] of float32, or float16 where half_scales; null for 16 bits
+  const uint8_t* zeros;  // [panels][groups][16], or null: 8 for 4 bits, 128 for 8 bits
   bool half_scales, bfloat16;
-  int bits;                // 4, 8, 16
-  int64_t depth;           // rows of the weight matrix
-  int64_t group, groups;   // rows that share a scale: a multiple of 16, but for the last group
+  int bits;               // 4, 8, 16
+  int64_t depth;          // rows of the weight matrix
+  int64_t group, groups;  // rows that share a scale: a multiple of 16, but for the last group
 };
 
 // Rows of 16-bit integers q = 256 * high + low that stand for scale * q. They lie in blocks of 8, 4, 2 and 1 rows (as many of
@@ -22,10 +22,10 @@ struct QuantizedWeight {
 // rows, 4 bytes high and 4 bytes low.
 struct SplitRows {
   int8_t* values;
-  int32_t* sums;    // [rows][groups][2]: sum of high, sum of low, over each group of rows of the weight
-  float* scales;    // [rows]
+  int32_t* sums;  // [rows][groups][2]: sum of high, sum of low, over each group of rows of the weight
+  float* scales;  // [rows]
   int64_t rows;
-  int64_t depth;    // a multiple of 16; zero from the weight's depth on
+  int64_t depth;  // a multiple of 16; zero from the weight's depth on
 };
 // Rows in the block that row r lies in.
 inline constexpr int64_t split_block(int64_t r, int64_t rows) {
@@ -52,14 +52,14 @@ inline constexpr int64_t split_block_start(int64_t r, int64_t rows) {
 // Rows of y stand ldy floats apart and take 16 floats a panel.
 struct QuantizedWeightProduct {
   QuantizedWeight w;
-  const float* a;          // [rows][lda]
+  const float* a;  // [rows][lda]
   int64_t lda;
-  SplitRows split;         // for multiply_split: all rows of A as integers
+  SplitRows split;              // for multiply_split: all rows of A as integers
   int64_t first_row, last_row;  // for multiply_split: whole blocks
   int64_t first_panel, last_panel;
   float* y;
   int64_t ldy;
-  float* buffer;           // for multiply_float: kDequantizedRows * 16 floats
+  float* buffer;  // for multiply_float: kDequantizedRows * 16 floats
 };
 inline constexpr int64_t kDequantizedRows = 256;
 

@@ -18,8 +18,8 @@
 namespace cameo::cpu::CAMEO_ISA {
 namespace {
 
-constexpr int kPanel = 16;                  // columns
-constexpr int kParts = kPanel / kLanes;     // vectors a panel
+constexpr int kPanel = 16;               // columns
+constexpr int kParts = kPanel / kLanes;  // vectors a panel
 constexpr int kRows = kLanes == 16 ? 12 : kLanes == 8 ? 5 : 2;
 
 CAMEO_INLINE float half_to_float(uint16_t h) {

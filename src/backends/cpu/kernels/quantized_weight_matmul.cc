@@ -57,7 +57,8 @@ Status run(ops::KernelContext& c) {
   CAMEO_ASSIGN(const ops::QuantizedWeightTensors tensors, ops::quantized_weight_of(c));
   const Tensor& a = c.input(0);
   if (a.dtype() != DType::kFloat32 || a.rank() == 0 || a.dim(a.rank() - 1) != attrs.k)
-    return error(ErrorCode::kInvalidPlan, "A is {} of shape {}, but the weight has {} rows", dtype_name(a.dtype()), a.dims().to_string(), attrs.k);
+    return error(ErrorCode::kInvalidPlan, "A is {} of shape {}, but the weight has {} rows", dtype_name(a.dtype()), a.dims().to_string(),
+                 attrs.k);
   Dims dims = a.dims();
   dims[dims.rank() - 1] = attrs.n;
   CAMEO_ASSIGN(const cpu::RowEpilogue epilogue, cpu::RowEpilogue::make(c, attrs, ops::kQuantizedWeightOperands, dims));

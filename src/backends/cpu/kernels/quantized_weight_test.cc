@@ -90,7 +90,8 @@ std::vector<float> run_node(const Weight& w, const Tensor& a, bool tactic, bool 
   node.name = "product";
   graph.inputs = {graph.add_value("a", ir::Type::tensor(DType::kFloat32, ir::to_shape(a.dims())))};
   const auto constant = [&](const char* name, const Tensor& t) { return t.defined() ? graph.add_constant(name, t) : ir::kNoValue; };
-  node.inputs = {graph.inputs[0], constant("values", w.tensors.values), constant("scales", w.tensors.scales), constant("zeros", w.tensors.zeros)};
+  node.inputs = {graph.inputs[0], constant("values", w.tensors.values), constant("scales", w.tensors.scales),
+                 constant("zeros", w.tensors.zeros)};
   if (epilogue) {
     Tensor bias = Tensor::allocate(DType::kFloat32, {w.attrs.n}).value();
     for (int64_t i = 0; i < w.attrs.n; ++i) bias.data<float>()[i] = static_cast<float>(i % 5) - 2;
@@ -154,9 +155,15 @@ void check_kernels(const Weight& w, int64_t rows) {
   for (const Table& table : tables()) {
     if (table.split && attrs.bits == 16) continue;
     QuantizedWeightProduct p = {};
-    p.w = {static_cast<const uint8_t*>(w.tensors.values.raw()), w.tensors.scales.raw(),
-           w.tensors.zeros.defined() ? w.tensors.zeros.data<uint8_t>() : nullptr, w.tensors.scales.dtype() == DType::kFloat16,
-           w.tensors.values.dtype() == DType::kBfloat16, static_cast<int>(attrs.bits), attrs.k, attrs.group(), attrs.groups()};
+    p.w = {static_cast<const uint8_t*>(w.tensors.values.raw()),
+           w.tensors.scales.raw(),
+           w.tensors.zeros.defined() ? w.tensors.zeros.data<uint8_t>() : nullptr,
+           w.tensors.scales.dtype() == DType::kFloat16,
+           w.tensors.values.dtype() == DType::kBfloat16,
+           static_cast<int>(attrs.bits),
+           attrs.k,
+           attrs.group(),
+           attrs.groups()};
     p.a = a.data<float>();
     p.lda = attrs.k;
     p.last_row = rows;
@@ -184,8 +191,8 @@ void check_kernels(const Weight& w, int64_t rows) {
       for (int64_t c = 0; c < attrs.n; ++c) {
         const auto i = static_cast<size_t>(r * attrs.n + c);
         ASSERT_NEAR(p.y[r * ldy + c], want[i], tolerance * magnitude[i] + 1e-6)
-            << table.name << " bits " << attrs.bits << " " << rows << "x" << attrs.k << "x" << attrs.n << " group " << attrs.group_size << " at "
-            << r << "," << c;
+            << table.name << " bits " << attrs.bits << " " << rows << "x" << attrs.k << "x" << attrs.n << " group " << attrs.group_size
+            << " at " << r << "," << c;
       }
   }
 }

@@ -11,9 +11,9 @@ namespace cameo::cpu {
 struct WeightRounding {
   const float* weights;  // [rows][16]
   int64_t rows;
-  int bits;              // 4: codes 0 to 15, zero 8; 8: codes 1 to 255, zero 128
-  uint8_t* codes;        // [rows][16]
-  float* scales;         // [16]
+  int bits;        // 4: codes 0 to 15, zero 8; 8: codes 1 to 255, zero 128
+  uint8_t* codes;  // [rows][16]
+  float* scales;   // [16]
 };
 
 struct WeightRoundingKernels {
