@@ -71,7 +71,7 @@ Status check_epilogue(const InferContext& c, const ProgramAttrs& attrs, size_t f
 
 Status apply_epilogue(KernelContext& c, const ProgramAttrs& attrs, size_t first, const Dims& dims, float* y) {
   if (attrs.program.empty()) return {};
-  const size_t num_inputs = 1 + c.num_inputs() - first;
+  const size_t num_inputs = 1 + c.num_inputs() - std::min(c.num_inputs(), first);
   CAMEO_ASSIGN(const PointProgram program, attrs.decode(num_inputs));
   const float* inputs[kMaxPointInputs] = {y};
   Dims strides[kMaxPointInputs] = {strides_of(dims)};

@@ -22,7 +22,9 @@ double relative_difference(const ir::Graph& a, const ir::Graph& b) {
   std::vector<ops::RtValue> inputs;
   for (ir::ValueId id : a.inputs) inputs.push_back(ops::RtValue::of(random_matrix(*ir::to_dims(*a.value(id).type.shape), 9)));
   const auto x = ops::evaluate_graph(a, inputs), y = ops::evaluate_graph(b, inputs);
-  EXPECT_TRUE(x.ok() && y.ok());
+  EXPECT_TRUE(x.ok()) << x.error().message();
+  EXPECT_TRUE(y.ok()) << y.error().message();
+  if (!x.ok() || !y.ok()) return 1;
   double difference = 0, square = 0;
   for (size_t i = 0; i < x->size(); ++i) {
     const auto &p = (*x)[i].tensor, &q = (*y)[i].tensor;
