@@ -131,7 +131,7 @@ class Tracer {
     const auto rank = static_cast<int64_t>(now_.layout.size());
     static const Layout kPlain = {{HeadAxis::kBatch}, {HeadAxis::kHead}, {HeadAxis::kLength}, {HeadAxis::kSize}};
     if (!options_.may_have_past || now_.past != ir::kNoValue || !axis || node.inputs.size() != 2 || now_.layout != kPlain ||
-        now_.scale != 1 || (*axis < 0 ? *axis + rank : *axis) != 2)
+        (*axis < 0 ? *axis + rank : *axis) != 2)
       return false;
     const ir::ValueId fresh = node.inputs[1];
     if (!view_.shape(fresh)) return false;
