@@ -88,6 +88,9 @@ inline constexpr int64_t kGemmScratch = kGemmBlockRows * kGemmRowStride * 4;
 struct GemmF32Kernels {
   // Rows [row_begin, row_end), at most kGemmBlockRows, of panels [panel_begin, panel_end), on the calling thread.
   void (*multiply)(const GemmF32& gemm, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end, float* scratch);
+  // The same for few rows of A and a B whose element (k, j) is b[j * b_panel + k]: dot products of rows of A (direct, a_step
+  // 1) with rows of B where they lie, for columns [column_begin, column_end); column_begin is a multiple of 16.
+  void (*multiply_rows)(const GemmF32& gemm, int64_t rows, int64_t column_begin, int64_t column_end);
   // Packs columns [0, columns) of a matrix whose element (k, j) is b[k * row_stride + j * column_stride], one stride being
   // 1, into panels of depth * 16 floats.
   void (*pack_panels)(const float* b, int64_t row_stride, int64_t column_stride, int64_t depth, int64_t columns, float* panels);

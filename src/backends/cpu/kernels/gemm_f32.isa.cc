@@ -345,13 +345,64 @@ void multiply(const GemmF32& g, int64_t row_begin, int64_t row_end, int64_t pane
   }
 }
 
+// Four floats, the unit of transposition.
+using Vec4 = float __attribute__((vector_size(16)));
+
+CAMEO_INLINE void transpose(Vec4& a, Vec4& b, Vec4& c, Vec4& d) {
+  const Vec4 ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), AB = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+  const Vec4 cd = __builtin_shufflevector(c, d, 0, 4, 1, 5), CD = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+  a = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
+  b = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+  c = __builtin_shufflevector(AB, CD, 0, 1, 4, 5);
+  d = __builtin_shufflevector(AB, CD, 2, 3, 6, 7);
+}
+
+// to[k * 16 + j] = from[j * stride + k] for j < 16, k < depth.
+void transpose_panel(const float* from, int64_t stride, int64_t depth, float* to) {
+  int64_t k = 0;
+#if defined(__AVX512F__)
+  for (; k + 16 <= depth; k += 16) {
+    // Quarters of four rows make a register, whose 4 x 4 blocks are then transposed side by side.
+    for (int64_t q = 0; q < 16; q += 4) {
+      __m512 r[4];
+#pragma GCC unroll 4
+      for (int64_t i = 0; i < 4; ++i) {
+        const float* p = from + i * stride + k + q;
+        __m512 x = _mm512_castps128_ps512(_mm_loadu_ps(p));
+        x = _mm512_insertf32x4(x, _mm_loadu_ps(p + 4 * stride), 1);
+        x = _mm512_insertf32x4(x, _mm_loadu_ps(p + 8 * stride), 2);
+        r[i] = _mm512_insertf32x4(x, _mm_loadu_ps(p + 12 * stride), 3);
+      }
+      const __m512 ab = _mm512_maskz_unpacklo_ps(0xffff, r[0], r[1]), AB = _mm512_maskz_unpackhi_ps(0xffff, r[0], r[1]);
+      const __m512 cd = _mm512_maskz_unpacklo_ps(0xffff, r[2], r[3]), CD = _mm512_maskz_unpackhi_ps(0xffff, r[2], r[3]);
+      float* out = to + (k + q) * 16;
+      _mm512_storeu_ps(out, _mm512_maskz_shuffle_ps(0xffff, ab, cd, 0x44));
+      _mm512_storeu_ps(out + 16, _mm512_maskz_shuffle_ps(0xffff, ab, cd, 0xee));
+      _mm512_storeu_ps(out + 32, _mm512_maskz_shuffle_ps(0xffff, AB, CD, 0x44));
+      _mm512_storeu_ps(out + 48, _mm512_maskz_shuffle_ps(0xffff, AB, CD, 0xee));
+    }
+  }
+#endif
+  for (; k + 4 <= depth; k += 4) {
+    for (int64_t j = 0; j < kPanel; j += 4) {
+      Vec4 v[4];
+      for (int64_t i = 0; i < 4; ++i) __builtin_memcpy(&v[i], from + (j + i) * stride + k, sizeof v[i]);
+      transpose(v[0], v[1], v[2], v[3]);
+      for (int64_t i = 0; i < 4; ++i) __builtin_memcpy(to + (k + i) * kPanel + j, &v[i], sizeof v[i]);
+    }
+  }
+  for (; k < depth; ++k)
+    for (int64_t j = 0; j < kPanel; ++j) to[k * kPanel + j] = from[j * stride + k];
+}
+
 void pack_panels(const float* b, int64_t row_stride, int64_t column_stride, int64_t depth, int64_t columns, float* panels) {
   for (int64_t column = 0; column < columns; column += kPanel, panels += depth * kPanel) {
     const int64_t width = columns - column < kPanel ? columns - column : kPanel;
     if (column_stride == 1) {
       for (int64_t k = 0; k < depth; ++k)
-        for (int64_t j = 0; j < kPanel; j += kLanes)
-          store(panels + k * kPanel + j, load_columns(b + k * row_stride + column + j, width - j));
+        for (int64_t j = 0; j < kPanel; j += kLanes) store(panels + k * kPanel + j, load_columns(b + k * row_stride + column + j, width - j));
+    } else if (row_stride == 1 && width == kPanel) {
+      transpose_panel(b + column * column_stride, column_stride, depth, panels);
     } else {
       for (int64_t k = 0; k < depth; ++k)
         for (int64_t j = 0; j < kPanel; ++j) panels[k * kPanel + j] = j < width ? b[k * row_stride + (column + j) * column_stride] : 0;
@@ -359,8 +410,105 @@ void pack_panels(const float* b, int64_t row_stride, int64_t column_stride, int6
   }
 }
 
+CAMEO_INLINE Vec4 quarters(Vec v) {
+#if defined(__AVX512F__)
+  const __m256d high = _mm512_maskz_extractf64x4_pd(0xf, (__m512d)v, 1);
+  const __m256 half = _mm512_castps512_ps256((__m512)v) + (__m256)high;
+  return (Vec4)(_mm256_castps256_ps128(half) + _mm256_extractf128_ps(half, 1));
+#elif defined(__AVX2__)
+  return (Vec4)(_mm256_castps256_ps128((__m256)v) + _mm256_extractf128_ps((__m256)v, 1));
+#else
+  return v;
+#endif
+}
+
+// R rows of A by J rows of B: sums[r * 16 + j].
+template <int R, int J>
+CAMEO_INLINE void dot_products(const float* a, int64_t a_stride, const float* b, int64_t b_stride, int64_t depth, float* sums) {
+  Vec v[R][J];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+    for (int j = 0; j < J; ++j) v[r][j] = Vec{};
+  int64_t k = 0;
+  for (; k + kLanes <= depth; k += kLanes) {
+    Vec x[R];
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) x[r] = load(a + r * a_stride + k);
+#pragma GCC unroll 8
+    for (int j = 0; j < J; ++j) {
+      const Vec y = load(b + j * b_stride + k);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) v[r][j] = fma(x[r], y, v[r][j]);
+    }
+  }
+  if (k < depth) {
+    Vec x[R];
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) x[r] = load_part(a + r * a_stride + k, depth - k);
+#pragma GCC unroll 8
+    for (int j = 0; j < J; ++j) {
+      const Vec y = load_part(b + j * b_stride + k, depth - k);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) v[r][j] = fma(x[r], y, v[r][j]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+    if constexpr (J % 4 == 0) {
+#pragma GCC unroll 8
+      for (int j = 0; j < J; j += 4) {
+        Vec4 q[4] = {quarters(v[r][j]), quarters(v[r][j + 1]), quarters(v[r][j + 2]), quarters(v[r][j + 3])};
+        transpose(q[0], q[1], q[2], q[3]);
+        const Vec4 total = (q[0] + q[1]) + (q[2] + q[3]);
+        __builtin_memcpy(sums + r * kPanel + j, &total, sizeof total);
+      }
+    } else {
+#pragma GCC unroll 8
+      for (int j = 0; j < J; ++j) {
+        const Vec4 q = quarters(v[r][j]);
+        sums[r * kPanel + j] = (q[0] + q[1]) + (q[2] + q[3]);
+      }
+    }
+  }
+}
+
+template <int R>
+void multiply_row_tile(const GemmF32& g, int64_t row, int64_t column, int64_t columns) {
+  constexpr int kAtOnce = R == 1 ? 8 : 4;
+  alignas(64) float tile[R * kPanel] = {};
+  const float *a = g.a + row * g.a_row_stride, *b = g.b + column * g.b_panel;
+  int64_t j = 0;
+  for (; j + kAtOnce <= columns; j += kAtOnce)
+    dot_products<R, kAtOnce>(a, g.a_row_stride, b + j * g.b_panel, g.b_panel, g.depth, tile + j);
+  for (; j < columns; ++j) dot_products<R, 1>(a, g.a_row_stride, b + j * g.b_panel, g.b_panel, g.depth, tile + j);
+  Tile t = {};
+  t.c = g.c + row * g.c_stride + column;
+  t.c_stride = g.c_stride;
+  t.columns = columns;
+  t.epilogue = g.epilogue;
+  t.row = row;
+  t.column = column;
+  finish_tile(tile, R, kPanel, t);
+}
+
+void multiply_rows(const GemmF32& g, int64_t rows, int64_t column_begin, int64_t column_end) {
+  // Four rows share each load of B; with 16 registers two do.
+  constexpr int kRows = kVectorRegisters == 32 ? 4 : 2;
+  for (int64_t column = column_begin; column < column_end; column += kPanel) {
+    const int64_t columns = column_end - column < kPanel ? column_end - column : kPanel;
+    int64_t row = 0;
+    for (; row + kRows <= rows; row += kRows) multiply_row_tile<kRows>(g, row, column, columns);
+    if constexpr (kRows == 4) {
+      if (rows - row == 3) multiply_row_tile<3>(g, row, column, columns);
+      if (rows - row == 2) multiply_row_tile<2>(g, row, column, columns);
+    }
+    if (rows - row == 1) multiply_row_tile<1>(g, row, column, columns);
+  }
+}
+
 }  // namespace
 
-const GemmF32Kernels gemm_f32_kernels = {.multiply = &multiply, .pack_panels = &pack_panels};
+const GemmF32Kernels gemm_f32_kernels = {.multiply = &multiply, .multiply_rows = &multiply_rows, .pack_panels = &pack_panels};
 
 }  // namespace cameo::cpu::CAMEO_ISA
