@@ -2,6 +2,8 @@
 // transposes, and C broadcasts to the product (before version 7 only if `broadcast` is set). C is optional from version
 // 11 on. 16-bit floats are computed in float and rounded once; integers wrap around while alpha and beta are 1, and go
 // over double otherwise.
+#include "ops/gemm.h"
+
 #include <algorithm>
 
 #include "ops/matrix_product.h"
@@ -9,19 +11,6 @@
 
 namespace cameo::ops {
 namespace {
-
-struct GemmAttrs : ir::AttrsOf<GemmAttrs> {
-  float alpha = 1, beta = 1;
-  int64_t trans_a = 0, trans_b = 0;
-  int64_t broadcast = 0;
-  void visit(ir::AttrVisitor& v) override {
-    v("alpha", alpha);
-    v("beta", beta);
-    v("transA", trans_a);
-    v("transB", trans_b);
-    v("broadcast", broadcast);
-  }
-};
 
 Status infer(InferContext& c) {
   const auto& attrs = c.attrs<GemmAttrs>();

@@ -143,7 +143,8 @@ std::vector<int64_t> encode(const PointProgram& program) {
   return code;
 }
 
-Result<PointProgram> decode_point_program(int num_inputs, std::span<const int64_t> code, std::span<const float> constants) {
+Result<int> decode_point_program(int num_inputs, std::span<const int64_t> code, std::span<const float> constants,
+                                 PointInstruction (&instructions)[kMaxPointInstructions]) {
   constexpr ErrorCode kBad = ErrorCode::kInvalidModel;
   if (num_inputs < 0 || num_inputs > kMaxPointInputs)
     return error(kBad, "the fused program has {} inputs; at most {} are allowed", num_inputs, kMaxPointInputs);
@@ -151,23 +152,28 @@ Result<PointProgram> decode_point_program(int num_inputs, std::span<const int64_
   if (code.size() / 4 > kMaxPointInstructions || constants.size() > 4 * kMaxPointInstructions)
     return error(kBad, "the fused program has {} instructions and {} constants; at most {} and {} are allowed", code.size() / 4,
                  constants.size(), kMaxPointInstructions, 4 * kMaxPointInstructions);
-  PointProgram program{num_inputs, {}, {constants.begin(), constants.end()}};
+  int count = 0;
   for (size_t i = 0; i < code.size(); i += 4) {
-    const int64_t index = static_cast<int64_t>(i / 4);
     const OpInfo* info = find(code[i]);
-    if (info == nullptr) return error(kBad, "instruction {} of the fused program is operation {}, which does not exist", index, code[i]);
+    if (info == nullptr) return error(kBad, "instruction {} of the fused program is operation {}, which does not exist", count, code[i]);
     for (int k = 0; k < 3; ++k) {
       const int64_t operand = code[i + 1 + static_cast<size_t>(k)];
       const bool fits = k >= info->operands ? operand == 0
                         : operand < 0       ? -1 - operand < static_cast<int64_t>(constants.size())
-                                            : operand < num_inputs + index;
+                                            : operand < num_inputs + count;
       if (!fits)
-        return error(kBad, "instruction {} of the fused program ({}) has the operand {}, which is not there", index, info->name, operand);
+        return error(kBad, "instruction {} of the fused program ({}) has the operand {}, which is not there", count, info->name, operand);
     }
-    program.code.push_back(
-        {info->op, static_cast<int16_t>(code[i + 1]), static_cast<int16_t>(code[i + 2]), static_cast<int16_t>(code[i + 3])});
+    instructions[count++] = {info->op, static_cast<int16_t>(code[i + 1]), static_cast<int16_t>(code[i + 2]),
+                             static_cast<int16_t>(code[i + 3])};
   }
-  return program;
+  return count;
+}
+
+Result<PointProgram> decode_point_program(int num_inputs, std::span<const int64_t> code, std::span<const float> constants) {
+  PointInstruction instructions[kMaxPointInstructions];
+  CAMEO_ASSIGN(const int count, decode_point_program(num_inputs, code, constants, instructions));
+  return PointProgram{num_inputs, {instructions, instructions + count}, {constants.begin(), constants.end()}};
 }
 
 std::string to_string(const PointProgram& program) {

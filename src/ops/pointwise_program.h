@@ -34,6 +34,9 @@ std::vector<int64_t> encode(const PointProgram& program);
 // kMaxPointInstructions instructions, or more than kMaxPointInputs inputs.
 Result<PointProgram> decode_point_program(int num_inputs, std::span<const int64_t> code, std::span<const float> constants);
 inline constexpr int kMaxPointInstructions = 64, kMaxPointInputs = 16;
+// The same without memory of its own: writes the instructions, returns their number. `constants` is only checked.
+Result<int> decode_point_program(int num_inputs, std::span<const int64_t> code, std::span<const float> constants,
+                                 PointInstruction (&instructions)[kMaxPointInstructions]);
 
 // "r2 = Add(x0, x1); r3 = Relu(r2)", for people.
 std::string to_string(const PointProgram& program);

@@ -9,18 +9,22 @@ namespace {
 
 using ops::PointOp;
 
+// Rows are dealt out in whole tiles of at most 14, which suits the tiles of all instruction sets.
+constexpr int64_t kTileRows = 14, kBlockTiles = kGemmBlockRows / kTileRows;
+
 // Whether the program is a chain: each instruction works on the result before it, and on operands or constants.
-bool make_chain(const ops::PointProgram& program, GemmEpilogue& e) {
-  if (program.code.size() > kMaxGemmSteps) return false;
-  for (size_t i = 0; i < program.code.size(); ++i) {
-    const ops::PointInstruction& in = program.code[i];
-    const int x = i == 0 ? 0 : program.num_inputs + static_cast<int>(i) - 1;
+bool make_chain(std::span<const ops::PointInstruction> code, std::span<const float> constants, GemmEpilogue& e) {
+  if (code.size() > kMaxGemmSteps) return false;
+  const int num_inputs = e.num_operands + 1;
+  for (size_t i = 0; i < code.size(); ++i) {
+    const ops::PointInstruction& in = code[i];
+    const int x = i == 0 ? 0 : num_inputs + static_cast<int>(i) - 1;
     GemmStep step{.op = in.op};
-    const auto constant = [&](int16_t reg) { return reg < 0 ? program.constants[static_cast<size_t>(-1 - reg)] : 0.f; };
+    const auto constant = [&](int16_t reg) { return reg < 0 ? constants[static_cast<size_t>(-1 - reg)] : 0.f; };
     if (in.op == PointOp::kAdd || in.op == PointOp::kSub || in.op == PointOp::kMul || in.op == PointOp::kDiv) {
       step.swapped = in.a != x;
       const int16_t other = step.swapped ? in.a : in.b;
-      if ((step.swapped ? in.b : in.a) != x || other == x || other >= program.num_inputs || other == 0) return false;
+      if ((step.swapped ? in.b : in.a) != x || other == x || other >= num_inputs || other == 0) return false;
       step.operand = static_cast<int8_t>(other < 0 ? -1 : other - 1);
       step.constants[0] = constant(other);
     } else if (ops::num_operands(in.op) == 1) {
@@ -60,21 +64,21 @@ bool make_simple(GemmEpilogue& e) {
 
 }  // namespace
 
-GemmEpilogue gemm_epilogue(const ops::PointProgram& program, std::span<const GemmOperand> operands, float alpha) {
+GemmEpilogue gemm_epilogue(std::span<const ops::PointInstruction> code, std::span<const float> constants,
+                           std::span<const GemmOperand> operands, float alpha) {
   GemmEpilogue e;
   e.alpha = alpha;
   e.num_operands = static_cast<int>(operands.size());
   std::copy(operands.begin(), operands.end(), e.operands);
-  if (make_chain(program, e)) {
+  if (make_chain(code, constants, e)) {
     e.simple = make_simple(e);
-    if (!e.simple) e.clip = false, e.bias = e.residual = -1;
     return e;
   }
   e.simple = false;
   e.num_steps = 0;
-  e.code = program.code.data();
-  e.num_instructions = static_cast<int>(program.code.size());
-  e.constants = program.constants.data();
+  e.code = code.data();
+  e.num_instructions = static_cast<int>(code.size());
+  e.constants = constants.data();
   return e;
 }
 
@@ -86,6 +90,13 @@ int64_t gemm_cost(int64_t rows, int64_t depth, int64_t columns) {
   return static_cast<int64_t>(std::min(std::max(product / 100, matrix / 10) + stored / 20, 1e18));
 }
 
+void gemm_f32_serial(const GemmF32& gemm, int64_t rows, int64_t panel_begin, int64_t panel_end, float* scratch) {
+  const int64_t tiles = (rows + kTileRows - 1) / kTileRows, blocks = (tiles + kBlockTiles - 1) / kBlockTiles;
+  const auto row_at = [&](int64_t block) { return rows * (tiles * block / blocks) / tiles; };
+  for (int64_t block = 0; block < blocks; ++block)
+    gemm_f32_kernels().multiply(gemm, row_at(block), row_at(block + 1), panel_begin, panel_end, scratch);
+}
+
 void gemm_f32(ThreadPool& pool, const GemmF32& gemm, int64_t rows, float* scratch) {
   const auto multiply = gemm_f32_kernels().multiply;
   const int64_t panels = (gemm.columns + kPanelColumns - 1) / kPanelColumns;
@@ -94,7 +105,7 @@ void gemm_f32(ThreadPool& pool, const GemmF32& gemm, int64_t rows, float* scratc
   int64_t tasks = cost < kMinParallelCost || pool.size() == 1 ? 1 : std::clamp<int64_t>(cost / 6000, pool.size(), pool.size() * 8);
 
   // Blocks of whole tiles of at most 14 rows. Rows are split first where a few tiles still use each panel of B.
-  constexpr int64_t kTileRows = 14, kBlockTiles = kGemmBlockRows / kTileRows, kFewTiles = 4;
+  constexpr int64_t kFewTiles = 4;
   const int64_t tiles = (rows + kTileRows - 1) / kTileRows;
   const int64_t row_blocks = std::max((tiles + kBlockTiles - 1) / kBlockTiles, std::min(tasks, tiles / kFewTiles));
   constexpr int64_t kGroupPanels = 4;

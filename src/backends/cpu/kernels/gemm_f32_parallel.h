@@ -20,8 +20,12 @@ int64_t gemm_cost(int64_t rows, int64_t depth, int64_t columns);
 // Fewer nanoseconds than this are not worth waking another thread for.
 inline constexpr int64_t kMinParallelCost = 4000;
 
-// The epilogue that computes program(alpha * product, operands): alpha, then register 0 and the registers after it. The program
-// must outlive it and have at most kMaxGemmOperands - 1 operands, as decode_point_program gives it.
-GemmEpilogue gemm_epilogue(const ops::PointProgram& program, std::span<const GemmOperand> operands, float alpha = 1);
+// The same on the calling thread, for panels [panel_begin, panel_end). `scratch`: kGemmScratch floats.
+void gemm_f32_serial(const GemmF32& gemm, int64_t rows, int64_t panel_begin, int64_t panel_end, float* scratch);
+
+// The epilogue that computes a program (ops/pointwise_program.h) whose register 0 is alpha * product and whose other inputs
+// are the operands, at most kMaxGemmOperands - 1. It views the code, which decode_point_program gave, and the constants.
+GemmEpilogue gemm_epilogue(std::span<const ops::PointInstruction> code, std::span<const float> constants,
+                           std::span<const GemmOperand> operands, float alpha = 1);
 
 }  // namespace cameo::cpu
