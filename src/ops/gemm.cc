@@ -2,7 +2,7 @@
 // transposes, and C broadcasts to the product (before version 7 only if `broadcast` is set). C is optional from version
 // 11 on. 16-bit floats are computed in float and rounded once; integers wrap around while alpha and beta are 1, and go
 // over double otherwise.
-#include "ops/gemm.h"
+#include "ops/gemm_attrs.h"
 
 #include <algorithm>
 

@@ -71,6 +71,7 @@ struct GemmF32 {
   const float* b = nullptr;
   int64_t b_step = kPanelColumns;
   int64_t b_panel = 0;
+  int64_t b_first_panel = 0;  // the panel that lies at b
   int64_t columns = 0;
   // C: row r at c + r * c_stride. It must not overlap A or B.
   float* c = nullptr;

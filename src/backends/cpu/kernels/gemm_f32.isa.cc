@@ -319,7 +319,7 @@ void multiply(const GemmF32& g, int64_t row_begin, int64_t row_end, int64_t pane
       for (int64_t block = first; block < last; ++block) {
         const int64_t k = block_begin(block);
         Tile t;
-        t.b = g.b + panel * g.b_panel + k * g.b_step;
+        t.b = g.b + (panel - g.b_first_panel) * g.b_panel + k * g.b_step;
         t.b_step = g.b_step;
         t.b_panel = g.b_panel;
         t.depth = block_begin(block + 1) - k;
@@ -400,7 +400,8 @@ void pack_panels(const float* b, int64_t row_stride, int64_t column_stride, int6
     const int64_t width = columns - column < kPanel ? columns - column : kPanel;
     if (column_stride == 1) {
       for (int64_t k = 0; k < depth; ++k)
-        for (int64_t j = 0; j < kPanel; j += kLanes) store(panels + k * kPanel + j, load_columns(b + k * row_stride + column + j, width - j));
+        for (int64_t j = 0; j < kPanel; j += kLanes)
+          store(panels + k * kPanel + j, load_columns(b + k * row_stride + column + j, width - j));
     } else if (row_stride == 1 && width == kPanel) {
       transpose_panel(b + column * column_stride, column_stride, depth, panels);
     } else {
@@ -412,11 +413,10 @@ void pack_panels(const float* b, int64_t row_stride, int64_t column_stride, int6
 
 CAMEO_INLINE Vec4 quarters(Vec v) {
 #if defined(__AVX512F__)
-  const __m256d high = _mm512_maskz_extractf64x4_pd(0xf, (__m512d)v, 1);
-  const __m256 half = _mm512_castps512_ps256((__m512)v) + (__m256)high;
-  return (Vec4)(_mm256_castps256_ps128(half) + _mm256_extractf128_ps(half, 1));
+  const auto half = __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) + __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
+  return __builtin_shufflevector(half, half, 0, 1, 2, 3) + __builtin_shufflevector(half, half, 4, 5, 6, 7);
 #elif defined(__AVX2__)
-  return (Vec4)(_mm256_castps256_ps128((__m256)v) + _mm256_extractf128_ps((__m256)v, 1));
+  return __builtin_shufflevector(v, v, 0, 1, 2, 3) + __builtin_shufflevector(v, v, 4, 5, 6, 7);
 #else
   return v;
 #endif
@@ -479,8 +479,7 @@ void multiply_row_tile(const GemmF32& g, int64_t row, int64_t column, int64_t co
   alignas(64) float tile[R * kPanel] = {};
   const float *a = g.a + row * g.a_row_stride, *b = g.b + column * g.b_panel;
   int64_t j = 0;
-  for (; j + kAtOnce <= columns; j += kAtOnce)
-    dot_products<R, kAtOnce>(a, g.a_row_stride, b + j * g.b_panel, g.b_panel, g.depth, tile + j);
+  for (; j + kAtOnce <= columns; j += kAtOnce) dot_products<R, kAtOnce>(a, g.a_row_stride, b + j * g.b_panel, g.b_panel, g.depth, tile + j);
   for (; j < columns; ++j) dot_products<R, 1>(a, g.a_row_stride, b + j * g.b_panel, g.b_panel, g.depth, tile + j);
   Tile t = {};
   t.c = g.c + row * g.c_stride + column;

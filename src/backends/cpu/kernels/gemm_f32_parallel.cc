@@ -70,6 +70,7 @@ GemmEpilogue gemm_epilogue(std::span<const ops::PointInstruction> code, std::spa
   e.alpha = alpha;
   e.num_operands = static_cast<int>(operands.size());
   std::copy(operands.begin(), operands.end(), e.operands);
+  e.run_row = pointwise_kernels().run_row;
   if (make_chain(code, constants, e)) {
     e.simple = make_simple(e);
     return e;

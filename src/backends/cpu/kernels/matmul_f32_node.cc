@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "ops/cameo_matmul.h"
-#include "ops/gemm.h"
+#include "ops/gemm_attrs.h"
 #include "ops/shapes.h"
 #include "tactics/tactic.h"
 
@@ -192,6 +192,7 @@ GemmF32 MatMulF32Node::product(const Part& part, int64_t index, GemmEpilogue& ep
   gemm.columns = part.columns;
   gemm.c = part.c + index * rows * part.columns;
   gemm.c_stride = part.columns;
+  if (epilogue_.simple && epilogue_.num_operands == 0 && !epilogue_.clip && epilogue_.alpha == 1) return gemm;
   epilogue = epilogue_;
   for (int i = 0; i < epilogue.num_operands; ++i) {
     GemmOperand& operand = epilogue.operands[i];
