@@ -150,10 +150,13 @@ class NodeTest {
   // The outputs that are present. Without a tactic the reference runs.
   std::vector<Tensor> run(const Tactic* tactic, int threads = 1) {
     finish();
-    ir::Node& node = graph_.nodes[0];
-    node.kernel = tactic != nullptr ? tactic->name : "";
+    ir::Graph graph = graph_;
+    const Status assigned = assign_tactic(graph.nodes[0], tactic, facts());
+    EXPECT_TRUE(assigned.ok()) << assigned.error().message();
+    for (Tensor& packed : graph.nodes[0].packed) packed = guarded(packed);
+    elide_packed_constants(graph);
     runtime::ExecutionState state(default_allocator(), threads);
-    runtime::Executor executor(graph_, state);
+    runtime::Executor executor(graph, state);
     std::vector<Tensor> results;
     std::vector<std::shared_ptr<GuardedMemory>> memory;
     std::vector<runtime::Executor::OutputBinding> bindings;

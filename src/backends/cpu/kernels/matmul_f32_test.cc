@@ -110,7 +110,7 @@ TEST(MatMulF32Kernels, Programs) {
       {3, {{PointOp::kAdd, 0, 1}, {PointOp::kSwish, 3}, {PointOp::kMul, 4, 2}}, {}},
       {3, {{PointOp::kAdd, 0, 1}, {PointOp::kHardSwish, 3}, {PointOp::kSigmoid, 4}, {PointOp::kTanh, 5}, {PointOp::kAdd, 6, 2}}, {}},
       {3,
-       {{PointOp::kAdd, 0, 1}, {PointOp::kHardSigmoid, 3, -1, -2}, {PointOp::kDiv, 4, -3}, {PointOp::kDiv, -3, 5}, {PointOp::kAdd, 6, 2}},
+       {{PointOp::kAdd, 0, 1}, {PointOp::kHardSigmoid, 3, -1, -2}, {PointOp::kAdd, 4, -3}, {PointOp::kDiv, -3, 5}, {PointOp::kAdd, 6, 2}},
        {0.2f, 0.5f, 3.f}},
       {3, {{PointOp::kExp, 0}, {PointOp::kErf, 3}, {PointOp::kMish, 4}, {PointOp::kAdd, 5, 1}, {PointOp::kAdd, 6, 2}}, {}},
       // no chains
@@ -173,6 +173,40 @@ TEST(MatMulF32Kernels, SpecialValues) {
               << ops::to_string(program);
         }
       }
+}
+
+TEST(MatMulF32Kernels, PackedWeightsOfTheWrongSizeAreAnError) {
+  ir::Graph graph;
+  ir::Node node;
+  node.op = ops::find_op("", "MatMul");
+  node.version = 13;
+  node.attrs = node.op->make_attrs();
+  graph.inputs = {graph.add_value("a", ir::Type::tensor(DType::kFloat32, {3, 8}))};
+  node.inputs = {graph.inputs[0], graph.add_constant("b", random_floats({8, 20}, 2))};
+  graph.outputs = {graph.add_value("y")};
+  node.outputs = graph.outputs;
+  graph.nodes.push_back(std::move(node));
+  ASSERT_TRUE(ir::infer_types(graph).ok());
+  ASSERT_TRUE(select_tactics(graph).ok());
+  ASSERT_EQ(graph.nodes[0].kernel, "matmul_f32_packed");
+
+  const auto expect_error = [](const ir::Graph& damaged) {
+    runtime::ExecutionState state(default_allocator());
+    runtime::Executor executor(damaged, state);
+    const ops::RtValue input = ops::RtValue::of(random_floats({3, 8}, 1));
+    float y[60];
+    const runtime::Executor::OutputBinding binding{y, sizeof y};
+    ops::RtValue output;
+    EXPECT_FALSE(executor.run({&input, 1}, {&binding, 1}, {&output, 1}).ok());
+  };
+  ir::Graph damaged = graph;
+  damaged.nodes[0].packed[0] = random_floats({1, 1, 8, 16}, 1);
+  expect_error(damaged);
+  damaged.nodes[0].packed.clear();
+  expect_error(damaged);
+  damaged = graph;
+  damaged.nodes[0].kernel = "matmul_f32";  // reads what is no longer there
+  expect_error(damaged);
 }
 
 }  // namespace
