@@ -8,6 +8,8 @@
 // - outside of the window [i + offset - left_window_size, i + offset + right_window_size] (25).
 // A query that sees no key gives zeros. qk_matmul_output is, by mode: 0 the products, 1 after softcap, 2 with the bias,
 // 3 the softmax. Every step is rounded to the type of q, softmax to softmax_precision, as the operator's function does.
+#include "ops/attention.h"
+
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -21,24 +23,6 @@ namespace {
 
 enum Input : size_t { kQ, kK, kV, kMask, kPastKey, kPastValue, kLengths };
 enum Output : size_t { kY, kPresentKey, kPresentValue, kQk };
-
-struct AttentionAttrs : ir::AttrsOf<AttentionAttrs> {
-  int64_t is_causal = 0, qk_matmul_output_mode = 0, left_window_size = -1, right_window_size = -1;
-  std::optional<int64_t> q_num_heads, kv_num_heads, softmax_precision;
-  std::optional<float> scale;
-  float softcap = 0;
-  void visit(ir::AttrVisitor& v) override {
-    v("is_causal", is_causal);
-    v("kv_num_heads", kv_num_heads);
-    v("left_window_size", left_window_size);
-    v("q_num_heads", q_num_heads);
-    v("qk_matmul_output_mode", qk_matmul_output_mode);
-    v("right_window_size", right_window_size);
-    v("scale", scale);
-    v("softcap", softcap);
-    v("softmax_precision", softmax_precision);
-  }
-};
 
 // [batch, heads, length, size] of a 3-D or 4-D input.
 Result<ir::Shape> unpacked(const ir::Shape& x, std::optional<int64_t> heads, const char* name) {

@@ -126,6 +126,10 @@ class NodeTest {
   NodeTest& set(std::string name, std::initializer_list<int64_t> value) {
     return set(std::move(name), AttrSetter::Value(std::vector<int64_t>(value)));
   }
+  NodeTest& version(int version) {
+    node_.version = version;
+    return *this;
+  }
   NodeTest& input(const Tensor& t) {
     values_.push_back(ops::RtValue::of(guarded(t)));
     graph_.inputs.push_back(
