@@ -165,12 +165,21 @@ class Halver {
     const ir::Node* unsqueeze = made_by(view_, repeat->inputs[0], "Unsqueeze");
     if (unsqueeze == nullptr || last_extent(view_, repeat->inputs[0]) != 1) return ir::kNoValue;
     const ir::ValueId x = unsqueeze->inputs[0];
-    // Nothing else is repeated, and the result is x with each element twice.
+    // Nothing else is repeated, and the result is x with each element twice, with further axes of 1 perhaps.
     const auto &from = view_.shape(x), &to = view_.shape(reshape.outputs[0]);
-    if (!from || !to || from->size() != to->size() || !std::equal(from->begin(), from->end() - 1, to->begin()) ||
-        !(from->back() * ir::Dim(2) == to->back()))
-      return ir::kNoValue;
-    return x;
+    if (!from || !to || from->empty() || to->empty() || !(from->back() * ir::Dim(2) == to->back())) return ir::kNoValue;
+    std::vector<int64_t> added;
+    size_t next = 0;
+    for (size_t i = 0; i + 1 < to->size(); ++i) {
+      if (next + 1 < from->size() && (*to)[i] == (*from)[next])
+        ++next;
+      else if ((*to)[i].is(1))
+        added.push_back(static_cast<int64_t>(i));
+      else
+        return ir::kNoValue;
+    }
+    if (next + 1 != from->size()) return ir::kNoValue;
+    return added.empty() ? x : patch_.node("Unsqueeze", {x, patch_.ints(added)});
   }
 
   ir::ValueId half_of(const Tensor& t) {
