@@ -13,6 +13,7 @@
 
 #include "cameo/builder.h"
 #include "cameo/engine.h"
+#include "ir/graph.h"
 
 namespace cameo::cli {
 
@@ -61,6 +62,9 @@ Result<Tensor> random_tensor(const TensorInfo& info, const Dims& shape, uint64_t
 
 // The shape of an input: what `shapes` says, else opt of the profile, else the model's with 1 for what is open.
 Dims choose_shape(const TensorInfo& info, const std::map<std::string, Dims>& shapes, std::span<const Profile> profiles, size_t profile);
+
+// The attributes of a node, programs of fused operators written out: "trans_b=1, program: r2 = Add(x0, x1); r3 = Relu(r2)".
+std::string attributes_text(const ir::Node& node);
 
 // "1.5 MB"
 std::string human_bytes(size_t bytes);

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "cli/cli.h"
+#include "ops/cameo_pointwise.h"
 #include "ops/dispatch.h"
 #include "plan/layout.h"
 
@@ -154,6 +155,21 @@ Dims choose_shape(const TensorInfo& info, const std::map<std::string, Dims>& sha
   Dims dims;
   for (const DimInfo& d : info.dims) dims.push_back(d.value >= 0 ? d.value : 1);
   return dims;
+}
+
+std::string attributes_text(const ir::Node& node) {
+  const auto* fused = dynamic_cast<const ops::ProgramAttrs*>(node.attrs.get());
+  std::string text = ir::to_string(*node.attrs);
+  if (fused == nullptr) return text;
+  // The operator's own inputs come first; what it makes of them is the program's first input.
+  const size_t own = node.op->name == "Pointwise" ? 0 : 2, made = own > 0 ? 1 : 0;
+  if (node.inputs.size() < own) return text;
+  const auto program = ops::decode_point_program(static_cast<int>(node.inputs.size() - own + made), fused->program, fused->constants);
+  if (!program.ok()) return text;
+  const size_t at = text.find("program=["), end = text.find(']', text.find("constants=["));
+  if (at == std::string::npos || end == std::string::npos) return text;
+  const std::string code = ops::to_string(*program);
+  return text.replace(at, end + 1 - at, "program: " + (code.empty() ? "none" : code));
 }
 
 std::string human_bytes(size_t bytes) {

@@ -57,7 +57,7 @@ Json explain(const ir::Graph& graph, size_t index) {
   return {{"index", index},
           {"name", node.name},
           {"op", (node.op->domain.empty() ? "" : std::string(node.op->domain) + ".") + std::string(node.op->name)},
-          {"attributes", ir::to_string(*node.attrs)},
+          {"attributes", attributes_text(node)},
           {"inputs", types(graph, node.inputs)},
           {"outputs", types(graph, node.outputs)},
           {"precision", precision(graph, node)},

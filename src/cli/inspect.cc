@@ -49,7 +49,7 @@ Json layers(const ir::Graph& graph) {
       if (id != ir::kNoValue) outputs.push_back(graph.value(id).name + ": " + graph.value(id).type.to_string());
     list.push_back({{"name", n.name},
                     {"op", n.op->name},
-                    {"attributes", ir::to_string(*n.attrs)},
+                    {"attributes", attributes_text(n)},
                     {"kernel", n.kernel.empty() ? "reference" : n.kernel},
                     {"outputs", outputs},
                     {"onnx_nodes", n.sources}});
