@@ -6,6 +6,7 @@
 
 #include "backends/cpu/simd/isa.h"
 #include "ops/op.h"
+#include "runtime/specialization.h"
 
 namespace cameo::builder {
 namespace {
@@ -108,6 +109,17 @@ TEST(Tune, LevelZeroMeasuresNothing) {
   ASSERT_TRUE(choose_tactics(graph, {}, {.level = 0, .threads = 1}, cache).ok());
   EXPECT_FALSE(cache.changed());
   if (cpu::current_isa() != cpu::Isa::kPortable) EXPECT_NE(graph.nodes[0].trials[0].reason.find("level 0"), std::string::npos);
+}
+
+TEST(Tune, ElidedConstantsKeepTheirExtents) {
+  ir::Graph graph = model();
+  graph.value(graph.find("b")).elided = true;
+  graph.value(graph.find("b")).constant = {};
+  const ops::Fact input = ops::Fact::of(ir::Type::tensor(DType::kFloat32, {3, 64}));
+  const auto specialization = runtime::specialize(graph, {&input, 1});
+  ASSERT_TRUE(specialization.ok());
+  EXPECT_TRUE(specialization->complete);
+  EXPECT_EQ(specialization->values[graph.find("product")].dims, (Dims{3, 48}));
 }
 
 TEST(Tune, StopsWhenAsked) {

@@ -168,7 +168,10 @@ Result<std::vector<Fact>> infer_graph(const ir::Graph& graph, std::span<const Fa
     return error(ErrorCode::kInternal, "graph '{}' has {} inputs, {} given", graph.name, graph.inputs.size(), inputs.size());
   std::vector<Fact> facts(graph.values.size());
   for (size_t i = 0; i < facts.size(); ++i)
-    if (graph.values[i].is_constant()) facts[i] = Fact::of(graph.values[i].constant);
+    if (graph.values[i].is_constant())
+      facts[i] = Fact::of(graph.values[i].constant);
+    else if (graph.values[i].elided)
+      facts[i] = Fact::of(graph.values[i].type);
   for (size_t i = 0; i < inputs.size(); ++i) {
     Fact& fact = facts[graph.inputs[i]];
     fact = inputs[i];
