@@ -88,13 +88,22 @@ std::optional<AttrValue> find_attr(const ir::Attrs& attrs, std::string_view name
   return std::move(reader.found);
 }
 
-Result<std::shared_ptr<const ir::Attrs>> make_attrs(const ops::OpDef& op, const AttrList& list) {
-  std::shared_ptr<ir::Attrs> attrs = op.make_attrs();
+namespace {
+
+Result<std::shared_ptr<const ir::Attrs>> set(std::shared_ptr<ir::Attrs> attrs, const ops::OpDef& op, const AttrList& list) {
   Writer writer(list);
   attrs->visit(writer);
   if (const std::string* name = writer.unused())
     return error(ErrorCode::kInternal, "{} has no attribute '{}' of that type", op.name, *name);
   return std::shared_ptr<const ir::Attrs>(std::move(attrs));
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const ir::Attrs>> make_attrs(const ops::OpDef& op, const AttrList& list) { return set(op.make_attrs(), op, list); }
+
+Result<std::shared_ptr<const ir::Attrs>> changed_attrs(const ir::Node& node, const AttrList& list) {
+  return set(node.attrs->clone(), *node.op, list);
 }
 
 }  // namespace cameo::passes

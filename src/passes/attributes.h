@@ -29,5 +29,7 @@ using AttrList = std::vector<std::pair<std::string, AttrValue>>;
 
 // The operator's attributes with these set. A name or type that the operator lacks is kInternal.
 Result<std::shared_ptr<const ir::Attrs>> make_attrs(const ops::OpDef& op, const AttrList& list);
+// The node's attributes with these changed; the same errors.
+Result<std::shared_ptr<const ir::Attrs>> changed_attrs(const ir::Node& node, const AttrList& list);
 
 }  // namespace cameo::passes
