@@ -20,7 +20,7 @@ namespace {
 using cpu::ConvProblem;
 using cpu::kPanelWidth;
 
-constexpr int64_t kChunkDepth = 1536;         // taps * channels that are copied and multiplied at a time
+constexpr int64_t kChunkDepth = 1024;         // taps * channels that are copied and multiplied at a time
 constexpr int64_t kBlockBytes = 256 << 10;    // of copied rows
 constexpr int64_t kSharedBytes = 8 << 20;     // of copied rows when threads share them
 constexpr int64_t kTaskProducts = 512 << 10;  // multiplications that make a task worth its start
@@ -125,6 +125,20 @@ class Convolution {
     cpu::panel_gemm_kernels().multiply(m);
   }
 
+  void multiply_in_place(const cpu::PanelGemm& m) const {
+    const int64_t chunks = (depth_ + kChunkDepth - 1) / kChunkDepth;
+    for (int64_t i = 0; i < chunks; ++i) {
+      const int64_t begin = depth_ * i / chunks, end = depth_ * (i + 1) / chunks;
+      cpu::PanelGemm part = m;
+      part.a += begin;
+      part.b += begin * kPanelWidth;
+      part.depth = end - begin;
+      part.accumulate = i > 0;
+      if (end < depth_) part.epilogue = nullptr;
+      cpu::panel_gemm_kernels().multiply(part);
+    }
+  }
+
   int64_t last_active(int64_t first, int64_t rows) const {
     int64_t tap = taps_;
     while (tap > 0 && !is_active(tap - 1, first, rows)) --tap;
@@ -134,7 +148,7 @@ class Convolution {
   void block(int64_t group, int64_t first, int64_t rows, float* copies) const {
     cpu::TileEpilogue e;
     cpu::PanelGemm m = product(group, first, rows, 0, p_.out_channels, e);
-    if (in_place_) return cpu::panel_gemm_kernels().multiply(m);
+    if (in_place_) return multiply_in_place(m);
     const cpu::WindowRows windows = p_.window_rows(group);
     const int64_t end = last_active(first, rows);
     bool seen = false;
@@ -192,7 +206,7 @@ class Convolution {
     c.threads().parallel_for((panels + width - 1) / width, [&](int64_t task, int) {
       const int64_t column = task * width * kPanelWidth, columns = std::min(width * kPanelWidth, p_.out_channels - column);
       cpu::TileEpilogue e;
-      if (in_place_) return cpu::panel_gemm_kernels().multiply(product(0, 0, all, column, columns, e));
+      if (in_place_) return multiply_in_place(product(0, 0, all, column, columns, e));
       for (int64_t tap = 0; tap < taps_; tap += chunk_)
         for (int64_t first = 0; first < all; first += rows) {
           const int64_t count = std::min(rows, all - first), end = last_active(first, count);

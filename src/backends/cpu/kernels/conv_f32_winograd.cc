@@ -132,15 +132,17 @@ class Convolution {
     const int64_t column = panel * kPanelWidth, columns = std::min(panels * kPanelWidth, p_.out_channels - column);
     const int64_t stride = panels * kPanelWidth, step = step_of(count, stride);
     for (int64_t i = 0; i < kElements<M>; ++i)
-      cpu::panel_gemm_kernels().multiply({.a = v + i * step_v,
-                                          .lda = stride_v_,
-                                          .b = packed_ + (i * panels_ + panel) * p_.in_channels * kPanelWidth,
-                                          .panel_step = p_.in_channels * kPanelWidth,
-                                          .c = m + i * step,
-                                          .ldc = stride,
-                                          .rows = count,
-                                          .columns = panels * kPanelWidth,
-                                          .depth = p_.in_channels});
+      cpu::panel_gemm_kernels().multiply(
+          {.a = v + i * step_v,
+           .lda = stride_v_,
+           .b = packed_ + (i * panels_ + panel) * p_.in_channels * kPanelWidth,
+           .panel_step = p_.in_channels * kPanelWidth,
+           .c = m + i * step,
+           .ldc = stride,
+           .rows = count,
+           .columns = panels * kPanelWidth,
+           .depth = p_.in_channels,
+           .next_b = i + 1 < kElements<M> ? packed_ + ((i + 1) * panels_ + panel) * p_.in_channels * kPanelWidth : nullptr});
     cpu::TileEpilogue e = p_.epilogue;
     if (e.bias != nullptr) e.bias += column;
     if (e.residual != nullptr) e.residual += column;

@@ -30,6 +30,7 @@ struct PanelGemm {
   int64_t rows, columns, depth;
   bool accumulate = false;                 // add to what c holds
   const TileEpilogue* epilogue = nullptr;  // with bias and residual from row 0 and column 0 of c on; null: none
+  const float* next_b = nullptr;           // the first panel of a product of the same size that follows, to ask for it ahead
 };
 
 // Rows of windows laid out for a product: row i holds, tap by tap, the channels of the pixels under window first + i.

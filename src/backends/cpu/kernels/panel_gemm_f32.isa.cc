@@ -149,9 +149,10 @@ void column_of_tiles(const PanelGemm& g, int64_t column, int64_t width, const Ti
   // The first tiles ask for the next panels, each for its share. Long panels the processor sees coming, and they would push
   // the rows out of the second cache.
   constexpr int64_t kMaxAhead = 1024;
-  const bool more = column + 2 * width <= g.columns && g.depth <= kMaxAhead;
+  const bool last = column + width >= g.columns;
+  const bool more = g.depth <= kMaxAhead && (last ? g.next_b != nullptr : column + 2 * width <= g.columns);
   const int sharing = count >= 4 ? 4 : count >= 2 ? 2 : 1;
-  const float* b = panel_at(g, column + (more ? width : 0));
+  const float* b = !more ? nullptr : last ? g.next_b : panel_at(g, column + width);
   int64_t row = 0;
   for (int64_t i = 0; i < count; ++i) {
     const int64_t rows = height + (i < higher ? 1 : 0);
