@@ -33,7 +33,8 @@ struct Tile {
   const float* b;
   int64_t b_step, b_panel;
   int64_t depth;
-  int64_t prefetch;  // floats from the elements of B in use to those to fetch
+  const float* fetch;  // of the panels to come, what this tile brings into the cache: fetch_step floats a step of k
+  int64_t fetch_step;
   float* c;
   int64_t c_stride;
   int64_t columns;               // of C, at most 16 * panels
@@ -187,13 +188,14 @@ void multiply_tile(const Tile& t) {
 #pragma GCC unroll 16
     for (int v = 0; v < V; ++v) sums[r][v] = Vec{};
   const float *a = t.a, *b = t.b;
-  const int64_t b_step = t.b_step, b_panel = t.b_panel, prefetch = t.prefetch;
-  for (int64_t k = 0; k < t.depth; ++k, ++a, b += b_step) {
+  const float* fetch = t.fetch;
+  const int64_t b_step = t.b_step, b_panel = t.b_panel, fetch_step = t.fetch_step;
+  for (int64_t k = 0; k < t.depth; ++k, ++a, b += b_step, fetch += fetch_step) {
     Vec y[V];
 #pragma GCC unroll 16
     for (int v = 0; v < V; ++v) y[v] = load(b + v / kPanelVectors * b_panel + v % kPanelVectors * kLanes);
 #pragma GCC unroll 4
-    for (int p = 0; p < P; ++p) __builtin_prefetch(b + p * b_panel + prefetch, 0, 2);
+    for (int p = 0; p < P; ++p) __builtin_prefetch(fetch + p * b_panel);
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
       const Vec x = splat(a[r * kGemmRowStride]);
@@ -328,17 +330,18 @@ void multiply(const GemmF32& g, int64_t row_begin, int64_t row_end, int64_t pane
         t.columns = g.columns - t.column < panels * kPanel ? g.columns - t.column : panels * kPanel;
         t.add = block > 0;
         t.epilogue = block == blocks - 1 ? g.epilogue : nullptr;
-        // The first tile fetches what follows this block of the panels.
-        t.prefetch = block + 1 < last ? t.depth * g.b_step : panels * g.b_panel - (k - block_begin(first)) * g.b_step;
+        // The tiles share the work of fetching what follows this block of the panels.
+        const float* next = t.b + (block + 1 < last ? t.depth * g.b_step : panels * g.b_panel - (k - block_begin(first)) * g.b_step);
+        t.fetch_step = (g.b_step + tiles - 1) / tiles;
         int64_t row = 0;
         for (int64_t i = 0; i < tiles; ++i) {
-          const int64_t next = rows * (i + 1) / tiles;
+          const int64_t end = rows * (i + 1) / tiles;
           t.a = scratch + ((block - first) * rows + row) * kGemmRowStride;
           t.row = row_begin + row;
           t.c = g.c + t.row * g.c_stride + t.column;
-          kTiles.fn[panels][next - row](t);
-          t.prefetch = 0;
-          row = next;
+          t.fetch = next + i * t.depth * t.fetch_step;
+          kTiles.fn[panels][end - row](t);
+          row = end;
         }
       }
     }
