@@ -10,21 +10,6 @@
 namespace cameo::ops {
 namespace {
 
-struct BatchNormalizationAttrs : ir::AttrsOf<BatchNormalizationAttrs> {
-  float epsilon = 1e-5f, momentum = 0.9f;
-  int64_t training_mode = 0, spatial = 1;
-  int64_t is_test = 0;  // what the number of outputs says already
-  std::vector<int64_t> consumed_inputs;
-  void visit(ir::AttrVisitor& v) override {
-    v("epsilon", epsilon);
-    v("momentum", momentum);
-    v("training_mode", training_mode);
-    v("spatial", spatial);
-    v("is_test", is_test);
-    v("consumed_inputs", consumed_inputs);
-  }
-};
-
 template <class Context>
 bool is_training(const Context& c) {
   if (c.version() >= 14) return c.template attrs<BatchNormalizationAttrs>().training_mode != 0;

@@ -9,16 +9,6 @@
 namespace cameo::ops {
 namespace {
 
-struct GroupNormalizationAttrs : ir::AttrsOf<GroupNormalizationAttrs> {
-  float epsilon = 1e-5f;
-  int64_t num_groups = 0, stash_type = 1;
-  void visit(ir::AttrVisitor& v) override {
-    v("epsilon", epsilon);
-    v("num_groups", num_groups);
-    v("stash_type", stash_type);
-  }
-};
-
 Status infer(InferContext& c) {
   const int64_t groups = c.attrs<GroupNormalizationAttrs>().num_groups;
   CAMEO_TRY(check_same_dtype(c, {0, 1, 2}));

@@ -7,15 +7,6 @@
 namespace cameo::ops {
 namespace {
 
-struct InstanceNormalizationAttrs : ir::AttrsOf<InstanceNormalizationAttrs> {
-  float epsilon = 1e-5f;
-  std::vector<int64_t> consumed_inputs;  // obsolete
-  void visit(ir::AttrVisitor& v) override {
-    v("epsilon", epsilon);
-    v("consumed_inputs", consumed_inputs);
-  }
-};
-
 Status infer(InferContext& c) {
   CAMEO_TRY(check_same_dtype(c, {0, 1, 2}));
   if (const auto& x = c.shape(0)) {

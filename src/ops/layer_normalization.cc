@@ -10,16 +10,6 @@
 namespace cameo::ops {
 namespace {
 
-struct LayerNormalizationAttrs : ir::AttrsOf<LayerNormalizationAttrs> {
-  int64_t axis = -1, stash_type = 1;
-  float epsilon = 1e-5f;
-  void visit(ir::AttrVisitor& v) override {
-    v("axis", axis);
-    v("epsilon", epsilon);
-    v("stash_type", stash_type);
-  }
-};
-
 Status infer(InferContext& c) {
   const auto& attrs = c.attrs<LayerNormalizationAttrs>();
   CAMEO_TRY(check_same_dtype(c, {0, 1, 2}));

@@ -1,4 +1,4 @@
-// What the normalization operators share: moments of a contiguous run of elements.
+// What the normalization operators share: their attributes, and moments of a contiguous run of elements.
 #pragma once
 
 #include <cmath>
@@ -8,6 +8,60 @@
 #include "ops/shapes.h"
 
 namespace cameo::ops {
+
+struct LayerNormalizationAttrs : ir::AttrsOf<LayerNormalizationAttrs> {
+  int64_t axis = -1, stash_type = 1;
+  float epsilon = 1e-5f;
+  void visit(ir::AttrVisitor& v) override {
+    v("axis", axis);
+    v("epsilon", epsilon);
+    v("stash_type", stash_type);
+  }
+};
+
+struct RmsNormalizationAttrs : ir::AttrsOf<RmsNormalizationAttrs> {
+  int64_t axis = -1, stash_type = 1;
+  float epsilon = 1e-5f;
+  void visit(ir::AttrVisitor& v) override {
+    v("axis", axis);
+    v("epsilon", epsilon);
+    v("stash_type", stash_type);
+  }
+};
+
+struct InstanceNormalizationAttrs : ir::AttrsOf<InstanceNormalizationAttrs> {
+  float epsilon = 1e-5f;
+  std::vector<int64_t> consumed_inputs;  // obsolete
+  void visit(ir::AttrVisitor& v) override {
+    v("epsilon", epsilon);
+    v("consumed_inputs", consumed_inputs);
+  }
+};
+
+struct GroupNormalizationAttrs : ir::AttrsOf<GroupNormalizationAttrs> {
+  float epsilon = 1e-5f;
+  int64_t num_groups = 0, stash_type = 1;
+  void visit(ir::AttrVisitor& v) override {
+    v("epsilon", epsilon);
+    v("num_groups", num_groups);
+    v("stash_type", stash_type);
+  }
+};
+
+struct BatchNormalizationAttrs : ir::AttrsOf<BatchNormalizationAttrs> {
+  float epsilon = 1e-5f, momentum = 0.9f;
+  int64_t training_mode = 0, spatial = 1;
+  int64_t is_test = 0;  // what the number of outputs says already
+  std::vector<int64_t> consumed_inputs;
+  void visit(ir::AttrVisitor& v) override {
+    v("epsilon", epsilon);
+    v("momentum", momentum);
+    v("training_mode", training_mode);
+    v("spatial", spatial);
+    v("is_test", is_test);
+    v("consumed_inputs", consumed_inputs);
+  }
+};
 
 template <class C>
 struct Moments {

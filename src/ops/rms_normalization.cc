@@ -8,16 +8,6 @@
 namespace cameo::ops {
 namespace {
 
-struct RmsNormalizationAttrs : ir::AttrsOf<RmsNormalizationAttrs> {
-  int64_t axis = -1, stash_type = 1;
-  float epsilon = 1e-5f;
-  void visit(ir::AttrVisitor& v) override {
-    v("axis", axis);
-    v("epsilon", epsilon);
-    v("stash_type", stash_type);
-  }
-};
-
 Status infer(InferContext& c) {
   ir::Type y = c.input(0);
   if (y.shape) {

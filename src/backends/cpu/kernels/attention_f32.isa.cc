@@ -148,12 +148,6 @@ void add_all_values(const float* scores, const float* values, int64_t value_stri
   for (; i < padded; i += kLanes) add_values<Rows, 1>(scores, values + i, value_stride, count, sums + i, padded);
 }
 
-CAMEO_INLINE Vec lane_numbers() {
-  Vec v;
-  for (int i = 0; i < kLanes; ++i) v[i] = static_cast<float>(i);
-  return v;
-}
-
 // The mask of keys [j, j + kLanes) as numbers to add; j + count is the end of the mask or beyond.
 CAMEO_INLINE Vec mask_at(const AttentionBlock& block, const void* mask, int64_t j) {
   const int64_t width = block.mask_length - j;
@@ -173,7 +167,7 @@ CAMEO_INLINE Vec mask_at(const AttentionBlock& block, const void* mask, int64_t 
   }
   const float* numbers = static_cast<const float*>(mask) + j;
   if (width >= kLanes) return load(numbers);
-  return select(lane_numbers() < splat(static_cast<float>(width)), load_part(numbers, width), splat(-kInfinity));
+  return load_part_or(numbers, width, splat(-kInfinity));
 }
 
 // Whether no row of the tile sees any of the keys [j, j + count).

@@ -27,6 +27,16 @@ CAMEO_INLINE bool any(VecI mask) {
 #endif
 }
 
+CAMEO_INLINE Vec lane_numbers() {
+  Vec v;
+  for (int i = 0; i < kLanes; ++i) v[i] = static_cast<float>(i);
+  return v;
+}
+// The first n < kLanes elements; the rest is `missing`.
+CAMEO_INLINE Vec load_part_or(const float* p, int64_t n, Vec missing) {
+  return select(lane_numbers() < splat(static_cast<float>(n)), load_part(p, n), missing);
+}
+
 // The nearest integer, ties to even, of |x| < 2^22: adding 1.5 * 2^23 leaves no bits after the point.
 inline constexpr float kRoundingShift = 12582912.f;
 CAMEO_INLINE Vec vfloor(Vec x) {

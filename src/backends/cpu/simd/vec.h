@@ -39,10 +39,17 @@ CAMEO_INLINE VecI load_i(const int32_t* p) {
 }
 CAMEO_INLINE void store_i(int32_t* p, VecI v) { __builtin_memcpy(p, &v, sizeof v); }
 
+#if defined(__AVX2__) && !defined(__AVX512F__)
+constexpr int32_t kPartMasks[2 * kLanes] = {-1, -1, -1, -1, -1, -1, -1, -1};
+CAMEO_INLINE __m256i part_mask(int64_t n) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(kPartMasks + kLanes - n)); }
+#endif
+
 // The first n < kLanes elements; the rest is zero.
 CAMEO_INLINE Vec load_part(const float* p, int64_t n) {
 #if defined(__AVX512F__)
   return (Vec)_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p);
+#elif defined(__AVX2__)
+  return (Vec)_mm256_maskload_ps(p, part_mask(n));
 #else
   Vec v = {};
   for (int64_t i = 0; i < n; ++i) v[i] = p[i];
@@ -52,6 +59,8 @@ CAMEO_INLINE Vec load_part(const float* p, int64_t n) {
 CAMEO_INLINE void store_part(float* p, Vec v, int64_t n) {
 #if defined(__AVX512F__)
   _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), (__m512)v);
+#elif defined(__AVX2__)
+  _mm256_maskstore_ps(p, part_mask(n), (__m256)v);
 #else
   for (int64_t i = 0; i < n; ++i) p[i] = v[i];
 #endif
