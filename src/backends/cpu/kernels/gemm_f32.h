@@ -81,14 +81,20 @@ struct GemmF32 {
 
 // The most rows that one call of multiply() should get: A's share of the L2 cache.
 inline constexpr int64_t kGemmBlockRows = 168;
-// Rows of A are copied to blocks of kGemmDepth, kGemmRowStride floats apart, so that no two lines of a tile compete.
+// The depth is cut into blocks of equal size, of at most kGemmDepth. Rows of A are copied block by block,
+// [blocks][rows][kGemmRowStride], so that no two lines of a tile compete for a place in the cache.
 inline constexpr int64_t kGemmDepth = 256, kGemmRowStride = kGemmDepth + 16;
-// Floats of scratch that multiply() needs for `rows` rows (64-byte aligned), of each thread.
+constexpr int64_t gemm_depth_blocks(int64_t depth) { return depth > kGemmDepth ? (depth + kGemmDepth - 1) / kGemmDepth : 1; }
+// Floats of scratch (64-byte aligned) that multiply() needs.
 inline constexpr int64_t kGemmScratch = kGemmBlockRows * kGemmRowStride * 4;
 
 struct GemmF32Kernels {
-  // Rows [row_begin, row_end), at most kGemmBlockRows, of panels [panel_begin, panel_end), on the calling thread.
-  void (*multiply)(const GemmF32& gemm, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end, float* scratch);
+  // Rows [row_begin, row_end), at most kGemmBlockRows, of panels [panel_begin, panel_end), on the calling thread. The rows are
+  // read from `packed` where that is not null, else they are packed into scratch.
+  void (*multiply)(const GemmF32& gemm, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end, const float* packed,
+                   float* scratch);
+  // Copies one block of the depth of rows [row_begin, row_end) of A to its place in `packed`.
+  void (*pack_rows)(const GemmF32& gemm, int64_t row_begin, int64_t row_end, int64_t block, float* packed);
   // The same for few rows of A and a B whose element (k, j) is b[j * b_panel + k]: dot products of rows of A (direct, a_step
   // 1) with rows of B where they lie, for columns [column_begin, column_end); column_begin is a multiple of 16.
   void (*multiply_rows)(const GemmF32& gemm, int64_t rows, int64_t column_begin, int64_t column_end);

@@ -278,25 +278,36 @@ void copy(const float* from, float* to, int64_t count) {
   if (i < count) store_part(to + i, load_part(from + i, count - i), count - i);
 }
 
-// Copies elements [k0, k0 + depth) of rows [row, row + rows) of A to `to`.
-void pack_rows(const GemmF32& g, int64_t row, int64_t rows, int64_t k0, int64_t depth, float* to) {
+// Elements [begin, end) of the depth make up a block.
+struct Block {
+  int64_t begin, end;
+};
+CAMEO_INLINE Block depth_block(int64_t depth, int64_t blocks, int64_t block) {
+  return {depth * block / blocks, depth * (block + 1) / blocks};
+}
+
+void pack_rows(const GemmF32& g, int64_t row_begin, int64_t row_end, int64_t block, float* packed) {
+  const int64_t depth = g.taps * g.depth, rows = row_end - row_begin;
+  const auto [begin, end] = depth_block(depth, gemm_depth_blocks(depth), block);
+  float* to = packed + block * rows * kGemmRowStride;
   if (g.row_pointers != nullptr) {
-    for (int64_t k = 0; k < depth;) {
-      const int64_t tap = (k0 + k) / g.depth, from = (k0 + k) % g.depth;
-      const int64_t count = g.depth - from < depth - k ? g.depth - from : depth - k;
-      const float* const* pointers = g.row_pointers + tap * g.row_pitch + row;
-      for (int64_t r = 0; r < rows; ++r) copy(pointers[r] + from, to + r * kGemmRowStride + k, count);
+    for (int64_t k = begin; k < end;) {
+      const int64_t tap = k / g.depth, from = k % g.depth;
+      const int64_t count = g.depth - from < end - k ? g.depth - from : end - k;
+      const float* const* pointers = g.row_pointers + tap * g.row_pitch + row_begin;
+      for (int64_t r = 0; r < rows; ++r) copy(pointers[r] + from, to + r * kGemmRowStride + k - begin, count);
       k += count;
     }
   } else if (g.a_step == 1) {
-    for (int64_t r = 0; r < rows; ++r) copy(g.a + (row + r) * g.a_row_stride + k0, to + r * kGemmRowStride, depth);
+    for (int64_t r = 0; r < rows; ++r) copy(g.a + (row_begin + r) * g.a_row_stride + begin, to + r * kGemmRowStride, end - begin);
   } else {
-    for (int64_t k = 0; k < depth; ++k)
-      for (int64_t r = 0; r < rows; ++r) to[r * kGemmRowStride + k] = g.a[(row + r) * g.a_row_stride + (k0 + k) * g.a_step];
+    for (int64_t k = begin; k < end; ++k)
+      for (int64_t r = 0; r < rows; ++r) to[r * kGemmRowStride + k - begin] = g.a[(row_begin + r) * g.a_row_stride + k * g.a_step];
   }
 }
 
-void multiply(const GemmF32& g, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end, float* scratch) {
+void multiply(const GemmF32& g, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end, const float* packed,
+              float* scratch) {
   const int64_t rows = row_end - row_begin, depth = g.taps * g.depth;
   if (rows <= 0 || panel_begin >= panel_end) return;
   int group = kManyPanels;
@@ -306,37 +317,42 @@ void multiply(const GemmF32& g, int64_t row_begin, int64_t row_end, int64_t pane
       break;
     }
   const int64_t tiles = (rows + max_rows(group) - 1) / max_rows(group);
-  // The depth in blocks of equal size; as many at once as there is scratch for.
-  const int64_t blocks = depth > 0 ? (depth + kGemmDepth - 1) / kGemmDepth : 1;
+  const int64_t blocks = gemm_depth_blocks(depth);
+  // A single row is read where it lies: it needs no stride.
+  const bool in_place = rows == 1 && g.row_pointers == nullptr && g.a_step == 1;
+  // As many blocks at once as stay in the cache.
   const int64_t fitting = kGemmScratch / (rows * kGemmRowStride), at_once = fitting < 1 ? 1 : fitting;
-  const auto block_begin = [&](int64_t block) { return depth * block / blocks; };
   for (int64_t first = 0; first < blocks; first += at_once) {
     const int64_t last = first + at_once < blocks ? first + at_once : blocks;
-    for (int64_t block = first; block < last; ++block)
-      pack_rows(g, row_begin, rows, block_begin(block), block_begin(block + 1) - block_begin(block),
-                scratch + (block - first) * rows * kGemmRowStride);
+    const float* a = packed;
+    if (packed == nullptr && !in_place) {
+      float* to = scratch - first * rows * kGemmRowStride;
+      for (int64_t block = first; block < last; ++block) pack_rows(g, row_begin, row_end, block, to);
+      a = to;
+    }
     int panels;
     for (int64_t panel = panel_begin; panel < panel_end; panel += panels) {
       panels = panel_end - panel < group ? static_cast<int>(panel_end - panel) : group;
       for (int64_t block = first; block < last; ++block) {
-        const int64_t k = block_begin(block);
+        const auto [k, k_end] = depth_block(depth, blocks, block);
         Tile t;
         t.b = g.b + (panel - g.b_first_panel) * g.b_panel + k * g.b_step;
         t.b_step = g.b_step;
         t.b_panel = g.b_panel;
-        t.depth = block_begin(block + 1) - k;
+        t.depth = k_end - k;
         t.c_stride = g.c_stride;
         t.column = panel * kPanel;
         t.columns = g.columns - t.column < panels * kPanel ? g.columns - t.column : panels * kPanel;
         t.add = block > 0;
         t.epilogue = block == blocks - 1 ? g.epilogue : nullptr;
         // The tiles share the work of fetching what follows this block of the panels.
-        const float* next = t.b + (block + 1 < last ? t.depth * g.b_step : panels * g.b_panel - (k - block_begin(first)) * g.b_step);
+        const int64_t back = k - depth_block(depth, blocks, first).begin;
+        const float* next = t.b + (block + 1 < last ? t.depth * g.b_step : panels * g.b_panel - back * g.b_step);
         t.fetch_step = (g.b_step + tiles - 1) / tiles;
         int64_t row = 0;
         for (int64_t i = 0; i < tiles; ++i) {
           const int64_t end = rows * (i + 1) / tiles;
-          t.a = scratch + ((block - first) * rows + row) * kGemmRowStride;
+          t.a = in_place ? g.a + row_begin * g.a_row_stride + k : a + (block * rows + row) * kGemmRowStride;
           t.row = row_begin + row;
           t.c = g.c + t.row * g.c_stride + t.column;
           t.fetch = next + i * t.depth * t.fetch_step;
@@ -511,6 +527,7 @@ void multiply_rows(const GemmF32& g, int64_t rows, int64_t column_begin, int64_t
 
 }  // namespace
 
-const GemmF32Kernels gemm_f32_kernels = {.multiply = &multiply, .multiply_rows = &multiply_rows, .pack_panels = &pack_panels};
+const GemmF32Kernels gemm_f32_kernels = {
+    .multiply = &multiply, .pack_rows = &pack_rows, .multiply_rows = &multiply_rows, .pack_panels = &pack_panels};
 
 }  // namespace cameo::cpu::CAMEO_ISA

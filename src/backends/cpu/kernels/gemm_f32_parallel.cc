@@ -95,34 +95,78 @@ void gemm_f32_serial(const GemmF32& gemm, int64_t rows, int64_t panel_begin, int
   const int64_t tiles = (rows + kTileRows - 1) / kTileRows, blocks = (tiles + kBlockTiles - 1) / kBlockTiles;
   const auto row_at = [&](int64_t block) { return rows * (tiles * block / blocks) / tiles; };
   for (int64_t block = 0; block < blocks; ++block)
-    gemm_f32_kernels().multiply(gemm, row_at(block), row_at(block + 1), panel_begin, panel_end, scratch);
+    gemm_f32_kernels().multiply(gemm, row_at(block), row_at(block + 1), panel_begin, panel_end, nullptr, scratch);
+}
+
+namespace {
+
+// How a product is cut into tasks.
+struct Split {
+  int64_t tiles, row_blocks, column_blocks, groups;
+  bool parallel;
+  bool pack_first;  // all of A, for all tasks
+};
+
+constexpr int64_t kGroupPanels = 4;
+
+Split split(int threads, int64_t rows, int64_t depth, int64_t columns) {
+  Split s;
+  s.tiles = (rows + kTileRows - 1) / kTileRows;
+  s.row_blocks = (s.tiles + kBlockTiles - 1) / kBlockTiles;
+  s.groups = (columns + kGroupPanels * kPanelColumns - 1) / (kGroupPanels * kPanelColumns);
+  s.column_blocks = 1;
+  const int64_t cost = gemm_cost(rows, depth, columns);
+  s.parallel = threads > 1 && cost >= kMinParallelCost;
+  s.pack_first = false;
+  if (!s.parallel) return s;
+  const int64_t most = std::clamp<int64_t>(cost / kMinParallelCost, threads, int64_t{8} * threads);
+  // Columns first: a block of rows uses each panel from the L1 cache. Each task packs its rows, which pays for many columns
+  // only; few rows are packed once for all, which takes a turn of all threads of its own.
+  constexpr int64_t kPackFirstCost = 40000;
+  s.pack_first = rows > 1 && s.row_blocks <= 2 * threads && cost >= kPackFirstCost;
+  constexpr int64_t kWideGroups = 4;
+  const int64_t widest = s.pack_first || rows == 1 ? s.groups : std::max<int64_t>(s.groups / kWideGroups, 1);
+  s.column_blocks = std::min((most + s.row_blocks - 1) / s.row_blocks, widest);
+  // Where there are too few columns for that, rows; a few tiles still share the panels.
+  constexpr int64_t kFewTiles = 4;
+  const int64_t least = std::min<int64_t>(most, int64_t{4} * threads);
+  if (s.row_blocks * s.column_blocks < least)
+    s.row_blocks = std::max(s.row_blocks, std::min(s.tiles / kFewTiles, (most + s.column_blocks - 1) / s.column_blocks));
+  s.pack_first = s.pack_first && s.column_blocks > 1;
+  return s;
+}
+
+}  // namespace
+
+int64_t gemm_f32_scratch(const ThreadPool& pool, int64_t rows, int64_t depth, int64_t columns) {
+  const Split s = split(pool.size(), rows, depth, columns);
+  return s.pack_first ? rows * gemm_depth_blocks(depth) * kGemmRowStride : kGemmScratch * (s.parallel ? pool.size() : 1);
 }
 
 void gemm_f32(ThreadPool& pool, const GemmF32& gemm, int64_t rows, float* scratch) {
-  const auto multiply = gemm_f32_kernels().multiply;
-  const int64_t panels = (gemm.columns + kPanelColumns - 1) / kPanelColumns;
+  const GemmF32Kernels& kernels = gemm_f32_kernels();
+  const int64_t panels = (gemm.columns + kPanelColumns - 1) / kPanelColumns, depth = gemm.taps * gemm.depth;
   if (rows <= 0 || panels <= 0) return;
-  const int64_t cost = gemm_cost(rows, gemm.taps * gemm.depth, gemm.columns);
-  int64_t tasks = cost < kMinParallelCost || pool.size() == 1 ? 1 : std::clamp<int64_t>(cost / 6000, pool.size(), pool.size() * 8);
-
-  // Blocks of whole tiles of at most 14 rows. Rows are split first where a few tiles still use each panel of B.
-  constexpr int64_t kFewTiles = 4;
-  const int64_t tiles = (rows + kTileRows - 1) / kTileRows;
-  const int64_t row_blocks = std::max((tiles + kBlockTiles - 1) / kBlockTiles, std::min(tasks, tiles / kFewTiles));
-  constexpr int64_t kGroupPanels = 4;
-  const int64_t groups = (panels + kGroupPanels - 1) / kGroupPanels;
-  const int64_t column_blocks = std::clamp<int64_t>((tasks + row_blocks - 1) / row_blocks, 1, groups);
-  const auto row_at = [&](int64_t block) { return rows * (tiles * block / row_blocks) / tiles; };
-  const auto panel_at = [&](int64_t block) { return std::min(groups * block / column_blocks * kGroupPanels, panels); };
+  const Split s = split(pool.size(), rows, depth, gemm.columns);
+  const auto row_at = [&](int64_t block) { return rows * (s.tiles * block / s.row_blocks) / s.tiles; };
+  const auto panel_at = [&](int64_t block) { return std::min(s.groups * block / s.column_blocks * kGroupPanels, panels); };
+  const int64_t depth_blocks = gemm_depth_blocks(depth);
+  const auto packed_at = [&](int64_t block) { return scratch + row_at(block) * depth_blocks * kGemmRowStride; };
+  if (s.pack_first)
+    pool.parallel_for(s.row_blocks * depth_blocks, [&](int64_t task, int) {
+      const int64_t block = task / depth_blocks;
+      kernels.pack_rows(gemm, row_at(block), row_at(block + 1), task % depth_blocks, packed_at(block));
+    });
   const auto run = [&](int64_t task, int worker) {
-    const int64_t row = task / column_blocks, column = task % column_blocks;
-    multiply(gemm, row_at(row), row_at(row + 1), panel_at(column), panel_at(column + 1), scratch + worker * kGemmScratch);
+    const int64_t column = task / s.row_blocks, row = task % s.row_blocks;
+    kernels.multiply(gemm, row_at(row), row_at(row + 1), panel_at(column), panel_at(column + 1), s.pack_first ? packed_at(row) : nullptr,
+                     scratch + worker * kGemmScratch);
   };
-  tasks = row_blocks * column_blocks;
-  if (tasks == 1 || pool.size() == 1 || cost < kMinParallelCost) {
-    for (int64_t task = 0; task < tasks; ++task) run(task, 0);
-  } else {
+  const int64_t tasks = s.row_blocks * s.column_blocks;
+  if (s.parallel && tasks > 1) {
     pool.parallel_for(tasks, run);
+  } else {
+    for (int64_t task = 0; task < tasks; ++task) run(task, 0);
   }
 }
 

@@ -93,13 +93,13 @@ class Product {
         gemm.b = b;
         gemm.b_step = node_.columns;
         gemm.b_panel = kPanelColumns;
-        kernels.multiply(gemm, 0, node_.rows, first, whole, scratch);
+        kernels.multiply(gemm, 0, node_.rows, first, whole, nullptr, scratch);
         if (whole == last) return;
         kernels.pack_panels(b + whole * kPanelColumns, node_.columns, 1, node_.depth, end - whole * kPanelColumns, packed);
         gemm.b = packed;
         gemm.b_step = kPanelColumns;
         gemm.b_first_panel = whole;
-        return kernels.multiply(gemm, 0, node_.rows, whole, last, scratch);
+        return kernels.multiply(gemm, 0, node_.rows, whole, last, nullptr, scratch);
       case Variant::kPack:
         pack(b, begin, end, packed);
         gemm.b = packed;
@@ -119,7 +119,7 @@ class Product {
     ThreadPool& pool = c.threads();
     const int64_t panels = ceil_div(part_.columns, kPanelColumns), floats = node_.depth * kPanelColumns;
     float* packed = c.scratch<float>(panels * floats).data();
-    float* scratch = c.scratch<float>(pool.size() * kGemmScratch).data();
+    float* scratch = c.scratch<float>(cpu::gemm_f32_scratch(pool, node_.rows, node_.depth, part_.columns)).data();
     pool.parallel_for(panels, [&](int64_t panel, int) {
       const int64_t begin = panel * kPanelColumns;
       pack(b_ + node_.b_index(0) * matrix_, begin, std::min(begin + kPanelColumns, part_.columns), packed + panel * floats);

@@ -71,7 +71,13 @@ Status run(ops::KernelContext& c) {
   const float* packed = tensors[0].data<float>();
   ThreadPool& pool = c.threads();
   const bool by_product = node.outer >= 2 * pool.size();
-  float* scratch = c.scratch<float>(pool.size() * cpu::kGemmScratch).data();
+  int64_t scratch_size = 0;
+  for (size_t i = 0; i < node.num_parts(); ++i) {
+    const int64_t columns = node.part(c, i).columns;
+    scratch_size =
+        std::max(scratch_size, by_product ? pool.size() * cpu::kGemmScratch : cpu::gemm_f32_scratch(pool, node.rows, node.depth, columns));
+  }
+  float* scratch = c.scratch<float>(scratch_size).data();
   for (size_t i = 0; i < node.num_parts(); ++i) {
     const auto part = node.part(c, i);
     const float* panels = packed;
