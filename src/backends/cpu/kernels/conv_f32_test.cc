@@ -202,7 +202,7 @@ int check(const Case& k, Form form, bool special_values = false) {
 constexpr Epilogue kEpilogues[] = {Epilogue::kNone,      Epilogue::kBias,  Epilogue::kRelu, Epilogue::kResidualRelu,
                                    Epilogue::kHardSwish, Epilogue::kSwish, Epilogue::kClip, Epilogue::kGeneral};
 
-TEST(ConvF32, ChannelsAndWidths) {
+TEST(ConvF32Kernels, ChannelsAndWidths) {
   int64_t i = 0;
   for (int64_t channels : {1, 3, 4, 15, 16, 17, 33})
     for (int64_t outputs : {1, 2, 8, 15, 16, 17, 31, 33, 49, 65})
@@ -215,7 +215,7 @@ TEST(ConvF32, ChannelsAndWidths) {
       }
 }
 
-TEST(ConvF32, WindowsOfAllKinds) {
+TEST(ConvF32Kernels, WindowsOfAllKinds) {
   int64_t i = 0;
   for (int64_t kernel : {1, 2, 3, 4, 5, 7})
     for (int64_t stride : {1, 2, 3})
@@ -238,7 +238,7 @@ TEST(ConvF32, WindowsOfAllKinds) {
         }
 }
 
-TEST(ConvF32, DepthwiseChannels) {
+TEST(ConvF32Kernels, DepthwiseChannels) {
   int64_t i = 0;
   for (int64_t channels : {1, 2, 3, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 40})
     for (int64_t kernel : {3, 5, 7})
@@ -254,7 +254,23 @@ TEST(ConvF32, DepthwiseChannels) {
       }
 }
 
-TEST(ConvF32, LargeEnoughToBeSplit) {
+TEST(ConvF32Kernels, GroupsOfFewChannels) {
+  int64_t i = 0;
+  for (int64_t width : {2, 4, 8, 16})
+    for (int64_t groups : {2, 3, 5, 13})
+      for (int64_t kernel : {1, 3, 5})
+        for (int64_t stride : {1, 2}) {
+          const int64_t pad = kernel / 2;
+          const Case k = {1 + i % 2, 2 + i * 3 % 11,       1 + i * 7 % 31, width * groups,   width * groups, kernel, kernel, stride,
+                          1,         {pad, pad, pad, pad}, groups,         kEpilogues[i % 8]};
+          ++i;
+          ASSERT_GE(check(k, Form::kChannelsLast), 2);
+          check(k, Form::kOnnx);
+          if (HasFatalFailure()) return;
+        }
+}
+
+TEST(ConvF32Kernels, LargeEnoughToBeSplit) {
   for (Epilogue epilogue : {Epilogue::kBias, Epilogue::kResidualRelu}) {
     for (const Case& k : {
              Case{1, 14, 14, 64, 256, 1, 1},                            // more channels than pixels
@@ -264,6 +280,7 @@ TEST(ConvF32, LargeEnoughToBeSplit) {
              Case{1, 14, 14, 40, 256, 3, 3, 1, 12, {12, 12, 12, 12}},   // taps that lie in the padding
              Case{1, 14, 14, 256, 300, 3, 3, 1, 12, {12, 12, 12, 12}},  //
              Case{2, 30, 30, 48, 48, 3, 3, 2, 1, {1, 1, 1, 1}, 3},      // groups
+             Case{1, 30, 37, 104, 104, 3, 3, 2, 1, {1, 1, 1, 1}, 13},   //
              Case{1, 64, 64, 3, 32, 7, 7, 2, 1, {3, 3, 3, 3}},          // few channels
              Case{2, 28, 28, 72, 72, 5, 5, 1, 1, {2, 2, 2, 2}, 72},     // depthwise
              Case{1, 1, 300, 80, 96, 1, 3, 1, 1, {0, 1, 0, 1}, 1, Epilogue::kBias, true},
@@ -276,7 +293,7 @@ TEST(ConvF32, LargeEnoughToBeSplit) {
   }
 }
 
-TEST(ConvF32, SpecialValuesAndEmptyBatches) {
+TEST(ConvF32Kernels, SpecialValuesAndEmptyBatches) {
   for (int64_t kernel : {1, 3})
     for (int64_t group : {1, 20})
       for (Epilogue epilogue : kEpilogues) {
@@ -289,7 +306,7 @@ TEST(ConvF32, SpecialValuesAndEmptyBatches) {
       }
 }
 
-TEST(ConvF32, OneAxis) {
+TEST(ConvF32Kernels, OneAxis) {
   for (Form form : {Form::kChannelsLast, Form::kChannelsFirst, Form::kOnnx})
     for (int64_t stride : {1, 2})
       for (int64_t group : {1, 18}) {

@@ -39,11 +39,15 @@ Status check(const ConvProblem& p) {
   return {};
 }
 
+template <int M>
 Status supports(const ir::Node& node, std::span<const ops::Fact> facts) {
   ConvProblem p;
   CAMEO_TRY(cpu::check_conv(node, facts, &p));
   CAMEO_TRY(check(p));
   if (p.in_channels < 8 || p.out_channels < 8) return refuse("with few channels the transforms cost more than they save");
+  // Extents that are not known count as large.
+  if (M == 4 && ((p.out_height > 0 && p.out_height < 10) || (p.out_width > 0 && p.out_width < 10)))
+    return refuse("the image is so small that tiles of 4 x 4 leave much of their work unused");
   return {};
 }
 
@@ -233,7 +237,7 @@ CAMEO_DEFINE_TACTIC(conv_f32_winograd4) = {
     .name = "conv_f32_winograd4",
     .op = "Conv",
     .domain = ops::kCameoDomain,
-    .supports = &supports,
+    .supports = &supports<4>,
     .prepack = &prepack<4>,
     .packed_inputs = 2,
     .run = &run<4>,
@@ -242,7 +246,7 @@ CAMEO_DEFINE_TACTIC(conv_f32_winograd2) = {
     .name = "conv_f32_winograd2",
     .op = "Conv",
     .domain = ops::kCameoDomain,
-    .supports = &supports,
+    .supports = &supports<2>,
     .prepack = &prepack<2>,
     .packed_inputs = 2,
     .run = &run<2>,

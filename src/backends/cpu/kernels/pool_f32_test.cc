@@ -4,7 +4,7 @@
 namespace cameo::tactics {
 namespace {
 
-TEST(PoolF32, WindowsOfAllKinds) {
+TEST(PoolF32Kernels, WindowsOfAllKinds) {
   int64_t i = 0;
   for (int64_t channels : {1, 3, 16, 17, 33, 64, 65, 130})
     for (int64_t kernel : {1, 2, 3, 5})
@@ -23,7 +23,7 @@ TEST(PoolF32, WindowsOfAllKinds) {
       }
 }
 
-TEST(PoolF32, OneAxisAndNoElements) {
+TEST(PoolF32Kernels, OneAxisAndNoElements) {
   for (const Dims& dims : {Dims{2, 9, 20}, Dims{0, 9, 20}, Dims{1, 9, 0}}) {
     const Tensor x = random_floats(dims, 1);
     NodeTest(ops::kCameoDomain, "MaxPool", 1)
@@ -36,7 +36,7 @@ TEST(PoolF32, OneAxisAndNoElements) {
   }
 }
 
-TEST(PoolF32, LargeEnoughToBeSplit) {
+TEST(PoolF32Kernels, LargeEnoughToBeSplit) {
   const Tensor x = random_floats({1, 64, 61, 64}, 1);
   NodeTest(ops::kCameoDomain, "MaxPool", 1)
       .set("kernel_shape", {3, 3})
@@ -51,7 +51,7 @@ TEST(PoolF32, LargeEnoughToBeSplit) {
       .expect_same("average_pool_f32");
 }
 
-TEST(PoolF32, MeanOverPixels) {
+TEST(PoolF32Kernels, MeanOverPixels) {
   for (const Dims& dims : {Dims{2, 7, 5, 33}, Dims{1, 60, 60, 17}, Dims{1, 7, 7, 1280}, Dims{3, 1, 1, 16}, Dims{1, 120, 2, 80}})
     for (int64_t keep : {0, 1}) {
       const Tensor x = random_floats(dims, 1);
