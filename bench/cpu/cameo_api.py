@@ -72,4 +72,4 @@ def library_in(build):
     for name in ("libcameo.so", "src/libcameo.so"):
         if (pathlib.Path(build) / name).exists():
             return pathlib.Path(build) / name
-    raise SystemExit(f"no libcameo.so in {build}; build it with: cmake --build {build} --target cameo")
+    raise SystemExit(f"no libcameo.so in {build}; build it with: cmake --build {build}")
