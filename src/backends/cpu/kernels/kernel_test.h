@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <random>
@@ -167,9 +168,10 @@ class NodeTest {
     for (ir::ValueId id : graph_.outputs) {
       const ir::Type& type = graph_.value(id).type;
       Dims dims;
-      for (const ir::Dim& d : *type.shape) dims.push_back(d.value());
+      for (const ir::Dim& d : *type.shape) dims.push_back(d.is_const() ? d.value() : 0);
       memory.push_back(std::make_shared<GuardedMemory>(static_cast<size_t>(dims.num_elements()) * dtype_size(type.dtype)));
-      bindings.push_back({memory.back()->data(), memory.back()->bytes()});
+      const bool known = std::all_of(type.shape->begin(), type.shape->end(), [](const ir::Dim& d) { return d.is_const(); });
+      bindings.push_back({known ? memory.back()->data() : nullptr, memory.back()->bytes()});
       results.push_back(Tensor::shared(type.dtype, dims, memory.back()->data(), memory.back()));
     }
     std::vector<ops::RtValue> outputs(results.size());
