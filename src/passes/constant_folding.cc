@@ -33,6 +33,21 @@ bool is_heavy(const ir::Node& node) {
                                    "LpPool",      "MaxPool",       "AveragePool",   "Resize",     "RoiAlign", "StringNormalizer"});
 }
 
+// Whether the node transposes a large constant that is also read as it is, for products alone: those read it either way.
+bool shares_weights(const GraphView& view, const ir::Graph& graph, const ir::Node& node) {
+  if (node.op->name != "Transpose" || !node.op->domain.empty() || view.uses(node.inputs[0]) < 2 || view.is_output(node.outputs[0]))
+    return false;
+  const Tensor* weights = view.constant(node.inputs[0]);
+  if (weights == nullptr || weights->rank() != 2 || weights->dtype() != DType::kFloat32 ||
+      static_cast<int64_t>(weights->num_bytes()) <= kAlwaysKeptBytes)
+    return false;
+  size_t uses = 0;
+  for (const ir::Node& user : graph.nodes)
+    if (is_any_of(user.op->name, {"MatMul", "Gemm"}))
+      uses += static_cast<size_t>(std::count(user.inputs.begin(), user.inputs.begin() + 2, node.outputs[0]));
+  return uses == view.uses(node.outputs[0]);
+}
+
 class Folder {
  public:
   explicit Folder(PassContext& context) : context_(context), editor_(context.editor) {}
@@ -48,6 +63,8 @@ class Folder {
     const ir::Node& node = editor_.node(index);
     if ((node.op->flags & (ops::kRandom | ops::kControlFlow | ops::kNotFolded)) || !node.subgraphs.empty() || keeps_weights_small(node))
       return {};
+    if (shares_weights(editor_, editor_.graph(), node))
+      return note(node, "its input is also read as it is; the products read it so as well");
     int64_t bytes_in = 0;
     int64_t bytes_freed = 0;  // of constants that nothing else reads
     int64_t elements_in = 0;

@@ -1,5 +1,6 @@
 // MatMul and Gemm of float32 become ai.cameo.MatMul:
-//   transposes of an operand's last two axes become trans_a and trans_b; a large constant that is read both ways stays one;
+//   transposes of an operand's last two axes become trans_a and trans_b; of a constant that the model
+//     has both ways one is kept;
 //   Gemm's C becomes the first step of the epilogue;
 //   Reshape([b, s, k] to [b * s, k]), product with a matrix, Reshape back to [b, s, n]: the product alone.
 #include <algorithm>
@@ -36,6 +37,38 @@ ir::ValueId untransposed(const GraphView& view, ir::ValueId id, int64_t& trans, 
   return id;
 }
 
+// Weights smaller than this are not worth a search.
+constexpr int64_t kWorthSharing = 1 << 16;
+
+// Whether b[j][i] = a[i][j] for all i and j, bit by bit.
+bool is_transpose_of(const Tensor& a, const Tensor& b) {
+  const int64_t rows = a.dim(0), columns = a.dim(1);
+  const auto *x = a.data<uint32_t>(), *y = b.data<uint32_t>();
+  const auto same = [&](int64_t i, int64_t j) { return x[i * columns + j] == y[j * rows + i]; };
+  for (int64_t k = 0; k < 64; ++k)  // most that differ do so at once
+    if (!same(k * 7919 % rows, k * 104729 % columns)) return false;
+  constexpr int64_t kBlock = 64;
+  for (int64_t i0 = 0; i0 < rows; i0 += kBlock)
+    for (int64_t j0 = 0; j0 < columns; j0 += kBlock)
+      for (int64_t i = i0; i < std::min(rows, i0 + kBlock); ++i)
+        for (int64_t j = j0; j < std::min(columns, j0 + kBlock); ++j)
+          if (!same(i, j)) return false;
+  return true;
+}
+
+// Another constant with the elements of this one transposed, which is needed anyway: an embedding table that is also the last
+// layer, of which exporters write two.
+ir::ValueId tied(const GraphView& view, ir::ValueId id) {
+  const Tensor* b = view.constant(id);
+  if (b == nullptr || b->rank() != 2 || b->num_elements() < kWorthSharing || view.uses(id) != 1) return ir::kNoValue;
+  for (ir::ValueId other = 0; other < view.graph().values.size(); ++other) {
+    const Tensor* w = view.constant(other);
+    if (w == nullptr || other == id || w->dtype() != DType::kFloat32 || w->rank() != 2 || view.uses(other) == 0) continue;
+    if (view.producer_index(other) < 0 && w->dim(0) == b->dim(1) && w->dim(1) == b->dim(0) && is_transpose_of(*b, *w)) return other;
+  }
+  return ir::kNoValue;
+}
+
 Rewrite product(const ir::Node& node, const GraphView& view, std::shared_ptr<ops::CameoMatMulAttrs> attrs, ir::ValueId c, float beta) {
   ir::ValueId a = node.inputs[0], b = node.inputs[1];
   if (view.dtype(a) != DType::kFloat32 || view.dtype(b) != DType::kFloat32) return NoMatch{};
@@ -45,6 +78,10 @@ Rewrite product(const ir::Node& node, const GraphView& view, std::shared_ptr<ops
   std::vector<std::string> sources;
   a = untransposed(view, a, attrs->trans_a, sources);
   b = untransposed(view, b, attrs->trans_b, sources);
+  if (const ir::ValueId other = tied(view, b); other != ir::kNoValue) {
+    b = other;
+    attrs->trans_b = attrs->trans_b == 0;
+  }
   Patch patch(view);
   std::vector<ir::ValueId> inputs = {a, b};
   if (c != ir::kNoValue && beta != 0) {
