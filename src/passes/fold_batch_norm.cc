@@ -117,10 +117,9 @@ Rewrite folded(const GraphView& view, const Layer& layer, const Affine& affine, 
   if (scales && view.uses(node.inputs[1]) != 1) return Reject{fmt::format("the weights of {} are also used elsewhere", node.describe())};
   const auto channels = static_cast<size_t>(layer.channels);
   std::vector<double> bias(channels, 0);
-  float beta = 1;
+  const float beta = attr<float>(node, "beta").value_or(1);
   const ir::ValueId old_bias = name == "MatMul" ? ir::kNoValue : GraphView::input(node, 2);
   if (old_bias != ir::kNoValue) {
-    beta = attr<float>(node, "beta").value_or(1);
     const size_t rank = name == "Gemm" ? 2 : 1;
     auto values = per_channel(view, old_bias, rank, rank - 1, channels);
     if (!values) return Reject{fmt::format("the bias of {} is not one constant a channel", node.describe())};
