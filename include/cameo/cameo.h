@@ -94,9 +94,12 @@ typedef struct cameo_build_options {
   int32_t optimization_level; /* 0 to 5 */
   cameo_log_function log;     /* may be null */
   void* log_user;
+  int32_t threads;            /* that runs will use; 0: one for each processor */
+  const char* timing_cache;   /* file of kernel times, read and written; may be null */
+  int32_t error_on_miss;      /* not 0: measure nothing, what the timing cache does not hold is an error */
 } cameo_build_options;
 #define CAMEO_BUILD_OPTIONS_INIT \
-  { sizeof(cameo_build_options), NULL, 0, 3, NULL, NULL }
+  { sizeof(cameo_build_options), NULL, 0, 3, NULL, NULL, 0, NULL, 0 }
 
 /* Builds a plan from an ONNX file. `options` may be null. */
 CAMEO_API int32_t cameo_build(const char* model_path, const cameo_build_options* options, cameo_plan** plan);

@@ -40,6 +40,10 @@ Status tune(plan::Content& content, const BuildOptions& options, Logger& logger)
 
 Result<Plan> build_model(const onnx::Model& model, const BuildOptions& options, Logger& logger, std::vector<PassReport>& reports) {
   reports.clear();
+  if (options.optimization_level < 0 || options.optimization_level > 5)
+    return error(ErrorCode::kInvalidArgument, "optimization_level is {}; it must be 0 to 5", options.optimization_level);
+  if (options.threads < 0 || options.threads > 1024)
+    return error(ErrorCode::kInvalidArgument, "threads is {}; it must be 0 (all processors) to 1024", options.threads);
   CAMEO_TRY(report(options, "import", 0));
   CAMEO_ASSIGN(onnx::ImportedModel imported, onnx::import_model(model, {.external_data_root = options.external_data_root}));
   plan::Content content;

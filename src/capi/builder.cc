@@ -23,6 +23,9 @@ class FunctionLogger final : public Logger {
 Result<BuildOptions> to_options(const cameo_build_options& from) {
   BuildOptions options;
   options.optimization_level = from.optimization_level;
+  options.threads = from.threads;
+  if (from.timing_cache) options.timing_cache = from.timing_cache;
+  options.error_on_miss = from.error_on_miss != 0;
   if (from.num_ranges > 0 && !from.ranges)
     return error(ErrorCode::kInvalidArgument, "ranges is null but num_ranges is {}", from.num_ranges);
   for (size_t i = 0; i < from.num_ranges; ++i) {

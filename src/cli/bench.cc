@@ -81,6 +81,9 @@ Run add_bench(CLI::App& app, const Common& common) {
   app.add_option("--threads", o->load.threads, "Threads of each context; 0: the processors divided among the streams")
       ->capture_default_str()
       ->check(CLI::Range(0, 1024));
+  app.add_option("--cpus", o->load.cpus, "Processors to pin the threads to that Cameo starts, as 0,1")
+      ->delimiter(',')
+      ->check(CLI::NonNegativeNumber);
   app.add_option("--profile", o->profile, "Use this profile of the plan");
   app.add_option("--random-seed", o->seed, "Seed of the made-up inputs")->capture_default_str();
   return [o, &common] { return run(*o, common); };

@@ -90,8 +90,9 @@ nlohmann::ordered_json to_json(const RequestTimes& times);
 struct Load {
   double warmup_seconds = 0.2, duration_seconds = 3, idle_seconds = 0;
   size_t least_iterations = 10;
-  size_t streams = 1;  // contexts, each on a thread of its own
-  int threads = 0;     // of each context; 0: the processors divided among the streams
+  size_t streams = 1;     // contexts, each on a thread of its own
+  int threads = 0;        // of each context; 0: the processors divided among the streams
+  std::vector<int> cpus;  // that the threads besides the callers' are pinned to; empty: none
 };
 // Runs the engine over and over on these inputs.
 Result<RequestTimes> measure(const Engine& engine, const std::map<std::string, Tensor>& inputs, std::optional<size_t> profile,
