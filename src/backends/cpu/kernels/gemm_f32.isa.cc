@@ -414,14 +414,29 @@ void transpose_panel(const float* from, int64_t stride, int64_t depth, float* to
     for (int64_t j = 0; j < kPanel; ++j) to[k * kPanel + j] = from[j * stride + k];
 }
 
+// Row by row, a few panels at once, so that a row is read in long pieces.
+void copy_panels(const float* b, int64_t row_stride, int64_t depth, int64_t columns, float* panels) {
+  constexpr int64_t kAtOnce = 8 * kPanel;
+  for (int64_t column = 0; column < columns; column += kAtOnce) {
+    const int64_t width = columns - column < kAtOnce ? columns - column : kAtOnce;
+    const int64_t whole = width / kPanel;
+    for (int64_t k = 0; k < depth; ++k) {
+      const float* from = b + k * row_stride + column;
+      float* to = panels + column * depth + k * kPanel;
+      for (int64_t p = 0; p < whole; ++p, from += kPanel, to += depth * kPanel)
+        for (int64_t j = 0; j < kPanel; j += kLanes) store(to + j, load(from + j));
+      const int64_t rest = width - whole * kPanel;
+      if (rest > 0)
+        for (int64_t j = 0; j < kPanel; j += kLanes) store(to + j, load_columns(from + j, rest - j));
+    }
+  }
+}
+
 void pack_panels(const float* b, int64_t row_stride, int64_t column_stride, int64_t depth, int64_t columns, float* panels) {
+  if (column_stride == 1) return copy_panels(b, row_stride, depth, columns, panels);
   for (int64_t column = 0; column < columns; column += kPanel, panels += depth * kPanel) {
     const int64_t width = columns - column < kPanel ? columns - column : kPanel;
-    if (column_stride == 1) {
-      for (int64_t k = 0; k < depth; ++k)
-        for (int64_t j = 0; j < kPanel; j += kLanes)
-          store(panels + k * kPanel + j, load_columns(b + k * row_stride + column + j, width - j));
-    } else if (row_stride == 1 && width == kPanel) {
+    if (row_stride == 1 && width == kPanel) {
       transpose_panel(b + column * column_stride, column_stride, depth, panels);
     } else {
       for (int64_t k = 0; k < depth; ++k)
@@ -441,37 +456,33 @@ CAMEO_INLINE Vec4 quarters(Vec v) {
 #endif
 }
 
-// R rows of A by J rows of B: sums[r * 16 + j].
-template <int R, int J>
+// R rows of A by J rows of B: sums[r * 16 + j]. With kFetch the next J rows of B are fetched meanwhile.
+template <int R, int J, bool kFetch>
 CAMEO_INLINE void dot_products(const float* a, int64_t a_stride, const float* b, int64_t b_stride, int64_t depth, float* sums) {
   Vec v[R][J];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 8
     for (int j = 0; j < J; ++j) v[r][j] = Vec{};
+  const auto step = [&](int64_t k, auto load_next) __attribute__((always_inline)) {
+    Vec x[R];
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) x[r] = load_next(a + r * a_stride + k);
+#pragma GCC unroll 8
+    for (int j = 0; j < J; ++j) {
+      const Vec y = load_next(b + j * b_stride + k);
+      if constexpr (kFetch) __builtin_prefetch(b + (j + J) * b_stride + k);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) v[r][j] = fma(x[r], y, v[r][j]);
+    }
+  };
   int64_t k = 0;
-  for (; k + kLanes <= depth; k += kLanes) {
-    Vec x[R];
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) x[r] = load(a + r * a_stride + k);
-#pragma GCC unroll 8
-    for (int j = 0; j < J; ++j) {
-      const Vec y = load(b + j * b_stride + k);
-#pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) v[r][j] = fma(x[r], y, v[r][j]);
-    }
-  }
-  if (k < depth) {
-    Vec x[R];
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) x[r] = load_part(a + r * a_stride + k, depth - k);
-#pragma GCC unroll 8
-    for (int j = 0; j < J; ++j) {
-      const Vec y = load_part(b + j * b_stride + k, depth - k);
-#pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) v[r][j] = fma(x[r], y, v[r][j]);
-    }
-  }
+  for (; k + kLanes <= depth; k += kLanes)
+    step(
+        k, [](const float* p) __attribute__((always_inline)) { return load(p); });
+  if (k < depth)
+    step(
+        k, [count = depth - k](const float* p) __attribute__((always_inline)) { return load_part(p, count); });
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
     if constexpr (J % 4 == 0) {
@@ -492,36 +503,47 @@ CAMEO_INLINE void dot_products(const float* a, int64_t a_stride, const float* b,
   }
 }
 
-template <int R>
-void multiply_row_tile(const GemmF32& g, int64_t row, int64_t column, int64_t columns) {
-  constexpr int kAtOnce = R == 1 ? 8 : 4;
-  alignas(64) float tile[R * kPanel] = {};
-  const float *a = g.a + row * g.a_row_stride, *b = g.b + column * g.b_panel;
-  int64_t j = 0;
-  for (; j + kAtOnce <= columns; j += kAtOnce) dot_products<R, kAtOnce>(a, g.a_row_stride, b + j * g.b_panel, g.b_panel, g.depth, tile + j);
-  for (; j < columns; ++j) dot_products<R, 1>(a, g.a_row_stride, b + j * g.b_panel, g.b_panel, g.depth, tile + j);
-  Tile t = {};
-  t.c = g.c + row * g.c_stride + column;
-  t.c_stride = g.c_stride;
-  t.columns = columns;
-  t.epilogue = g.epilogue;
-  t.row = row;
-  t.column = column;
-  finish_tile(tile, R, kPanel, t);
+// All of up to kDotRows rows by J rows of B: a few rows share each load of B, and then all use it from the L1 cache.
+constexpr int64_t kDotRows = 16;
+template <int J>
+void dot_columns(const GemmF32& g, int64_t row, int64_t rows, const float* b, float* tile) {
+  constexpr int kRows = kVectorRegisters == 32 ? 4 : 2;
+  const float* a = g.a + row * g.a_row_stride;
+  const int64_t stride = g.a_row_stride;
+  int64_t r = 0;
+  if (rows >= kRows) {
+    dot_products<kRows, J, true>(a, stride, b, g.b_panel, g.depth, tile);
+    r = kRows;
+  }
+  for (; r + kRows <= rows; r += kRows) dot_products<kRows, J, false>(a + r * stride, stride, b, g.b_panel, g.depth, tile + r * kPanel);
+  if (kRows == 4 && rows - r >= 2) {
+    dot_products<2, J, true>(a + r * stride, stride, b, g.b_panel, g.depth, tile + r * kPanel);
+    r += 2;
+  }
+  if (r < rows) dot_products<1, J, true>(a + r * stride, stride, b, g.b_panel, g.depth, tile + r * kPanel);
 }
 
 void multiply_rows(const GemmF32& g, int64_t rows, int64_t column_begin, int64_t column_end) {
-  // Four rows share each load of B; with 16 registers two do.
-  constexpr int kRows = kVectorRegisters == 32 ? 4 : 2;
   for (int64_t column = column_begin; column < column_end; column += kPanel) {
     const int64_t columns = column_end - column < kPanel ? column_end - column : kPanel;
-    int64_t row = 0;
-    for (; row + kRows <= rows; row += kRows) multiply_row_tile<kRows>(g, row, column, columns);
-    if constexpr (kRows == 4) {
-      if (rows - row == 3) multiply_row_tile<3>(g, row, column, columns);
-      if (rows - row == 2) multiply_row_tile<2>(g, row, column, columns);
+    for (int64_t row = 0; row < rows; row += kDotRows) {
+      const int64_t count = rows - row < kDotRows ? rows - row : kDotRows;
+      alignas(64) float tile[kDotRows * kPanel] = {};
+      const float* b = g.b + column * g.b_panel;
+      int64_t j = 0;
+      if (rows == 1)
+        for (; j + 8 <= columns; j += 8) dot_products<1, 8, true>(g.a, 0, b + j * g.b_panel, g.b_panel, g.depth, tile + j);
+      for (; j + 4 <= columns; j += 4) dot_columns<4>(g, row, count, b + j * g.b_panel, tile + j);
+      for (; j < columns; ++j) dot_columns<1>(g, row, count, b + j * g.b_panel, tile + j);
+      Tile t = {};
+      t.c = g.c + row * g.c_stride + column;
+      t.c_stride = g.c_stride;
+      t.columns = columns;
+      t.epilogue = g.epilogue;
+      t.row = row;
+      t.column = column;
+      finish_tile(tile, static_cast<int>(count), kPanel, t);
     }
-    if (rows - row == 1) multiply_row_tile<1>(g, row, column, columns);
   }
 }
 

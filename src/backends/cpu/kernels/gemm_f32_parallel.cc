@@ -122,7 +122,7 @@ Split split(int threads, int64_t rows, int64_t depth, int64_t columns) {
   const int64_t most = std::clamp<int64_t>(cost / kMinParallelCost, threads, int64_t{8} * threads);
   // Columns first: a block of rows uses each panel from the L1 cache. Each task packs its rows, which pays for many columns
   // only; few rows are packed once for all, which takes a turn of all threads of its own.
-  constexpr int64_t kPackFirstCost = 40000;
+  constexpr int64_t kPackFirstCost = 10000;
   s.pack_first = rows > 1 && s.row_blocks <= 2 * threads && cost >= kPackFirstCost;
   constexpr int64_t kWideGroups = 4;
   const int64_t widest = s.pack_first || rows == 1 ? s.groups : std::max<int64_t>(s.groups / kWideGroups, 1);

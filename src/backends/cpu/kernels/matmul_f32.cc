@@ -3,9 +3,9 @@
 //
 // Variants, by the number of rows of A that share a matrix B:
 //   few rows, B transposed      dot products with the rows of B where they lie
-//   few rows                    tiles over B where it lies; only its last, incomplete panel is packed
-//   more rows                   each task packs a range of columns of B into its scratch and multiplies all rows by it
-//   more rows, few columns      B is packed first, by all threads, and the rows are then split over them
+//   up to a block of rows       tiles over B where it lies; only its last, incomplete panel is packed
+//   more rows, or transposed    each task packs a range of columns of B into its scratch and multiplies all rows by it
+//   ... and few columns         B is packed first, by all threads, and the rows are then split over them
 #include <algorithm>
 
 #include "backends/cpu/kernels/matmul_f32_node.h"
@@ -22,7 +22,7 @@ using cpu::kGemmScratch;
 using cpu::kPanelColumns;
 using cpu::MatMulF32Node;
 
-constexpr int64_t kMaxDotRows = 16, kMaxInPlaceRows = 14;
+constexpr int64_t kMaxDotRows = 16, kMaxInPlaceRows = cpu::kGemmBlockRows;
 // Floats of B that one task packs at once: with A's block they fit the L2 cache.
 constexpr int64_t kPackedFloats = int64_t{1} << 17;
 // Columns that are dealt out together: a group of panels.
