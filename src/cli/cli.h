@@ -35,6 +35,7 @@ Run add_inspect(CLI::App& app, const Common& common);
 Run add_bench(CLI::App& app, const Common& common);
 Run add_explain(CLI::App& app, const Common& common);
 Run add_profile(CLI::App& app, const Common& common);
+Run add_surgeon(CLI::App& app, const Common& common);
 Run add_exec(CLI::App& app, const Common& common);
 Run add_generate(CLI::App& app, const Common& common);
 

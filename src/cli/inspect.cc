@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 #include "onnx/import.h"
 #include "ops/op.h"
+#include "passes/driver.h"
 #include "plan/content.h"
 
 namespace cameo::cli {
@@ -15,6 +16,7 @@ using Json = nlohmann::ordered_json;
 
 struct Options {
   std::string path, shapes;
+  std::vector<std::string> disabled;
   bool layers = false, passes = false;
 };
 
@@ -44,13 +46,15 @@ Json tensors(const ir::Graph& graph, const std::vector<ir::ValueId>& ids) {
 Json layers(const ir::Graph& graph) {
   Json list = Json::array();
   for (const ir::Node& n : graph.nodes) {
-    Json outputs = Json::array();
+    Json inputs = Json::array(), outputs = Json::array();
+    for (ir::ValueId id : n.inputs) inputs.push_back(id == ir::kNoValue ? std::string() : graph.value(id).name);
     for (ir::ValueId id : n.outputs)
       if (id != ir::kNoValue) outputs.push_back(graph.value(id).name + ": " + graph.value(id).type.to_string());
     list.push_back({{"name", n.name},
                     {"op", n.op->name},
                     {"attributes", attributes_text(n)},
                     {"kernel", n.kernel.empty() ? "reference" : n.kernel},
+                    {"inputs", inputs},
                     {"outputs", outputs},
                     {"onnx_nodes", n.sources}});
   }
@@ -112,15 +116,18 @@ Result<int> inspect_model(const Options& o, const Common& common) {
     if (const auto status = ir::infer_types(m.graph); !status.ok()) type_error = status.error().message();
   object["unsupported"] = unsupported;
   if (!type_error.empty()) object["type_error"] = type_error;
-  if (o.layers) object["layers"] = layers(m.graph);
-  std::vector<PassReport> reports;
-  if (o.passes) {
-    Builder builder;
-    CAMEO_TRY(builder.build(o.path));
+  if (o.passes && m.unsupported.empty() && type_error.empty()) {
+    std::vector<PassReport> reports;
+    CAMEO_TRY(passes::run_passes(m.graph, {.disabled = o.disabled, .verify = true}, reports));
     object["passes"] = Json::array();
-    for (const PassReport& p : builder.passes())
+    for (const PassReport& p : reports)
       object["passes"].push_back({{"name", p.name}, {"changes", p.changes}, {"milliseconds", p.milliseconds}, {"notes", p.notes}});
+    std::map<std::string, int64_t> operators;
+    Weights left;
+    add_weights(m.graph, left, &operators);
+    object["optimised_operators"] = operators;
   }
+  if (o.layers) object["layers"] = layers(m.graph);
   if (common.json) {
     std::printf("%s\n", object.dump(2, ' ', false, Json::error_handler_t::replace).c_str());
   } else {
@@ -136,13 +143,16 @@ Result<int> inspect_model(const Options& o, const Common& common) {
     if (!m.missing_external_data.empty())
       std::printf("missing: %zu tensors whose external data is not there (first: %s)\n", m.missing_external_data.size(),
                   m.missing_external_data[0].c_str());
-    if (o.layers) print_layers(object["layers"]);
-    if (o.passes)
+    if (object.contains("passes")) {
       for (const Json& p : object["passes"]) {
         std::printf("pass %-28s %6d changes %9.2f ms\n", p["name"].get<std::string>().c_str(), p["changes"].get<int>(),
                     p["milliseconds"].get<double>());
         for (const Json& note : p["notes"]) std::printf("  %s\n", note.get<std::string>().c_str());
       }
+      std::printf("after the passes, ");
+      print_operators(object["optimised_operators"]);
+    }
+    if (o.layers) print_layers(object["layers"]);
     if (unsupported.empty() && type_error.empty())
       std::printf("every node can be run\n");
     else if (!unsupported.empty())
@@ -238,8 +248,10 @@ Result<int> inspect_plan(const Options& o, const Common& common) {
 Run add_inspect(CLI::App& app, const Common& common) {
   auto o = std::make_shared<Options>();
   app.add_option("file", o->path, "Plan or ONNX file")->required();
-  app.add_flag("--layers", o->layers, "List every node with its attributes, outputs, kernel and ONNX nodes");
-  app.add_flag("--passes", o->passes, "Build the model and show what each optimisation pass did");
+  app.add_flag("--layers", o->layers,
+               "List every node with its attributes, outputs, kernel and ONNX nodes; with --passes, those that are left");
+  app.add_flag("--passes", o->passes, "Show what each optimisation pass does to the model, and why it left alone what it nearly took");
+  app.add_option("--disable-pass", o->disabled, "Leave a pass out, with --passes; repeatable")->allow_extra_args(false);
   app.add_option("--shapes", o->shapes, "Forecast memory at these shapes, as name:1x128");
   return [o, &common] { return is_plan_file(o->path) ? inspect_plan(*o, common) : inspect_model(*o, common); };
 }

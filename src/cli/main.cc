@@ -15,7 +15,8 @@ namespace {
 constexpr const char* kFooter = R"(Examples:
   cameo build model.onnx -o model.plan --min-shapes input_ids:1x1 --opt-shapes input_ids:1x128 --max-shapes input_ids:8x512
   cameo run model.plan --input input_ids=[[1,2,3]] --output-dir out
-  cameo inspect model.onnx
+  cameo inspect model.onnx --passes
+  cameo surgeon model.onnx -o optimised.onnx --onnx-operators
   cameo bench model.plan --shapes input_ids:1x128 --duration 3 --json
   cameo exec --onnx=model.onnx --saveEngine=model.plan --minShapes=x:1x3 --optShapes=x:8x3 --maxShapes=x:16x3
 
@@ -48,6 +49,7 @@ constexpr Command kCommands[] = {
     {"bench", "Measure latency and throughput of a plan", &add_bench},
     {"explain", "Say what a node of a plan stands for, and why it runs as it does", &add_explain},
     {"profile", "Show where the time goes, node by node", &add_profile},
+    {"surgeon", "Write the optimised graph of a model as ONNX again", &add_surgeon},
     {"exec", "Build and measure with trtexec's flags", &add_exec},
     {"generate", "Complete text with a language model", &add_generate},
 };

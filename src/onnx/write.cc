@@ -5,6 +5,7 @@
 #include <optional>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 
 #include <protozero/pbf_writer.hpp>
 
@@ -282,6 +283,15 @@ class ModelWriter {
     return names;
   }
 
+  // Nodes that a pass made of one have the same name, which other programs refuse.
+  std::string node_name(const std::string& wanted) {
+    if (wanted.empty()) return wanted;
+    std::string name = wanted;
+    size_t& n = node_names_.try_emplace(wanted, 0).first->second;
+    while (!used_node_names_.insert(name).second) name = fmt::format("{}_{}", wanted, ++n);
+    return name;
+  }
+
   // Names of nodes start with `path`, which the importer puts in front again.
   void write_graph(pbf_writer& out, const ir::Graph& graph, const Names* outer, const std::vector<ir::ValueId>& captures,
                    const std::string& path) {
@@ -293,7 +303,11 @@ class ModelWriter {
         own_constants.push_back(constant.raw());
     }
 
+    auto outer_counts = std::exchange(node_names_, {});
+    auto outer_names = std::exchange(used_node_names_, {});
     for (const ir::Node& node : graph.nodes) write_node(out, node, names, path);
+    node_names_ = std::move(outer_counts);
+    used_node_names_ = std::move(outer_names);
     out.add_string(2, graph.name.empty() ? "graph" : graph.name);
     std::unordered_set<ir::ValueId> listed;
     for (size_t id = 0; id < graph.values.size(); ++id)
@@ -335,7 +349,7 @@ class ModelWriter {
     pbf_writer proto(out, 1);
     for (ir::ValueId id : node.inputs) proto.add_string(1, id == ir::kNoValue ? std::string() : names.of[id]);
     for (ir::ValueId id : node.outputs) proto.add_string(2, id == ir::kNoValue ? std::string() : names.of[id]);
-    proto.add_string(3, node.name.starts_with(path) ? node.name.substr(path.size()) : node.name);
+    proto.add_string(3, node_name(node.name.starts_with(path) ? node.name.substr(path.size()) : node.name));
     proto.add_string(4, node.op->name.data(), node.op->name.size());
     for (const std::string& message : attributes_to_write(node)) proto.add_message(5, message);
     for (const ir::Subgraph& subgraph : node.subgraphs) {
@@ -373,6 +387,8 @@ class ModelWriter {
   std::map<std::string_view, int64_t> opsets_;
   int64_t ir_version_ = 10;
   int64_t inline_bytes_ = 0;
+  std::unordered_map<std::string, size_t> node_names_;  // of the graph being written: how many more nodes have that name
+  std::unordered_set<std::string> used_node_names_;
   std::unordered_set<std::string> used_;                                       // by the graph being written and those around it
   std::unordered_map<const void*, std::pair<Tensor, std::string>> constants_;  // of the same, by their memory
 };

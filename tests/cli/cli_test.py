@@ -203,11 +203,32 @@ class Cli(unittest.TestCase):
         model = self.ok_json("inspect", ONNX, "--layers", "--passes")
         self.assertEqual(model["unsupported"], [])
         self.assertTrue(model["layers"] and model["passes"])
+        self.assertEqual(model["optimised_operators"]["Attention"], 5)
+        text = self.ok("inspect", ONNX, "--passes", "--disable-pass", "fuse_attention")
+        self.assertIn("after the passes, operators:", text)
+        self.assertNotIn("pass fuse_attention", text)
         plan = self.ok_json("inspect", self.plan, "--layers")
         self.assertEqual(plan["profiles"][0][0]["max"], "2x16")
         memory = plan["memory"][0]
         self.assertLess(memory["arena_bytes"], memory["without_reuse_bytes"])
         self.assertTrue(all(layer["onnx_nodes"] for layer in plan["layers"]), "every layer names its ONNX nodes")
+
+    def test_surgeon(self):
+        out, layers = self.path("optimised.onnx"), {}
+        done = self.ok_json("surgeon", ONNX, "-o", out, "--onnx-operators", "--verify-passes")
+        self.assertEqual(done["opset"], 23, "the one that has Attention")
+        self.assertLess(done["nodes"], done["nodes_before"])
+        for layer in self.ok_json("inspect", out, "--layers")["layers"]:
+            layers[layer["op"]] = layers.get(layer["op"], 0) + 1
+        self.assertEqual((layers["Attention"], layers["LayerNormalization"], layers["Gelu"]), (5, 11, 5))
+        outputs = [self.ok_json("run", model, "--input", IDS, "--input", MASK)["outputs"] for model in (ONNX, out)]
+        self.assertEqual(outputs[0][0]["shape"], outputs[1][0]["shape"])
+        alone = self.ok_json("surgeon", ONNX, "-o", out, "--passes", "dead_code,fuse_gelu")
+        self.assertEqual([p["name"] for p in alone["passes"]], ["dead_code", "fuse_gelu"])
+        self.assertIn("opset", self.ok("surgeon", ONNX, "-o", self.path("own.onnx")))
+        self.assertIn("ai.cameo.MatMul", self.ok_json("inspect", self.path("own.onnx"))["operators"])
+        self.fails(2, ["no pass 'fuse_gellu'"], "surgeon", ONNX, "-o", out, "--passes", "fuse_gellu")
+        self.fails(4, ["needs opset 23"], "surgeon", ONNX, "-o", out, "--onnx-operators", "--opset", "18")
 
     def test_bench(self):
         out = self.ok_json("bench", self.plan, "--shapes", "input_ids:1x4,attention_mask:1x4", "--duration", "0.2")
