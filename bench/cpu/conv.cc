@@ -1,5 +1,5 @@
-// Times the convolutions of whole networks, layer by layer and tactic by tactic, at batch 1:
-//   bench_conv [--threads=N] [--rounds=N] [--network=NAME] [--tactic=PART] [--activation=none|relu|hard_swish|swish]
+// Times the convolutions of whole networks, layer by layer and tactic by tactic:
+//   bench_conv [--batch=N] [--threads=N] [--rounds=N] [--network=NAME] [--tactic=PART] [--activation=none|relu|hard_swish|swish]
 // A round runs every layer once, so that a layer's weights are as cold as in the network; its input was just written, and its
 // output lies in memory that another layer used before. Each figure is the best of all rounds. The last line of a network is the sum of the
 // fastest tactic of each layer.
@@ -91,7 +91,7 @@ struct Candidate {
   double best = 1e9;
 };
 
-std::vector<std::unique_ptr<Candidate>> candidates(const Layer& l, int threads, std::string_view part, ops::PointOp activation,
+std::vector<std::unique_ptr<Candidate>> candidates(const Layer& l, int batch, int threads, std::string_view part, ops::PointOp activation,
                                                    bool active) {
   ir::Graph graph;
   ir::Node node;
@@ -107,7 +107,7 @@ std::vector<std::unique_ptr<Candidate>> candidates(const Layer& l, int threads, 
   if (active) program.code.push_back({activation, 2, 0, 0});
   attrs->program = ops::encode(program);
   node.attrs = std::move(attrs);
-  graph.inputs = {graph.add_value("x", ir::Type::tensor(DType::kFloat32, {1, l.size, l.size, l.in}))};
+  graph.inputs = {graph.add_value("x", ir::Type::tensor(DType::kFloat32, {batch, l.size, l.size, l.in}))};
   node.inputs = {graph.inputs[0], graph.add_constant("w", random_tensor({l.out, l.in / l.group, l.kernel, l.kernel}, 1)),
                  graph.add_constant("b", random_tensor({l.out}, 2))};
   graph.outputs = {graph.add_value("y")};
@@ -127,17 +127,17 @@ std::vector<std::unique_ptr<Candidate>> candidates(const Layer& l, int threads, 
   return found;
 }
 
-double products(const Layer& l) {
+double products(const Layer& l, int batch) {
   const int64_t out = (l.size + l.kernel / 2 * 2 - l.kernel) / l.stride + 1;
-  return static_cast<double>(out) * static_cast<double>(out) * l.out * (l.in / l.group) * l.kernel * l.kernel;
+  return batch * static_cast<double>(out) * static_cast<double>(out) * l.out * (l.in / l.group) * l.kernel * l.kernel;
 }
 
-void run(const Network& network, int threads, int rounds, std::string_view part, ops::PointOp activation, bool active) {
+void run(const Network& network, int batch, int threads, int rounds, std::string_view part, ops::PointOp activation, bool active) {
   std::vector<std::vector<std::unique_ptr<Candidate>>> all;
   int64_t largest = 0;
   for (const Layer& l : network.layers) {
-    all.push_back(candidates(l, threads, part, activation, active));
-    largest = std::max<int64_t>(largest, int64_t{l.size} * l.size * std::max(l.in, l.out));
+    all.push_back(candidates(l, batch, threads, part, activation, active));
+    largest = std::max<int64_t>(largest, int64_t{batch} * l.size * l.size * std::max(l.in, l.out));
   }
   const Tensor in = random_tensor({largest}, 3), out = random_tensor({largest}, 4);
   size_t most = 0;
@@ -148,7 +148,7 @@ void run(const Network& network, int threads, int rounds, std::string_view part,
         if (k >= all[i].size()) continue;
         Candidate& candidate = *all[i][k];
         const Layer& l = network.layers[i];
-        const Tensor x = Tensor::view(DType::kFloat32, {1, l.size, l.size, l.in}, in.raw());
+        const Tensor x = Tensor::view(DType::kFloat32, {batch, l.size, l.size, l.in}, in.raw());
         for (float& v : x.span<float>()) v = -v;
         const ops::RtValue input = ops::RtValue::of(x);
         ops::RtValue output;
@@ -171,12 +171,12 @@ void run(const Network& network, int threads, int rounds, std::string_view part,
     for (const auto& candidate : all[i]) {
       best = std::min(best, candidate->best);
       fmt::print("  {} {:.1f} us {:.0f} GFLOP/s", candidate->graph.nodes[0].kernel, candidate->best * 1e6,
-                 2e-9 * products(l) / candidate->best);
+                 2e-9 * products(l, batch) / candidate->best);
     }
     fmt::print("\n");
     if (!all[i].empty()) {
       sum += l.count * best;
-      work += l.count * products(l);
+      work += l.count * products(l, batch);
     }
   }
   fmt::print("{}: {:.3f} ms, {:.0f} GFLOP/s\n\n", network.name, sum * 1e3, 2e-9 * work / sum);
@@ -187,14 +187,16 @@ void run(const Network& network, int threads, int rounds, std::string_view part,
 
 int main(int argc, char** argv) {
   using cameo::ops::PointOp;
-  int threads = 0, rounds = 10;
+  int batch = 1, threads = 0, rounds = 10;
   std::string network, part;
   PointOp activation = PointOp::kRelu;
   bool active = true;
   for (int i = 1; i < argc; ++i) {
     const std::string_view arg = argv[i];
     const auto value = [&](std::string_view name) { return arg.starts_with(name) ? argv[i] + name.size() : nullptr; };
-    if (const char* v = value("--threads=")) {
+    if (const char* v = value("--batch=")) {
+      batch = std::atoi(v);
+    } else if (const char* v = value("--threads=")) {
       threads = std::atoi(v);
     } else if (const char* v = value("--rounds=")) {
       rounds = std::atoi(v);
@@ -213,5 +215,5 @@ int main(int argc, char** argv) {
     }
   }
   for (const cameo::Network& n : cameo::kNetworks)
-    if (network.empty() || network == n.name) cameo::run(n, threads, rounds, part, activation, active);
+    if (network.empty() || network == n.name) cameo::run(n, batch, threads, rounds, part, activation, active);
 }

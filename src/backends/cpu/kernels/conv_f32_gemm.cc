@@ -167,7 +167,9 @@ class Convolution {
   Status run_by_rows(ops::KernelContext& c, int64_t tasks) const {
     const int64_t stride = padded_stride(std::min(chunk_, taps_) * p_.in_channels);
     int64_t rows = (p_.rows() * p_.group + tasks - 1) / tasks;
-    if (!in_place_) rows = std::min(rows, std::max<int64_t>(14, kBlockBytes / static_cast<int64_t>(sizeof(float)) / stride));
+    // The rows that are read stay in the second cache, copied or not.
+    rows = std::min(
+        rows, std::max<int64_t>(in_place_ ? 56 : 14, kBlockBytes / static_cast<int64_t>(sizeof(float)) / std::min(stride, kChunkDepth)));
     rows = std::min(rows, p_.rows());
     const int64_t blocks = (p_.rows() + rows - 1) / rows;
     rows = (p_.rows() + blocks - 1) / blocks;

@@ -21,7 +21,7 @@ using cpu::kPanelWidth;
 
 constexpr int64_t kCachedWeights = 256 << 10;  // floats of transformed weights that a task reads whole
 constexpr int64_t kCachedTiles = 128 << 10;    // floats of transformed tiles of a task
-constexpr int64_t kSharedTiles = 1 << 20;      // floats of transformed input that threads share
+constexpr int64_t kSharedTiles = 64;           // whose transformed input threads share
 
 int64_t panels_of(int64_t columns) { return (columns + kPanelWidth - 1) / kPanelWidth; }
 template <int M>
@@ -46,8 +46,9 @@ Status supports(const ir::Node& node, std::span<const ops::Fact> facts) {
   CAMEO_TRY(check(p));
   if (p.in_channels < 8 || p.out_channels < 8) return refuse("with few channels the transforms cost more than they save");
   // Extents that are not known count as large.
-  if (M == 4 && ((p.out_height > 0 && p.out_height < 10) || (p.out_width > 0 && p.out_width < 10)))
-    return refuse("the image is so small that tiles of 4 x 4 leave much of their work unused");
+  const auto tiles = [](int64_t extent) { return extent > 0 ? (extent + M - 1) / M : 64; };
+  if (std::max<int64_t>(p.batch, 1) * tiles(p.out_height) * tiles(p.out_width) < 12)
+    return refuse("there are so few tiles that reading the transformed weights costs more than they save");
   return {};
 }
 
@@ -187,7 +188,7 @@ class Convolution {
 
   Status run_by_columns(ops::KernelContext& c) const {
     const int64_t threads = c.threads().size();
-    const int64_t tiles = std::clamp<int64_t>(kSharedTiles / (kElements<M> * stride_v_), 1, all_);
+    const int64_t chunks = (all_ + kSharedTiles - 1) / kSharedTiles, tiles = (all_ + chunks - 1) / chunks;
     const int64_t step_v = step_of(tiles, stride_v_);
     float* v = c.scratch<float>(kElements<M> * step_v).data();
     // Few panels at a time, so that their products stay in the second cache, but as many slabs for each thread.

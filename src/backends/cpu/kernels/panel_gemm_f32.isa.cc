@@ -201,9 +201,12 @@ void multiply_rows(const PanelGemm& g) {
 }
 
 void multiply(const PanelGemm& g) {
-  // While B fits into the second cache it is read again for every few rows, and both A and C are passed over once.
-  constexpr int64_t kBlockRows = 56, kCachedFloats = 96 << 10;
-  if (g.rows < 2 * kBlockRows || g.columns * g.depth > kCachedFloats) {
+  // While B fits into the second cache it is read again for every few rows, and both A and C are passed over once. Else as
+  // many rows as fit there share each pass over B.
+  constexpr int64_t kFewRows = 56, kCachedFloats = 96 << 10;
+  int64_t rows = kFewRows;
+  if (g.columns * g.depth > kCachedFloats && kCachedFloats / g.depth > rows) rows = kCachedFloats / g.depth / kFewRows * kFewRows;
+  if (g.rows < 2 * rows) {
     if (g.rows > 0) multiply_rows(g);
     return;
   }
@@ -214,7 +217,7 @@ void multiply(const PanelGemm& g) {
     part.epilogue = &epilogue;
   }
   for (int64_t row = 0; row < g.rows; row += part.rows) {
-    part.rows = g.rows - row < 2 * kBlockRows ? g.rows - row : kBlockRows;
+    part.rows = g.rows - row < 2 * rows ? g.rows - row : rows;
     multiply_rows(part);
     part.a += part.rows * g.lda;
     part.c += part.rows * g.ldc;
