@@ -12,14 +12,6 @@
 namespace cameo::ops {
 namespace {
 
-struct GruAttrs : ir::AttrsOf<GruAttrs>, RecurrentAttrs {
-  int64_t linear_before_reset = 0;
-  void visit(ir::AttrVisitor& v) override {
-    visit_recurrent(v);
-    v("linear_before_reset", linear_before_reset);
-  }
-};
-
 Status infer(InferContext& c) { return infer_recurrent(c, c.attrs<GruAttrs>(), 3, {"Sigmoid", "Tanh"}); }
 
 template <class T>

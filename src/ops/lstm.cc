@@ -12,14 +12,6 @@
 namespace cameo::ops {
 namespace {
 
-struct LstmAttrs : ir::AttrsOf<LstmAttrs>, RecurrentAttrs {
-  int64_t input_forget = 0;
-  void visit(ir::AttrVisitor& v) override {
-    visit_recurrent(v);
-    v("input_forget", input_forget);
-  }
-};
-
 Status infer(InferContext& c) { return infer_recurrent(c, c.attrs<LstmAttrs>(), 4, {"Sigmoid", "Tanh", "Tanh"}, true); }
 
 template <class T>

@@ -32,6 +32,22 @@ struct RecurrentAttrs {
   }
 };
 
+struct LstmAttrs : ir::AttrsOf<LstmAttrs>, RecurrentAttrs {
+  int64_t input_forget = 0;
+  void visit(ir::AttrVisitor& v) override {
+    visit_recurrent(v);
+    v("input_forget", input_forget);
+  }
+};
+
+struct GruAttrs : ir::AttrsOf<GruAttrs>, RecurrentAttrs {
+  int64_t linear_before_reset = 0;
+  void visit(ir::AttrVisitor& v) override {
+    visit_recurrent(v);
+    v("linear_before_reset", linear_before_reset);
+  }
+};
+
 struct Activation {
   enum class Kind { kRelu, kTanh, kSigmoid, kAffine, kLeakyRelu, kThresholdedRelu, kScaledTanh, kHardSigmoid, kElu, kSoftsign, kSoftplus };
   Kind kind = Kind::kTanh;

@@ -147,8 +147,8 @@ class NodeTest {
     return *this;
   }
   // Which outputs the node has; by default the first alone.
-  NodeTest& outputs(std::initializer_list<bool> present) {
-    present_.assign(present);
+  NodeTest& outputs(std::vector<bool> present) {
+    present_ = std::move(present);
     return *this;
   }
 
