@@ -1,0 +1,60 @@
+// Products of uint8 activations with int8 weights in int32, and the way from int32 back to floats or bytes.
+#pragma once
+
+#include <cstdint>
+
+#include "backends/cpu/simd/isa.h"
+
+namespace cameo::cpu {
+
+// c[r][j] = start[j] + sum over taps and depth of a * b, for rows r and the columns of some panels of 16. Element k of row r at
+// tap t is rows[t * row_pitch + r][k]: a matrix has one tap, a convolution one for each position of its kernel. The depth is a
+// multiple of 4. B is packed [panels][taps * depth / 4][16][4].
+struct QuantizedGemm {
+  const uint8_t* const* rows;
+  int64_t row_pitch, taps, depth;
+  const int8_t* b;
+  const int32_t* start;  // [panels * 16]
+  int32_t* c;            // of the first panel given
+  int64_t ldc;
+};
+
+enum class ByteType : int8_t { kNone, kUint8, kInt8, kFloat };
+
+// y = clip(acc * scales + bias + residual) as float, or rounded to bytes: nearest(y / scale) + zero, saturated.
+struct QuantizedFinish {
+  const int32_t* acc;
+  const float* scales;
+  const float* bias;  // or null
+  const void* residual;
+  ByteType residual_type;
+  float residual_scale, residual_zero;
+  float low, high;
+  void* y;
+  ByteType y_type;
+  float y_inverse_scale, y_zero;
+  int64_t count;
+};
+
+// Bytes to floats, (x - zero) * scale, and back: nearest(x * inverse_scale) + zero, saturated; NaN becomes zero.
+struct ByteRow {
+  void* bytes;
+  ByteType type;  // kUint8 or kInt8
+  float* floats;
+  float scale, zero;  // 1 / scale for floats to bytes
+  int64_t count;
+};
+
+struct QuantizedGemmKernels {
+  void (*multiply)(const QuantizedGemm& gemm, int64_t rows, int64_t first_panel, int64_t last_panel);
+  // The same where has_vnni(); null where the instruction set cannot have it.
+  void (*multiply_vnni)(const QuantizedGemm& gemm, int64_t rows, int64_t first_panel, int64_t last_panel);
+  void (*finish)(const QuantizedFinish& f);
+  void (*to_bytes)(const ByteRow& row);
+  void (*to_floats)(const ByteRow& row);
+  // acc[j] = start[j] + sum over taps of rows[t][j] * weights[t * count + j].
+  void (*depthwise)(const uint8_t* const* rows, int64_t taps, const int8_t* weights, const int32_t* start, int64_t count, int32_t* acc);
+};
+CAMEO_ISA_TABLE(QuantizedGemmKernels, quantized_gemm_kernels)
+
+}  // namespace cameo::cpu

@@ -1,0 +1,286 @@
+// uint8 by int8 products. Variants:
+//   vnni      vpdpbusd on tiles of 6 rows by 4 panels: 24 sums, 4 vectors of B and one of A fill 29 of 32 registers
+//   multiply  AVX2: bytes are widened to 16 bits for pmaddwd, whose sums of two products are exact (pmaddubsw saturates), 2 rows
+//             by one panel; elsewhere plain loops over the 16 columns
+// int32 sums are exact and wrap around like the reference's, so every variant gives the same bits.
+#include "backends/cpu/kernels/quantized_gemm.h"
+
+#include "backends/cpu/simd/vec.h"
+
+// GCC 12 takes the undefined vectors in its own intrinsics for uninitialised variables.
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+
+namespace cameo::cpu::CAMEO_ISA {
+namespace {
+
+#if defined(__AVX2__)
+
+CAMEO_INLINE __m256i broadcast_words(const uint8_t* a) {
+  int32_t four;
+  __builtin_memcpy(&four, a, 4);
+  return _mm256_cvtepu8_epi16(_mm_set1_epi32(four));
+}
+
+template <int Rows>
+CAMEO_INLINE void multiply_panel(const QuantizedGemm& g, int64_t row, int64_t panel, int32_t* c) {
+  // Four columns a vector, each with the sums of its even and its odd pair of rows of B.
+  __m256i sums[Rows][4];
+  for (int r = 0; r < Rows; ++r)
+    for (int q = 0; q < 4; ++q) sums[r][q] = _mm256_setzero_si256();
+  const int8_t* b = g.b + panel * g.taps * g.depth * 16;
+  for (int64_t t = 0; t < g.taps; ++t) {
+    const uint8_t* a[Rows];
+    for (int r = 0; r < Rows; ++r) a[r] = g.rows[t * g.row_pitch + row + r];
+    for (int64_t k = 0; k < g.depth; k += 4, b += 64) {
+      __m256i x[Rows];
+      for (int r = 0; r < Rows; ++r) x[r] = broadcast_words(a[r] + k);
+      for (int q = 0; q < 4; ++q) {
+        const __m256i w = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(b + q * 16)));
+        for (int r = 0; r < Rows; ++r) sums[r][q] = _mm256_add_epi32(sums[r][q], _mm256_madd_epi16(x[r], w));
+      }
+    }
+  }
+  for (int r = 0; r < Rows; ++r)
+    for (int half = 0; half < 2; ++half) {
+      // hadd leaves the columns of both vectors in lanes 0 1 4 5 | 2 3 6 7.
+      const __m256i pairs = _mm256_permute4x64_epi64(_mm256_hadd_epi32(sums[r][2 * half], sums[r][2 * half + 1]), 0xd8);
+      const __m256i start = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(g.start + panel * 16 + half * 8));
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(c + r * g.ldc + half * 8), _mm256_add_epi32(pairs, start));
+    }
+}
+
+#else
+
+template <int Rows>
+CAMEO_INLINE void multiply_panel(const QuantizedGemm& g, int64_t row, int64_t panel, int32_t* c) {
+  for (int r = 0; r < Rows; ++r) {
+    int32_t sums[16];
+    for (int j = 0; j < 16; ++j) sums[j] = g.start[panel * 16 + j];
+    const int8_t* b = g.b + panel * g.taps * g.depth * 16;
+    for (int64_t t = 0; t < g.taps; ++t) {
+      const uint8_t* a = g.rows[t * g.row_pitch + row + r];
+      for (int64_t k = 0; k < g.depth; k += 4, b += 64)
+        for (int j = 0; j < 16; ++j) {
+          const int32_t sum = a[k] * b[j * 4] + a[k + 1] * b[j * 4 + 1] + a[k + 2] * b[j * 4 + 2] + a[k + 3] * b[j * 4 + 3];
+          sums[j] = static_cast<int32_t>(static_cast<uint32_t>(sums[j]) + static_cast<uint32_t>(sum));
+        }
+    }
+    __builtin_memcpy(c + r * g.ldc, sums, sizeof sums);
+  }
+}
+
+#endif
+
+void multiply(const QuantizedGemm& g, int64_t rows, int64_t first_panel, int64_t last_panel) {
+  for (int64_t panel = first_panel; panel < last_panel; ++panel) {
+    int32_t* c = g.c + (panel - first_panel) * 16;
+    int64_t r = 0;
+    for (; r + 2 <= rows; r += 2) multiply_panel<2>(g, r, panel, c + r * g.ldc);
+    if (r < rows) multiply_panel<1>(g, r, panel, c + r * g.ldc);
+  }
+}
+
+#if defined(__AVX512F__)
+#define CAMEO_VNNI __attribute__((target("avx512vnni")))
+
+template <int Rows, int Panels>
+CAMEO_VNNI void tile(const QuantizedGemm& g, int64_t row, int64_t panel, int32_t* c) {
+  __m512i sums[Rows][Panels];
+  for (int p = 0; p < Panels; ++p) {
+    const __m512i start = _mm512_loadu_si512(g.start + (panel + p) * 16);
+    for (int r = 0; r < Rows; ++r) sums[r][p] = start;
+  }
+  const int64_t stride = g.taps * g.depth * 16;
+  const int8_t* b = g.b + panel * stride;
+  for (int64_t t = 0; t < g.taps; ++t) {
+    const uint8_t* a[Rows];
+    for (int r = 0; r < Rows; ++r) a[r] = g.rows[t * g.row_pitch + row + r];
+    for (int64_t k = 0; k < g.depth; k += 4, b += 64) {
+      __m512i w[Panels];
+      for (int p = 0; p < Panels; ++p) w[p] = _mm512_loadu_si512(b + p * stride);
+      for (int r = 0; r < Rows; ++r) {
+        int32_t four;
+        __builtin_memcpy(&four, a[r] + k, 4);
+        const __m512i x = _mm512_set1_epi32(four);
+        for (int p = 0; p < Panels; ++p) sums[r][p] = _mm512_dpbusd_epi32(sums[r][p], x, w[p]);
+      }
+    }
+  }
+  for (int r = 0; r < Rows; ++r)
+    for (int p = 0; p < Panels; ++p) _mm512_storeu_si512(c + r * g.ldc + p * 16, sums[r][p]);
+}
+
+template <int Panels>
+CAMEO_VNNI void tiles(const QuantizedGemm& g, int64_t rows, int64_t panel, int32_t* c) {
+  int64_t r = 0;
+  for (; r + 6 <= rows; r += 6) tile<6, Panels>(g, r, panel, c + r * g.ldc);
+  switch (rows - r) {
+    case 5:
+      return tile<5, Panels>(g, r, panel, c + r * g.ldc);
+    case 4:
+      return tile<4, Panels>(g, r, panel, c + r * g.ldc);
+    case 3:
+      return tile<3, Panels>(g, r, panel, c + r * g.ldc);
+    case 2:
+      return tile<2, Panels>(g, r, panel, c + r * g.ldc);
+    case 1:
+      return tile<1, Panels>(g, r, panel, c + r * g.ldc);
+  }
+}
+
+CAMEO_VNNI void multiply_vnni(const QuantizedGemm& g, int64_t rows, int64_t first_panel, int64_t last_panel) {
+  int64_t panel = first_panel;
+  for (; panel + 4 <= last_panel; panel += 4) tiles<4>(g, rows, panel, g.c + (panel - first_panel) * 16);
+  for (; panel + 2 <= last_panel; panel += 2) tiles<2>(g, rows, panel, g.c + (panel - first_panel) * 16);
+  if (panel < last_panel) tiles<1>(g, rows, panel, g.c + (panel - first_panel) * 16);
+}
+#endif
+
+using Bytes = uint8_t __attribute__((vector_size(kLanes)));
+using SignedBytes = int8_t __attribute__((vector_size(kLanes)));
+
+CAMEO_INLINE Vec load_bytes(const void* p, ByteType type, int64_t i) {
+  if (type == ByteType::kUint8) {
+    Bytes b;
+    __builtin_memcpy(&b, static_cast<const uint8_t*>(p) + i, sizeof b);
+    return to_float(__builtin_convertvector(b, VecI));
+  }
+  SignedBytes b;
+  __builtin_memcpy(&b, static_cast<const int8_t*>(p) + i, sizeof b);
+  return to_float(__builtin_convertvector(b, VecI));
+}
+CAMEO_INLINE float load_byte(const void* p, ByteType type, int64_t i) {
+  return type == ByteType::kUint8 ? static_cast<const uint8_t*>(p)[i] : static_cast<const int8_t*>(p)[i];
+}
+
+// Rounded, in [low, high] and integral. The range is cut before rounding, where adding 1.5 * 2^23 rounds to nearest even; NaN
+// gives low.
+CAMEO_INLINE VecI as_code(Vec x, float low, float high) {
+  const Vec magic = splat(12582912.f);
+  const Vec cut = vmin(vmax(x, splat(low)), splat(high));
+  return as_int(cut + magic) - as_int(magic);
+}
+CAMEO_INLINE void store_bytes(void* p, ByteType type, int64_t i, Vec scaled, float zero) {
+  // Codes are rounded before the zero point is added, as QuantizeLinear does it.
+  const float low = type == ByteType::kUint8 ? 0.f : -128.f, high = low + 255;
+  const VecI code = as_code(scaled, low - zero, high - zero) + splat_i(static_cast<int32_t>(zero));
+  const Bytes b = __builtin_convertvector(code, Bytes);
+  __builtin_memcpy(static_cast<uint8_t*>(p) + i, &b, sizeof b);
+}
+CAMEO_INLINE void store_byte(void* p, ByteType type, int64_t i, float scaled, float zero) {
+  const float low = type == ByteType::kUint8 ? 0.f : -128.f, high = low + 255;
+  float x = scaled > low - zero ? scaled : low - zero;
+  x = x < high - zero ? x : high - zero;
+  static_cast<uint8_t*>(p)[i] = static_cast<uint8_t>(static_cast<int32_t>(__builtin_nearbyintf(x)) + static_cast<int32_t>(zero));
+}
+
+template <ByteType Residual, ByteType Y>
+void finish_as(const QuantizedFinish& f) {
+  int64_t i = 0;
+  for (; i + kLanes <= f.count; i += kLanes) {
+    Vec y = to_float(load_i(f.acc + i)) * load(f.scales + i);
+    if (f.bias != nullptr) y = y + load(f.bias + i);
+    if constexpr (Residual == ByteType::kFloat) y = y + load(static_cast<const float*>(f.residual) + i);
+    if constexpr (Residual == ByteType::kUint8 || Residual == ByteType::kInt8)
+      y = y + (load_bytes(f.residual, Residual, i) - splat(f.residual_zero)) * splat(f.residual_scale);
+    y = select(y < splat(f.low), splat(f.low), y);
+    y = select(y > splat(f.high), splat(f.high), y);
+    if constexpr (Y == ByteType::kFloat)
+      store(static_cast<float*>(f.y) + i, y);
+    else
+      store_bytes(f.y, Y, i, y * splat(f.y_inverse_scale), f.y_zero);
+  }
+  for (; i < f.count; ++i) {
+    float y = static_cast<float>(f.acc[i]) * f.scales[i];
+    if (f.bias != nullptr) y = y + f.bias[i];
+    if constexpr (Residual == ByteType::kFloat) y = y + static_cast<const float*>(f.residual)[i];
+    if constexpr (Residual == ByteType::kUint8 || Residual == ByteType::kInt8)
+      y = y + (load_byte(f.residual, Residual, i) - f.residual_zero) * f.residual_scale;
+    y = y < f.low ? f.low : y;
+    y = y > f.high ? f.high : y;
+    if constexpr (Y == ByteType::kFloat)
+      static_cast<float*>(f.y)[i] = y;
+    else
+      store_byte(f.y, Y, i, y * f.y_inverse_scale, f.y_zero);
+  }
+}
+
+template <ByteType Residual>
+void finish_with(const QuantizedFinish& f) {
+  if (f.y_type == ByteType::kFloat)
+    finish_as<Residual, ByteType::kFloat>(f);
+  else if (f.y_type == ByteType::kUint8)
+    finish_as<Residual, ByteType::kUint8>(f);
+  else
+    finish_as<Residual, ByteType::kInt8>(f);
+}
+
+void finish(const QuantizedFinish& f) {
+  switch (f.residual_type) {
+    case ByteType::kNone:
+      return finish_with<ByteType::kNone>(f);
+    case ByteType::kUint8:
+      return finish_with<ByteType::kUint8>(f);
+    case ByteType::kInt8:
+      return finish_with<ByteType::kInt8>(f);
+    case ByteType::kFloat:
+      return finish_with<ByteType::kFloat>(f);
+  }
+}
+
+void to_bytes(const ByteRow& row) {
+  int64_t i = 0;
+  for (; i + kLanes <= row.count; i += kLanes) {
+    const Vec x = load(row.floats + i);
+    store_bytes(row.bytes, row.type, i, select(x == x, x * splat(row.scale), Vec{}), row.zero);
+  }
+  for (; i < row.count; ++i) {
+    const float x = row.floats[i];
+    store_byte(row.bytes, row.type, i, x == x ? x * row.scale : 0, row.zero);
+  }
+}
+
+void to_floats(const ByteRow& row) {
+  int64_t i = 0;
+  for (; i + kLanes <= row.count; i += kLanes)
+    store(row.floats + i, (load_bytes(row.bytes, row.type, i) - splat(row.zero)) * splat(row.scale));
+  for (; i < row.count; ++i) row.floats[i] = (load_byte(row.bytes, row.type, i) - row.zero) * row.scale;
+}
+
+void depthwise(const uint8_t* const* rows, int64_t taps, const int8_t* weights, const int32_t* start, int64_t count, int32_t* acc) {
+  int64_t j = 0;
+  for (; j + kLanes <= count; j += kLanes) {
+    VecI sum = load_i(start + j);
+    for (int64_t t = 0; t < taps; ++t) {
+      Bytes x;
+      SignedBytes w;
+      __builtin_memcpy(&x, rows[t] + j, sizeof x);
+      __builtin_memcpy(&w, weights + t * count + j, sizeof w);
+      sum += __builtin_convertvector(x, VecI) * __builtin_convertvector(w, VecI);
+    }
+    store_i(acc + j, sum);
+  }
+  for (; j < count; ++j) {
+    int32_t sum = start[j];
+    for (int64_t t = 0; t < taps; ++t) sum += rows[t][j] * weights[t * count + j];
+    acc[j] = sum;
+  }
+}
+
+}  // namespace
+
+const QuantizedGemmKernels quantized_gemm_kernels = {
+    .multiply = &multiply,
+#if defined(__AVX512F__)
+    .multiply_vnni = &multiply_vnni,
+#else
+    .multiply_vnni = nullptr,
+#endif
+    .finish = &finish,
+    .to_bytes = &to_bytes,
+    .to_floats = &to_floats,
+    .depthwise = &depthwise,
+};
+
+}  // namespace cameo::cpu::CAMEO_ISA

@@ -1,0 +1,218 @@
+#include "backends/cpu/kernels/quantized_product.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <optional>
+
+#include "backends/cpu/kernels/quantized_gemm.h"
+#include "backends/cpu/kernels/row_epilogue.h"
+#include "base/error.h"
+#include "base/thread_pool.h"
+
+namespace cameo::cpu {
+namespace {
+
+constexpr int64_t kTileRows = 48, kTilePanels = 8;
+
+ByteType byte_type(DType type) {
+  return type == DType::kUint8 ? ByteType::kUint8 : type == DType::kInt8 ? ByteType::kInt8 : ByteType::kFloat;
+}
+
+// The frequent programs, run in one go with the conversion: sum + bias + residual, then Relu or Clip.
+struct SimpleEpilogue {
+  const float* bias = nullptr;
+  const Tensor* residual = nullptr;
+  float residual_scale = 1, residual_zero = 0;
+  float low = -std::numeric_limits<float>::infinity(), high = std::numeric_limits<float>::infinity();
+};
+
+std::optional<SimpleEpilogue> simple_epilogue(ops::KernelContext& c, const ops::QuantizedAttrs& attrs, const ops::PointProgram& program,
+                                              const Dims& dims) {
+  SimpleEpilogue simple;
+  int current = 0;
+  for (size_t i = 0; i < program.code.size(); ++i) {
+    const ops::PointInstruction& step = program.code[i];
+    const bool last = i + 1 == program.code.size();
+    if (step.op == ops::PointOp::kAdd && (step.a == current) != (step.b == current)) {
+      const int other = step.a == current ? step.b : step.a;
+      if (other < 1 || other >= program.num_inputs) return std::nullopt;
+      const Tensor& t = c.input(ops::kQuantizedOperands + static_cast<size_t>(other) - 1);
+      if (t.dtype() == DType::kFloat32 && t.num_elements() == attrs.n && t.dim(t.rank() - 1) == attrs.n && simple.bias == nullptr) {
+        simple.bias = t.data<float>();
+      } else if (t.dims() == dims && simple.residual == nullptr) {
+        simple.residual = &t;
+        simple.residual_scale = attrs.operand_scale(static_cast<size_t>(other) - 1);
+        simple.residual_zero = static_cast<float>(attrs.operand_zero(static_cast<size_t>(other) - 1));
+      } else {
+        return std::nullopt;
+      }
+    } else if (step.op == ops::PointOp::kRelu && step.a == current && last) {
+      simple.low = 0;
+    } else if (step.op == ops::PointOp::kClip && step.a == current && step.b < 0 && step.c < 0 && last) {
+      simple.low = program.constants[static_cast<size_t>(-1 - step.b)];
+      simple.high = program.constants[static_cast<size_t>(-1 - step.c)];
+    } else {
+      return std::nullopt;
+    }
+    current = program.num_inputs + static_cast<int>(i);
+  }
+  return simple;
+}
+
+// The way from sums of a row to the output.
+class Finisher {
+ public:
+  static Result<Finisher> make(ops::KernelContext& c, const ops::QuantizedAttrs& attrs) {
+    Finisher f;
+    const Tensor& y = c.output(0);
+    f.n_ = attrs.n;
+    f.y_ = static_cast<uint8_t*>(y.raw());
+    f.y_type_ = byte_type(y.dtype());
+    f.y_size_ = f.y_type_ == ByteType::kFloat ? 4 : 1;
+    f.y_inverse_scale_ = 1 / attrs.y_scale;
+    f.y_zero_ = static_cast<float>(attrs.y_zero);
+    const auto scales = c.scratch<float>(attrs.n);
+    for (int64_t j = 0; j < attrs.n; ++j) scales[static_cast<size_t>(j)] = attrs.x_scale * c.input(2).data<float>()[j];
+    f.scales_ = scales.data();
+    const size_t operands = c.num_inputs() - std::min(c.num_inputs(), ops::kQuantizedOperands);
+    CAMEO_ASSIGN(const ops::PointProgram program, attrs.decode(1 + operands));
+    f.simple_ = simple_epilogue(c, attrs, program, y.dims());
+    if (!f.simple_) {
+      CAMEO_ASSIGN(f.program_, RowEpilogue::make(c, attrs, ops::kQuantizedOperands, y.dims()));
+    }
+    return f;
+  }
+
+  // Sums of row `row` from column `first` on become elements of the output; they are overwritten.
+  void run(int64_t row, int64_t first, int64_t count, int32_t* acc) const {
+    const int64_t at = row * n_ + first;
+    const SimpleEpilogue& s = simple_ ? *simple_ : kNone;
+    QuantizedFinish f = {.acc = acc,
+                         .scales = scales_ + first,
+                         .bias = s.bias != nullptr ? s.bias + first : nullptr,
+                         .residual = nullptr,
+                         .residual_type = ByteType::kNone,
+                         .residual_scale = s.residual_scale,
+                         .residual_zero = s.residual_zero,
+                         .low = s.low,
+                         .high = s.high,
+                         .y = y_ + at * y_size_,
+                         .y_type = y_type_,
+                         .y_inverse_scale = y_inverse_scale_,
+                         .y_zero = y_zero_,
+                         .count = count};
+    if (s.residual != nullptr) {
+      f.residual_type = byte_type(s.residual->dtype());
+      f.residual = static_cast<const uint8_t*>(s.residual->raw()) + at * (f.residual_type == ByteType::kFloat ? 4 : 1);
+    }
+    if (simple_) return quantized_gemm_kernels().finish(f);
+    // A whole program runs on floats in the place of the sums.
+    auto* floats = reinterpret_cast<float*>(acc);
+    f.y = floats;
+    f.y_type = ByteType::kFloat;
+    quantized_gemm_kernels().finish(f);
+    program_.run(row, first, count, floats);
+    if (y_type_ == ByteType::kFloat)
+      std::memcpy(y_ + at * 4, floats, static_cast<size_t>(count) * 4);
+    else
+      quantized_gemm_kernels().to_bytes({y_ + at, y_type_, floats, y_inverse_scale_, y_zero_, count});
+  }
+
+ private:
+  static constexpr SimpleEpilogue kNone = {};
+  std::optional<SimpleEpilogue> simple_;
+  RowEpilogue program_;
+  const float* scales_ = nullptr;
+  uint8_t* y_ = nullptr;
+  ByteType y_type_ = ByteType::kFloat;
+  int64_t y_size_ = 4, n_ = 0;
+  float y_inverse_scale_ = 1, y_zero_ = 0;
+};
+
+}  // namespace
+
+Result<std::vector<Tensor>> column_sums(const Tensor& w, int64_t k, int64_t n, bool depthwise) {
+  const int64_t columns = depthwise ? n : (n + 15) / 16 * 16;
+  CAMEO_ASSIGN(Tensor sums, Tensor::allocate(DType::kInt32, {columns}));
+  for (int64_t j = 0; j < n; ++j) {
+    uint32_t sum = 0;
+    for (int64_t i = 0; i < k; ++i)
+      sum += static_cast<uint32_t>(depthwise ? w.data<int8_t>()[i * n + j] : ops::packed_weight(w.data<int8_t>(), k, i, j));
+    sums.data<int32_t>()[j] = static_cast<int32_t>(sum);
+  }
+  return std::vector<Tensor>{sums};
+}
+
+QuantizedInput quantized_input(ops::KernelContext& c, int64_t zero) {
+  const Tensor& x = c.input(0);
+  if (x.dtype() == DType::kUint8) return {x.data<uint8_t>(), static_cast<int32_t>(zero)};
+  const int64_t size = x.num_elements();
+  uint8_t* copy = c.scratch<uint8_t>(size).data();
+  constexpr int64_t kStep = 1 << 16;
+  c.threads().parallel_for((size + kStep - 1) / kStep, [&](int64_t task, int) {
+    for (int64_t i = task * kStep; i < std::min(size, (task + 1) * kStep); ++i) copy[i] = static_cast<uint8_t>(x.data<uint8_t>()[i] ^ 0x80);
+  });
+  return {copy, static_cast<int32_t>(zero) + 128};
+}
+
+Status run_quantized(ops::KernelContext& c, const ops::QuantizedAttrs& attrs, int64_t rows, int32_t x_zero, bool depthwise,
+                     const QuantizedRows& source) {
+  const int64_t n = attrs.n, panels = (n + 15) / 16, columns = depthwise ? n : panels * 16;
+  const auto& packed = c.node().packed;
+  if (packed.size() != 1 || packed[0].dtype() != DType::kInt32 || packed[0].num_elements() != columns)
+    return error(ErrorCode::kInvalidPlan, "the packed sums of the weight do not fit it");
+  if (c.output(0).dtype() != static_cast<DType>(attrs.y_type) || c.output(0).num_elements() != rows * n)
+    return error(ErrorCode::kInvalidPlan, "the output does not fit {} rows of {} columns", rows, n);
+  if (rows == 0 || n == 0) return {};
+  CAMEO_ASSIGN(const Finisher finisher, Finisher::make(c, attrs));
+  const auto start = c.scratch<int32_t>(columns);
+  for (size_t j = 0; j < start.size(); ++j)
+    start[j] = static_cast<int32_t>(0u - static_cast<uint32_t>(x_zero) * static_cast<uint32_t>(packed[0].data<int32_t>()[j]));
+  CAMEO_TRY(c.check_cancelled());
+
+  const auto& kernels = quantized_gemm_kernels();
+  const auto multiply = has_vnni() ? kernels.multiply_vnni : kernels.multiply;
+  const auto* w = c.input(1).data<int8_t>();
+  const int64_t workers = c.threads().size();
+  // All panels for a tile of rows, so that its rows are looked up once, unless that leaves threads without work.
+  const int64_t tile_rows = depthwise ? 16 : kTileRows;
+  const int64_t row_tiles = (rows + tile_rows - 1) / tile_rows;
+  int64_t step = panels;
+  if (!depthwise && row_tiles < 4 * workers) {
+    const int64_t parts = (4 * workers + row_tiles - 1) / row_tiles;
+    step = std::min(panels, std::max<int64_t>(4, (panels + parts - 1) / parts + 3) / 4 * 4);
+  }
+  const int64_t panel_tiles = depthwise ? 1 : (panels + step - 1) / step;
+  const int64_t most_rows = std::min(rows, tile_rows), group = depthwise ? panels : std::min(step, kTilePanels);
+  const int64_t acc_size = depthwise ? columns : most_rows * group * 16;
+  const auto acc = c.scratch<int32_t>(workers * acc_size);
+  const auto pointers = c.scratch<const uint8_t*>(workers * source.taps * most_rows);
+  const auto pack = c.scratch<uint8_t>(workers * source.pack_bytes * most_rows);
+  const auto taps = c.scratch<const uint8_t*>(depthwise ? workers * source.taps : 0);
+  c.threads().parallel_for(row_tiles * panel_tiles, [&](int64_t task, int worker) {
+    const int64_t first_row = task / panel_tiles * tile_rows, count = std::min(rows - first_row, tile_rows);
+    const uint8_t** at = pointers.data() + worker * source.taps * most_rows;
+    int32_t* sums = acc.data() + worker * acc_size;
+    source.locate(first_row, count, at, pack.data() + worker * source.pack_bytes * most_rows);
+    if (depthwise) {
+      const uint8_t** row = taps.data() + worker * source.taps;
+      for (int64_t r = 0; r < count; ++r) {
+        for (int64_t t = 0; t < source.taps; ++t) row[t] = at[t * count + r];
+        kernels.depthwise(row, source.taps, w, start.data(), n, sums);
+        finisher.run(first_row + r, 0, n, sums);
+      }
+      return;
+    }
+    const int64_t begin = task % panel_tiles * step, end = std::min(panels, begin + step);
+    for (int64_t panel = begin; panel < end; panel += group) {
+      const int64_t last = std::min(end, panel + group);
+      multiply({.rows = at, .row_pitch = count, .taps = source.taps, .depth = source.depth, .b = w, .start = start.data(), .c = sums, .ldc = group * 16},
+               count, panel, last);
+      for (int64_t r = 0; r < count; ++r) finisher.run(first_row + r, panel * 16, std::min(n, last * 16) - panel * 16, sums + r * group * 16);
+    }
+  });
+  return {};
+}
+
+}  // namespace cameo::cpu
