@@ -9,6 +9,7 @@
 #include "cameo/version.h"
 #include "onnx/import.h"
 #include "passes/driver.h"
+#include "passes/lower_quantized.h"
 #include "passes/quantize_weights.h"
 #include "plan/content.h"
 
@@ -58,6 +59,7 @@ Result<Plan> build_model(const onnx::Model& model, const BuildOptions& options, 
                                               .logger = &logger,
                                               .check_cancelled = [&] { return report(options, "optimise", 0.2); }};
     CAMEO_TRY(passes::run_passes(content.graph, pass_options, reports));
+    CAMEO_TRY(passes::lower_quantized(content.graph, reports.emplace_back()));
   }
   if (options.weights != WeightType::kFloat32) {
     const int64_t group = options.weight_group_size == 0 && options.weights == WeightType::kInt4 ? 32 : options.weight_group_size;

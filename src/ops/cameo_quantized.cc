@@ -120,7 +120,8 @@ Status finish_quantized(KernelContext& c, const QuantizedAttrs& a, const Dims& d
       y.data<float>()[at] = value;
     } else {
       const double low = a.y_type == 2 ? 0 : -128, zero = static_cast<double>(a.y_zero);
-      const double code = std::isnan(value) ? zero : std::clamp(std::nearbyint(static_cast<double>(value / a.y_scale)) + zero, low, low + 255);
+      const double code =
+          std::isnan(value) ? zero : std::clamp(std::nearbyint(static_cast<double>(value / a.y_scale)) + zero, low, low + 255);
       static_cast<uint8_t*>(y.raw())[at] = static_cast<uint8_t>(static_cast<int>(code));
     }
     for (size_t axis = dims.rank(); axis-- > 0;) {

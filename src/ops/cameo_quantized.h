@@ -19,9 +19,9 @@ struct QuantizedAttrs : ProgramAttrs {
   int64_t n = 0;  // columns of W
   float x_scale = 1, y_scale = 1;
   int64_t x_zero = 0, y_zero = 0;
-  int64_t y_type = 1;  // as ONNX numbers types: 1 float32, 2 uint8, 3 int8
-  std::vector<float> operand_scales;    // one an operand, or none: all are float32. 0 for an operand of float32
-  std::vector<int64_t> operand_zeros;   // likewise
+  int64_t y_type = 1;                  // as ONNX numbers types: 1 float32, 2 uint8, 3 int8
+  std::vector<float> operand_scales;   // one an operand, or none: all are float32. 0 for an operand of float32
+  std::vector<int64_t> operand_zeros;  // likewise
 
   void visit_quantized(ir::AttrVisitor& v) {
     v("n", n);

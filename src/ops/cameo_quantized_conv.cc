@@ -11,8 +11,8 @@ Status check_group(const CameoQuantizedConvAttrs& a) {
   if (a.taps() == 0) return error(ErrorCode::kInvalidModel, "kernel_shape has an extent below 1, or is empty or too large");
   if (a.channels < 1 || a.channels > (int64_t{1} << 31)) return error(ErrorCode::kInvalidModel, "channels is {}", a.channels);
   if (a.group != 1 && (a.group != a.channels || a.n != a.channels))
-    return error(ErrorCode::kInvalidModel, "group is {}; it must be 1, or the number of channels of X ({}) and of y ({})", a.group, a.channels,
-                 a.n);
+    return error(ErrorCode::kInvalidModel, "group is {}; it must be 1, or the number of channels of X ({}) and of y ({})", a.group,
+                 a.channels, a.n);
   return {};
 }
 
@@ -46,8 +46,8 @@ Status reference(KernelContext& c) {
   const Tensor &x = c.input(0), &y = c.output(0);
   if (y.num_elements() == 0) return {};
   const std::vector<int64_t> kernel = weight_shape<std::vector<int64_t>>(a);
-  CAMEO_ASSIGN(const ConvGeometry g, ConvGeometry::make(a, a.group, channels_first(x.dims()), Dims(std::span<const int64_t>(kernel)),
-                                                        channels_first(y.dims())));
+  CAMEO_ASSIGN(const ConvGeometry g,
+               ConvGeometry::make(a, a.group, channels_first(x.dims()), Dims(std::span<const int64_t>(kernel)), channels_first(y.dims())));
   const auto acc = c.scratch<int32_t>(y.num_elements());
   const auto* w = c.input(1).data<int8_t>();
   const int64_t channels = a.channels, zero = a.x_zero;

@@ -5,7 +5,7 @@ namespace cameo::ops {
 
 CAMEO_OP_TEST(QuantizedConv) {
   const Tensor x = tensor<uint8_t>({1, 3, 2}, {1, 2, 3, 4, 5, 6});  // three positions of two channels
-  const std::vector<int8_t> taps = {1, 0, 2, -1};                     // two taps of two channels, one column
+  const std::vector<int8_t> taps = {1, 0, 2, -1};                   // two taps of two channels, one column
   const Tensor w = pack_int8(4, 1, [&](int64_t k, int64_t) { return taps[static_cast<size_t>(k)]; }).value();
   const Tensor scale = tensor<float>({1}, {2});
   const std::vector<std::pair<std::string, std::string>> base = {{"n", "1"}, {"channels", "2"}, {"kernel_shape", "[2]"}};
@@ -32,8 +32,14 @@ CAMEO_OP_TEST(QuantizedConv) {
        .attributes = {{"n", "4"}, {"channels", "4"}, {"group", "2"}, {"kernel_shape", "[1]"}},
        .inputs = {tensor<uint8_t>({1, 1, 4}, {1, 2, 3, 4}), w, scale},
        .error = "group is 2"},
-      {.name = "other channels", .attributes = {{"n", "1"}, {"channels", "3"}, {"kernel_shape", "[2]"}}, .inputs = {x, w, scale}, .error = "channels"},
-      {.name = "a kernel of two axes", .attributes = {{"n", "1"}, {"channels", "2"}, {"kernel_shape", "[1, 2]"}}, .inputs = {x, w, scale}, .error = "2 axes"},
+      {.name = "other channels",
+       .attributes = {{"n", "1"}, {"channels", "3"}, {"kernel_shape", "[2]"}},
+       .inputs = {x, w, scale},
+       .error = "channels"},
+      {.name = "a kernel of two axes",
+       .attributes = {{"n", "1"}, {"channels", "2"}, {"kernel_shape", "[1, 2]"}},
+       .inputs = {x, w, scale},
+       .error = "2 axes"},
       {.name = "no kernel", .attributes = {{"n", "1"}, {"channels", "2"}}, .inputs = {x, w, scale}, .error = "kernel_shape"},
   };
 }

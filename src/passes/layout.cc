@@ -317,6 +317,8 @@ std::optional<LayoutRole> layout_role(const GraphView& view, const ir::Node& nod
   if (!node.op->domain.empty()) return std::nullopt;
   const size_t rank = *rank_of(view, node.inputs[0]);
   if (is_one_of(name, kElementwise)) return elementwise(view, node);
+  // With one scale for all elements.
+  if ((name == "QuantizeLinear" || name == "DequantizeLinear") && has_one_element(view, node.inputs[1])) return elementwise(view, node);
   if (name == "MaxPool" || name == "AveragePool") return windows(view, node);
   if (name == "GlobalAveragePool" || name == "GlobalMaxPool") return LayoutRole{.inputs = {0}, .outputs = {0}};
   if (is_one_of(name, kReductions)) return reduction(view, node);
@@ -371,6 +373,7 @@ std::optional<std::vector<ValueId>> channels_last_form(const GraphView& view, co
         inputs[i] = operand_last(view, patch, inputs[i], rank);
     return one(copy_of(patch, node, std::move(inputs), is_conv ? AttrList{{"channels_last", int64_t{1}}} : AttrList{}));
   }
+  if (name == "QuantizeLinear" || name == "DequantizeLinear") return one(copy_of(patch, node, std::move(inputs)));
   if (name == "MaxPool" || name == "AveragePool") return one(pool_last(view, node, patch, inputs[0]));
   if (name == "GlobalAveragePool" || name == "GlobalMaxPool") {
     std::vector<int64_t> axes;

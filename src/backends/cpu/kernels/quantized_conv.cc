@@ -101,10 +101,10 @@ Status run(ops::KernelContext& c) {
   CAMEO_TRY(ops::check_quantized(attrs, weight_rows(attrs), attrs.depthwise(), c.input(1), c.input(2)));
   const Tensor &x = c.input(0), &y = c.output(0);
   const size_t rank = attrs.kernel_shape.size() + 2;
-  if ((x.dtype() != DType::kUint8 && x.dtype() != DType::kInt8) || x.rank() != rank || y.rank() != rank || x.dim(rank - 1) != attrs.channels ||
-      x.dim(0) != y.dim(0))
-    return error(ErrorCode::kInvalidPlan, "X is {} of shape {}, which does not fit {} channels", dtype_name(x.dtype()), x.dims().to_string(),
-                 attrs.channels);
+  if ((x.dtype() != DType::kUint8 && x.dtype() != DType::kInt8) || x.rank() != rank || y.rank() != rank ||
+      x.dim(rank - 1) != attrs.channels || x.dim(0) != y.dim(0))
+    return error(ErrorCode::kInvalidPlan, "X is {} of shape {}, which does not fit {} channels", dtype_name(x.dtype()),
+                 x.dims().to_string(), attrs.channels);
   if (y.num_elements() == 0) return {};
   Dims weight(rank, attrs.channels / attrs.group);
   weight[0] = attrs.n;

@@ -207,9 +207,17 @@ Status run_quantized(ops::KernelContext& c, const ops::QuantizedAttrs& attrs, in
     const int64_t begin = task % panel_tiles * step, end = std::min(panels, begin + step);
     for (int64_t panel = begin; panel < end; panel += group) {
       const int64_t last = std::min(end, panel + group);
-      multiply({.rows = at, .row_pitch = count, .taps = source.taps, .depth = source.depth, .b = w, .start = start.data(), .c = sums, .ldc = group * 16},
+      multiply({.rows = at,
+                .row_pitch = count,
+                .taps = source.taps,
+                .depth = source.depth,
+                .b = w,
+                .start = start.data(),
+                .c = sums,
+                .ldc = group * 16},
                count, panel, last);
-      for (int64_t r = 0; r < count; ++r) finisher.run(first_row + r, panel * 16, std::min(n, last * 16) - panel * 16, sums + r * group * 16);
+      for (int64_t r = 0; r < count; ++r)
+        finisher.run(first_row + r, panel * 16, std::min(n, last * 16) - panel * 16, sums + r * group * 16);
     }
   });
   return {};
