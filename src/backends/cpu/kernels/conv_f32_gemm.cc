@@ -3,7 +3,8 @@
 // The weights lie in panels of 16 output channels, [group][ceil(M / 16)][taps * channels][16]. A convolution by 1 x 1 with
 // stride 1 reads its input in place. Otherwise the windows of a block of output pixels are copied to rows first, a few taps
 // at a time so that they stay in the second cache; the copy costs one load and store for as many multiplications as there
-// are output channels. Taps that lie in the padding for the whole block are left out: for dilated windows that are wider
+// are output channels; of images with very few channels a padded copy is made in its place, in which a window is as many
+// contiguous runs as it has rows. Taps that lie in the padding for the whole block are left out: for dilated windows that are wider
 // than the image that is most of them.
 //
 // Work is shared by blocks of output pixels, or, where the weights are larger than the image, by output channels, so that
@@ -68,7 +69,11 @@ class Convolution {
     const int64_t tasks = std::clamp<int64_t>(products / kTaskProducts, 1, 4 * threads);
     const bool shares = p_.group == 1 && p_.out_channels > p_.rows() &&
                         (in_place_ || p_.rows() * depth_ <= kSharedBytes / static_cast<int64_t>(sizeof(float)));
-    return shares ? run_by_columns(c, tasks) : run_by_rows(c, tasks);
+    if (shares) return run_by_columns(c, tasks);
+    // Short copies cost more than what they hold.
+    const bool padded =
+        !in_place_ && p_.group == 1 && p_.dilation_width == 1 && p_.kernel_width * p_.in_channels <= 64 && p_.out_width >= 14;
+    return padded ? run_on_padded(c, tasks) : run_by_rows(c, tasks);
   }
 
  private:
@@ -179,6 +184,43 @@ class Convolution {
       const int64_t first = task % blocks * rows;
       if (first < p_.rows())
         block(task / blocks, first, std::min(rows, p_.rows() - first), in_place_ ? nullptr : copies + worker * rows * stride);
+    });
+    return {};
+  }
+
+  Status run_on_padded(ops::KernelContext& c, int64_t tasks) const {
+    const int64_t height = (p_.out_height - 1) * p_.stride_height + (p_.kernel_height - 1) * p_.dilation_height + 1;
+    const int64_t line = ((p_.out_width - 1) * p_.stride_width + p_.kernel_width) * p_.in_channels;
+    const int64_t in_line = p_.in_width * p_.in_channels, before = std::min(line, p_.pad_left * p_.in_channels);
+    const int64_t inside = std::clamp<int64_t>(line - before, 0, in_line);
+    float* padded = c.scratch<float>(p_.batch * height * line).data();
+    CAMEO_TRY(c.check_cancelled());
+    const int64_t lines = p_.batch * height, per_copy = (lines + tasks - 1) / tasks;
+    c.threads().parallel_for(tasks, [&](int64_t task, int) {
+      for (int64_t i = task * per_copy; i < std::min(lines, (task + 1) * per_copy); ++i) {
+        float* to = padded + i * line;
+        const int64_t y = i % height - p_.pad_top;
+        if (y < 0 || y >= p_.in_height) {
+          std::fill_n(to, line, 0.f);
+          continue;
+        }
+        std::fill_n(to, before, 0.f);
+        std::copy_n(p_.x + (i / height * p_.in_height + y) * in_line, inside, to + before);
+        std::fill_n(to + before + inside, line - before - inside, 0.f);
+      }
+    });
+    const int64_t rows = p_.batch * p_.out_height, per_task = (rows + tasks - 1) / tasks;
+    c.threads().parallel_for(tasks, [&](int64_t task, int) {
+      for (int64_t row = task * per_task; row < std::min(rows, (task + 1) * per_task); ++row) {
+        cpu::TileEpilogue e;
+        cpu::PanelGemm m = product(0, row * p_.out_width, p_.out_width, 0, p_.out_channels, e);
+        m.a = padded + (row / p_.out_height * height + row % p_.out_height * p_.stride_height) * line;
+        m.lda = p_.stride_width * p_.in_channels;
+        m.depth = p_.kernel_width * p_.in_channels;
+        m.segments = p_.kernel_height;
+        m.segment_step = p_.dilation_height * line;
+        cpu::panel_gemm_kernels().multiply(m);
+      }
     });
     return {};
   }

@@ -19,7 +19,7 @@ struct TileEpilogue {
   float low = 0, high = 0;  // of kClamp: min(max(x, low), high)
 };
 
-// c[rows x columns] (+)= a[rows x depth] * b[depth x columns]
+// c[rows x columns] (+)= a[rows x (segments * depth)] * b[(segments * depth) x columns]
 struct PanelGemm {
   const float* a;
   int64_t lda;
@@ -28,6 +28,8 @@ struct PanelGemm {
   float* c;
   int64_t ldc;
   int64_t rows, columns, depth;
+  int64_t segments = 1;                    // parts of a row of a,
+  int64_t segment_step = 0;                // each `depth` long and so many floats after the one before it
   bool accumulate = false;                 // add to what c holds
   const TileEpilogue* epilogue = nullptr;  // with bias and residual from row 0 and column 0 of c on; null: none
   const float* next_b = nullptr;           // the first panel of a product of the same size that follows, to ask for it ahead

@@ -69,21 +69,24 @@ __attribute__((noinline)) void tile(const PanelGemm& g, int64_t row, int64_t col
   // The memory of the result is on its way while the sums are made.
   for (int r = 0; r < Rows; ++r)
     for (int v = 0; v < Vectors * kLanes; v += 16) __builtin_prefetch(g.c + (row + r) * g.ldc + column + v, 1);
-  int64_t k = g.depth;
-  for (; k >= 4; k -= 4) {
-    for (int i = 0; i < next.lines; ++i) {
-      for (int v = 0; v < Vectors * kLanes; v += 16) __builtin_prefetch(next.b + v / 16 * g.panel_step, 0, 2);
-      next.b += kPanelWidth;
+  for (int64_t segment = 0; segment < g.segments; ++segment) {
+    int64_t k = g.depth;
+    for (; k >= 4; k -= 4) {
+      for (int i = 0; i < next.lines; ++i) {
+        for (int v = 0; v < Vectors * kLanes; v += 16) __builtin_prefetch(next.b + v / 16 * g.panel_step, 0, 2);
+        next.b += kPanelWidth;
+      }
+      multiply_row(0);
+      multiply_row(1);
+      multiply_row(2);
+      multiply_row(3);
+      advance(4);
     }
-    multiply_row(0);
-    multiply_row(1);
-    multiply_row(2);
-    multiply_row(3);
-    advance(4);
-  }
-  for (; k > 0; --k) {
-    multiply_row(0);
-    advance(1);
+    for (; k > 0; --k) {
+      multiply_row(0);
+      advance(1);
+    }
+    for (int i = 0; i < kBases; ++i) bases[i] += (g.segment_step - g.depth) * static_cast<int64_t>(sizeof(float));
   }
   const TileEpilogue* e = g.epilogue;
   const int64_t left = g.columns - column - (Vectors - 1) * kLanes;  // columns of the last vector
@@ -150,7 +153,7 @@ void column_of_tiles(const PanelGemm& g, int64_t column, int64_t width, const Ti
   // the rows out of the second cache.
   constexpr int64_t kMaxAhead = 1024;
   const bool last = column + width >= g.columns;
-  const bool more = g.depth <= kMaxAhead && (last ? g.next_b != nullptr : column + 2 * width <= g.columns);
+  const bool more = g.segments == 1 && g.depth <= kMaxAhead && (last ? g.next_b != nullptr : column + 2 * width <= g.columns);
   const int sharing = count >= 4 ? 4 : count >= 2 ? 2 : 1;
   const float* b = !more ? nullptr : last ? g.next_b : panel_at(g, column + width);
   int64_t row = 0;
