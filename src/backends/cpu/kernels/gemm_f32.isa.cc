@@ -456,9 +456,11 @@ CAMEO_INLINE Vec4 quarters(Vec v) {
 #endif
 }
 
-// R rows of A by J rows of B: sums[r * 16 + j]. With kFetch the next J rows of B are fetched meanwhile.
-template <int R, int J, bool kFetch>
-CAMEO_INLINE void dot_products(const float* a, int64_t a_stride, const float* b, int64_t b_stride, int64_t depth, float* sums) {
+// R rows of A by J rows of B: sums[r * 16 + j]. Meanwhile J * fetch_step floats a
+// vector of k are fetched from `fetch` on: in their order in memory, because processors foresee that themselves before long.
+template <int R, int J>
+CAMEO_INLINE void dot_products(const float* a, int64_t a_stride, const float* b, int64_t b_stride, int64_t depth, const float* fetch,
+                               int64_t fetch_step, float* sums) {
   Vec v[R][J];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r)
@@ -471,7 +473,8 @@ CAMEO_INLINE void dot_products(const float* a, int64_t a_stride, const float* b,
 #pragma GCC unroll 8
     for (int j = 0; j < J; ++j) {
       const Vec y = load_next(b + j * b_stride + k);
-      if constexpr (kFetch) __builtin_prefetch(b + (j + J) * b_stride + k);
+      __builtin_prefetch(fetch);
+      fetch += fetch_step;
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) v[r][j] = fma(x[r], y, v[r][j]);
     }
@@ -503,24 +506,27 @@ CAMEO_INLINE void dot_products(const float* a, int64_t a_stride, const float* b,
   }
 }
 
-// All of up to kDotRows rows by J rows of B: a few rows share each load of B, and then all use it from the L1 cache.
-constexpr int64_t kDotRows = 16;
+// All of up to kDotRows rows by J rows of B: a few rows share each load of B, and then all use it from the L1 cache. They
+// share the work of fetching the next J rows of B.
+constexpr int64_t kDotRows = 8;
 template <int J>
 void dot_columns(const GemmF32& g, int64_t row, int64_t rows, const float* b, float* tile) {
   constexpr int kRows = kVectorRegisters == 32 ? 4 : 2;
-  const float* a = g.a + row * g.a_row_stride;
-  const int64_t stride = g.a_row_stride;
-  int64_t r = 0;
-  if (rows >= kRows) {
-    dot_products<kRows, J, true>(a, stride, b, g.b_panel, g.depth, tile);
-    r = kRows;
+  const int64_t stride = g.a_row_stride, tiles = (rows + kRows - 1) / kRows;
+  const int64_t fetch_step = (kLanes + tiles - 1) / tiles, fetched = J * (g.depth / tiles);
+  const float *a = g.a + row * stride, *fetch = b + J * g.b_panel;
+  const auto advance = [&](int64_t count) {
+    a += count * stride;
+    tile += count * kPanel;
+    fetch += fetched;
+    rows -= count;
+  };
+  for (; rows >= kRows; advance(kRows)) dot_products<kRows, J>(a, stride, b, g.b_panel, g.depth, fetch, fetch_step, tile);
+  if constexpr (kRows == 4) {
+    if (rows == 3) return dot_products<3, J>(a, stride, b, g.b_panel, g.depth, fetch, fetch_step, tile);
+    if (rows == 2) return dot_products<2, J>(a, stride, b, g.b_panel, g.depth, fetch, fetch_step, tile);
   }
-  for (; r + kRows <= rows; r += kRows) dot_products<kRows, J, false>(a + r * stride, stride, b, g.b_panel, g.depth, tile + r * kPanel);
-  if (kRows == 4 && rows - r >= 2) {
-    dot_products<2, J, true>(a + r * stride, stride, b, g.b_panel, g.depth, tile + r * kPanel);
-    r += 2;
-  }
-  if (r < rows) dot_products<1, J, true>(a + r * stride, stride, b, g.b_panel, g.depth, tile + r * kPanel);
+  if (rows == 1) dot_products<1, J>(a, stride, b, g.b_panel, g.depth, fetch, fetch_step, tile);
 }
 
 void multiply_rows(const GemmF32& g, int64_t rows, int64_t column_begin, int64_t column_end) {
@@ -532,7 +538,7 @@ void multiply_rows(const GemmF32& g, int64_t rows, int64_t column_begin, int64_t
       const float* b = g.b + column * g.b_panel;
       int64_t j = 0;
       if (rows == 1)
-        for (; j + 8 <= columns; j += 8) dot_products<1, 8, true>(g.a, 0, b + j * g.b_panel, g.b_panel, g.depth, tile + j);
+        for (; j + 8 <= columns; j += 8) dot_columns<8>(g, 0, 1, b + j * g.b_panel, tile + j);
       for (; j + 4 <= columns; j += 4) dot_columns<4>(g, row, count, b + j * g.b_panel, tile + j);
       for (; j < columns; ++j) dot_columns<1>(g, row, count, b + j * g.b_panel, tile + j);
       Tile t = {};
