@@ -1,0 +1,118 @@
+// Reduce operators and global pools of float32, by reduce_f32.isa.cc: along contiguous elements, or across rows of the
+// elements that are kept. Elements of the output are shared out to the threads; each is summed up by one.
+#include "backends/cpu/kernels/reduce_f32.h"
+
+#include <cmath>
+
+#include "base/thread_pool.h"
+#include "ops/reduce.h"
+#include "tactics/tactic.h"
+
+namespace cameo::tactics {
+namespace {
+
+using cpu::ReduceOp;
+using ops::ReducePlan;
+
+// A task has at least so many elements to read; less is not worth a second thread.
+constexpr int64_t kTaskElements = 16 * 1024;
+
+float start_of(ReduceOp op) { return op == ReduceOp::kMax ? -INFINITY : op == ReduceOp::kMin ? INFINITY : 0.f; }
+float merge(ReduceOp op, float a, float b) {
+  if (op == ReduceOp::kMax) return b > a || std::isnan(b) ? b : a;
+  if (op == ReduceOp::kMin) return b < a || std::isnan(b) ? b : a;
+  return a + b;
+}
+
+enum class Finish { kNone, kMean };
+void finish(Finish how, int64_t count, float* y, int64_t n) {
+  if (how == Finish::kMean)
+    for (int64_t i = 0; i < n; ++i) y[i] /= static_cast<float>(count);
+}
+
+// The offset of the index-th element of the loops `extents`, counted in row-major order.
+int64_t offset_of(const Dims& extents, const Dims& strides, int64_t index) {
+  int64_t at = 0;
+  for (size_t i = extents.rank(); i-- > 0; index /= extents[i]) at += index % extents[i] * strides[i];
+  return at;
+}
+
+void reduce(ThreadPool& threads, const ReducePlan& plan, ReduceOp op, Finish how, const float* x, float* y) {
+  const auto& kernels = cpu::reduce_kernels();
+  const int64_t kept = plan.kept.num_elements(), segments = plan.reduced.num_elements();
+  // What stays together: an element of the output, or up to `width` neighbours.
+  const int64_t columns = plan.run_reduced ? 1 : plan.run;
+  int64_t width = columns;
+  const int64_t wanted = int64_t{threads.size()} * 2;
+  if (kept < wanted && columns > 64) width = std::max<int64_t>((columns * kept / wanted + 63) / 64 * 64, 64);
+  const int64_t parts = columns == 0 ? 0 : (columns + width - 1) / width, units = kept * parts;
+  const auto run_unit = [&](int64_t unit) {
+    const int64_t index = unit / parts, column = unit % parts * width, count = std::min(width, columns - column);
+    const float* from = x + offset_of(plan.kept, plan.kept_strides, index) + column;
+    float* to = y + index * columns + column;
+    std::fill_n(to, count, start_of(op));
+    if (plan.run_reduced) {
+      for (int64_t s = 0; s < segments; ++s)
+        *to = merge(op, *to, kernels.row(op, from + offset_of(plan.reduced, plan.reduced_strides, s), plan.run));
+    } else if (plan.reduced.empty()) {
+      kernels.columns(op, from, 0, 1, count, to);
+    } else {
+      const int64_t rows = plan.reduced.back(), outer = rows == 0 ? 0 : segments / rows;
+      for (int64_t s = 0; s < outer; ++s)
+        kernels.columns(op, from + offset_of(plan.reduced, plan.reduced_strides, s * rows), plan.reduced_strides.back(), rows, count, to);
+    }
+    finish(how, plan.count, to, count);
+  };
+  const int64_t tasks = std::min({units, kept * columns * plan.count / kTaskElements, int64_t{threads.size()} * 4});
+  if (tasks < 2 || threads.size() == 1) {
+    for (int64_t unit = 0; unit < units; ++unit) run_unit(unit);
+    return;
+  }
+  threads.parallel_for(tasks, [&](int64_t task, int) {
+    for (int64_t unit = units * task / tasks; unit < units * (task + 1) / tasks; ++unit) run_unit(unit);
+  });
+}
+
+Status supports(const ir::Node& node, std::span<const ops::Fact> facts) {
+  if (facts[node.inputs[0]].type.dtype != DType::kFloat32) return refuse("the input is not float32");
+  return {};
+}
+
+template <ReduceOp Op, Finish How>
+Status run(ops::KernelContext& c) {
+  if (c.input(0).dtype() != DType::kFloat32) return c.node().op->reference(c);
+  CAMEO_ASSIGN(const ReducePlan plan, ops::plan_reduce(c));
+  reduce(c.threads(), plan, Op, How, c.input(0).data<float>(), c.output(0).data<float>());
+  return {};
+}
+
+template <ReduceOp Op, Finish How>
+Status run_global(ops::KernelContext& c) {
+  if (c.input(0).dtype() != DType::kFloat32) return c.node().op->reference(c);
+  const int64_t planes = c.output(0).num_elements();
+  if (planes == 0) return {};
+  ReducePlan plan;
+  plan.run = plan.count = c.input(0).num_elements() / planes;
+  plan.run_reduced = true;
+  plan.kept = {planes};
+  plan.kept_strides = {plan.run};
+  reduce(c.threads(), plan, Op, How, c.input(0).data<float>(), c.output(0).data<float>());
+  return {};
+}
+
+}  // namespace
+
+#define CAMEO_REDUCE(tactic, onnx_name, ...) \
+  CAMEO_DEFINE_TACTIC(tactic) = {.name = #tactic, .op = onnx_name, .supports = &supports, .run = &__VA_ARGS__};
+
+CAMEO_REDUCE(reduce_sum_f32, "ReduceSum", run<ReduceOp::kSum, Finish::kNone>)
+CAMEO_REDUCE(reduce_mean_f32, "ReduceMean", run<ReduceOp::kSum, Finish::kMean>)
+CAMEO_REDUCE(reduce_max_f32, "ReduceMax", run<ReduceOp::kMax, Finish::kNone>)
+CAMEO_REDUCE(reduce_min_f32, "ReduceMin", run<ReduceOp::kMin, Finish::kNone>)
+CAMEO_REDUCE(reduce_sum_square_f32, "ReduceSumSquare", run<ReduceOp::kSumSquares, Finish::kNone>)
+CAMEO_REDUCE(reduce_l1_f32, "ReduceL1", run<ReduceOp::kSumMagnitudes, Finish::kNone>)
+CAMEO_REDUCE(global_average_pool_f32, "GlobalAveragePool", run_global<ReduceOp::kSum, Finish::kMean>)
+CAMEO_REDUCE(global_max_pool_f32, "GlobalMaxPool", run_global<ReduceOp::kMax, Finish::kNone>)
+#undef CAMEO_REDUCE
+
+}  // namespace cameo::tactics
