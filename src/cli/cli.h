@@ -54,6 +54,9 @@ bool is_plan_file(const std::string& path);
 // A plan file, or a model that is built to a plan in memory.
 Result<Plan> load_or_build(const std::string& path, const BuildOptions& options, Logger& logger);
 
+// Names of the passes that make operators of domain ai.cameo, which other programs do not have.
+std::vector<std::string> passes_with_own_operators();
+
 // Shows on stderr what a build is at, when stderr is a terminal.
 std::function<bool(std::string_view, double)> progress_bar();
 

@@ -11,6 +11,7 @@
 #include "cli/cli.h"
 #include "ops/cameo_pointwise.h"
 #include "ops/dispatch.h"
+#include "passes/pass.h"
 #include "plan/layout.h"
 
 namespace cameo::cli {
@@ -88,6 +89,14 @@ bool is_plan_file(const std::string& path) {
 Result<Plan> load_or_build(const std::string& path, const BuildOptions& options, Logger& logger) {
   if (is_plan_file(path)) return Plan::load(path);
   return Builder(logger).build(path, options);
+}
+
+std::vector<std::string> passes_with_own_operators() {
+  std::vector<std::string> names;
+  // Of the late passes this one works on the operators of ONNX.
+  for (const passes::Pass* pass : passes::all_passes())
+    if (pass->late && pass->name != "fold_batch_norm") names.emplace_back(pass->name);
+  return names;
 }
 
 std::function<bool(std::string_view, double)> progress_bar() {

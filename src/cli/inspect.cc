@@ -17,7 +17,7 @@ using Json = nlohmann::ordered_json;
 struct Options {
   std::string path, shapes;
   std::vector<std::string> disabled;
-  bool layers = false, passes = false;
+  bool layers = false, passes = false, onnx_operators = false;
 };
 
 struct Weights {
@@ -118,7 +118,10 @@ Result<int> inspect_model(const Options& o, const Common& common) {
   if (!type_error.empty()) object["type_error"] = type_error;
   if (o.passes && m.unsupported.empty() && type_error.empty()) {
     std::vector<PassReport> reports;
-    CAMEO_TRY(passes::run_passes(m.graph, {.disabled = o.disabled, .verify = true}, reports));
+    std::vector<std::string> disabled = o.disabled;
+    if (o.onnx_operators)
+      for (std::string& name : passes_with_own_operators()) disabled.push_back(std::move(name));
+    CAMEO_TRY(passes::run_passes(m.graph, {.disabled = disabled, .verify = true}, reports));
     object["passes"] = Json::array();
     for (const PassReport& p : reports)
       object["passes"].push_back({{"name", p.name}, {"changes", p.changes}, {"milliseconds", p.milliseconds}, {"notes", p.notes}});
@@ -252,6 +255,7 @@ Run add_inspect(CLI::App& app, const Common& common) {
                "List every node with its attributes, outputs, kernel and ONNX nodes; with --passes, those that are left");
   app.add_flag("--passes", o->passes, "Show what each optimisation pass does to the model, and why it left alone what it nearly took");
   app.add_option("--disable-pass", o->disabled, "Leave a pass out, with --passes; repeatable")->allow_extra_args(false);
+  app.add_flag("--onnx-operators", o->onnx_operators, "With --passes: without those that make Cameo's own operators");
   app.add_option("--shapes", o->shapes, "Forecast memory at these shapes, as name:1x128");
   return [o, &common] { return is_plan_file(o->path) ? inspect_plan(*o, common) : inspect_model(*o, common); };
 }

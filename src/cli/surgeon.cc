@@ -22,9 +22,6 @@ struct Options {
   std::string external_data_root;
 };
 
-// Passes whose operators are of domain ai.cameo.
-bool makes_own_operators(const passes::Pass& pass) { return pass.late && pass.name != "fold_batch_norm"; }
-
 Result<std::vector<std::string>> disabled_passes(const Options& o) {
   std::vector<std::string> disabled = o.disabled;
   for (const std::string& name : o.only) {
@@ -34,8 +31,10 @@ Result<std::vector<std::string>> disabled_passes(const Options& o) {
   }
   for (const passes::Pass* pass : passes::all_passes()) {
     const bool left_out = !o.only.empty() && std::find(o.only.begin(), o.only.end(), pass->name) == o.only.end();
-    if (left_out || (o.onnx_operators && makes_own_operators(*pass))) disabled.emplace_back(pass->name);
+    if (left_out) disabled.emplace_back(pass->name);
   }
+  if (o.onnx_operators)
+    for (std::string& name : passes_with_own_operators()) disabled.push_back(std::move(name));
   return disabled;
 }
 

@@ -24,16 +24,11 @@ COUNTED = [
     "Attention", "RotaryEmbedding", "LayerNormalization", "RMSNormalization", "Gelu", "Swish", "HardSwish", "HardSigmoid", "Sigmoid",
     "Softmax", "LogSoftmax", "Erf", "Tanh", "Pow", "Sqrt", "Reciprocal", "ReduceMean", "IsNaN", "Neg",
 ]
-OWN_OPERATORS = [
-    "fold_batch_norm", "fuse_conv", "fuse_matmul", "fuse_pointwise", "fuse_epilogue", "merge_projections", "channels_last", "move_transposes",
-]
 
 
-def inspect(cameo, path, disabled):
+def inspect(cameo, path, *options):
     """The nodes that are left, as `cameo inspect` lists them. It verifies the graph after every pass."""
-    command = [cameo, "inspect", path, "--passes", "--layers", "--json"]
-    for name in disabled:
-        command += ["--disable-pass", name]
+    command = [cameo, "inspect", path, "--passes", "--layers", "--json", *options]
     done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
     if done.returncode != 0:
         raise ValueError(done.stderr.strip()[-500:])
@@ -74,8 +69,8 @@ def check(cameo, name, expected, folder):
     path = folder / f"{name}.onnx"
     path.write_bytes(lzma.decompress((GRAPHS / f"{name}.onnx.xz").read_bytes()))
     try:
-        transposes = sum(layer["op"] == "Transpose" for layer in inspect(cameo, path, []))
-        layers = inspect(cameo, path, OWN_OPERATORS)
+        transposes = sum(layer["op"] == "Transpose" for layer in inspect(cameo, path))
+        layers = inspect(cameo, path, "--onnx-operators")
     except ValueError as problem:
         return [str(problem)], {}
     finally:
