@@ -41,15 +41,14 @@ struct GemmEpilogue {
   float alpha = 1;
   int num_operands = 0;
   GemmOperand operands[kMaxGemmOperands] = {};
-  // The frequent form, run in registers: x + bias (a row, or -1) + residual (a matrix, or -1), then between low and high.
-  bool simple = true;
+  // First, in registers: + bias (a row, or -1), + residual (a matrix, or -1), then between low and high.
   int8_t bias = -1, residual = -1;
   bool clip = false;
   float low = 0, high = 0;
-  // Else a chain of steps, run on tiles in the L1 cache;
+  // Then a chain of steps on tiles in the L1 cache;
   int num_steps = 0;
   GemmStep steps[kMaxGemmSteps] = {};
-  // or, where there are no steps, a whole program over the product and the operands.
+  // or a whole program over the product and the operands.
   const ops::PointInstruction* code = nullptr;
   int num_instructions = 0;
   const float* constants = nullptr;

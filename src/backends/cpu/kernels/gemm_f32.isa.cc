@@ -108,8 +108,8 @@ void run_step(float* tile, int rows, int64_t width, const Tile& t, const GemmSte
       return for_all(tile, count, [low = splat(c[0]), high = splat(c[1])](Vec x) { return clip(x, low, high); });
     case PointOp::kGelu:
       return for_all(tile, count, [](Vec x) { return x * 0.5f * (1.f + verf(x * 0.707106781f)); });
-    case PointOp::kGeluTanh:
-      return for_all(tile, count, [](Vec x) { return x * 0.5f * (1.f + vtanh(0.797884561f * (x + 0.044715f * x * x * x))); });
+    case PointOp::kGeluTanh:  // (1 + tanh u) / 2 = sigmoid(2 u)
+      return for_all(tile, count, [](Vec x) { return x * vsigmoid(1.595769122f * (x + 0.044715f * x * x * x)); });
     case PointOp::kTanh:
       return for_all(tile, count, [](Vec x) { return vtanh(x); });
     case PointOp::kSigmoid:
@@ -154,7 +154,17 @@ void run_program(float* tile, int rows, int64_t width, const Tile& t) {
   e.run_row({e.code, e.num_instructions, e.num_operands + 1, e.constants, inputs, steps, tile, rows * width});
 }
 
-// Stores a tile of sums (rows x width) that are not whole vectors of C or need more than the simple epilogue.
+// Runs what follows the first part of the epilogue on a tile and stores it.
+__attribute__((noinline)) void store_tile(float* tile, int rows, int64_t width, const Tile& t) {
+  if (const GemmEpilogue* e = t.epilogue) {
+    for (int i = 0; i < e->num_steps; ++i) run_step(tile, rows, width, t, e->steps[i]);
+    if (e->num_instructions > 0) run_program(tile, rows, width, t);
+  }
+  for (int r = 0; r < rows; ++r)
+    for (int64_t j = 0; j < t.columns; j += kLanes) store_columns(t.c + r * t.c_stride + j, load(tile + r * width + j), t.columns - j);
+}
+
+// The same for a tile of sums that is not whole vectors of C, from the start.
 __attribute__((noinline)) void finish_tile(float* tile, int rows, int64_t width, const Tile& t) {
   if (t.add)
     for (int r = 0; r < rows; ++r)
@@ -162,21 +172,14 @@ __attribute__((noinline)) void finish_tile(float* tile, int rows, int64_t width,
         store(tile + r * width + j, load(tile + r * width + j) + load_columns(t.c + r * t.c_stride + j, t.columns - j));
   if (const GemmEpilogue* e = t.epilogue) {
     if (e->alpha != 1) for_all(tile, rows * width, [alpha = splat(e->alpha)](Vec x) { return x * alpha; });
-    if (e->simple) {
-      GemmStep add{ops::PointOp::kAdd};
-      for (int8_t operand : {e->bias, e->residual}) {
-        add.operand = operand;
-        if (operand >= 0) run_step(tile, rows, width, t, add);
-      }
-      if (e->clip) for_all(tile, rows * width, [low = splat(e->low), high = splat(e->high)](Vec x) { return clip(x, low, high); });
-    } else if (e->num_steps > 0) {
-      for (int i = 0; i < e->num_steps; ++i) run_step(tile, rows, width, t, e->steps[i]);
-    } else {
-      run_program(tile, rows, width, t);
+    GemmStep add{ops::PointOp::kAdd};
+    for (int8_t operand : {e->bias, e->residual}) {
+      add.operand = operand;
+      if (operand >= 0) run_step(tile, rows, width, t, add);
     }
+    if (e->clip) for_all(tile, rows * width, [low = splat(e->low), high = splat(e->high)](Vec x) { return clip(x, low, high); });
   }
-  for (int r = 0; r < rows; ++r)
-    for (int64_t j = 0; j < t.columns; j += kLanes) store_columns(t.c + r * t.c_stride + j, load(tile + r * width + j), t.columns - j);
+  store_tile(tile, rows, width, t);
 }
 
 template <int R, int P>
@@ -205,12 +208,15 @@ void multiply_tile(const Tile& t) {
   }
 
   const GemmEpilogue* e = t.epilogue;
-  if (t.columns < P * kPanel || (e != nullptr && (!e->simple || e->alpha != 1))) {
-    alignas(64) float tile[kTileFloats];
+  alignas(64) float tile[kTileFloats];
+  const auto spill = [&]() __attribute__((always_inline)) {
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r)
 #pragma GCC unroll 16
       for (int v = 0; v < V; ++v) store(tile + (r * V + v) * kLanes, sums[r][v]);
+  };
+  if (t.columns < P * kPanel) {
+    spill();
     return finish_tile(tile, R, P * kPanel, t);
   }
   if (t.add) {
@@ -220,6 +226,13 @@ void multiply_tile(const Tile& t) {
       for (int v = 0; v < V; ++v) sums[r][v] += load(t.c + r * t.c_stride + v * kLanes);
   }
   if (e != nullptr) {
+    if (e->alpha != 1) {
+      const Vec alpha = splat(e->alpha);
+#pragma GCC unroll 16
+      for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+        for (int v = 0; v < V; ++v) sums[r][v] *= alpha;
+    }
     if (e->bias >= 0) {
       const float* bias = e->operands[e->bias].data + t.column;
 #pragma GCC unroll 16
@@ -243,6 +256,10 @@ void multiply_tile(const Tile& t) {
       for (int r = 0; r < R; ++r)
 #pragma GCC unroll 16
         for (int v = 0; v < V; ++v) sums[r][v] = clip(sums[r][v], low, high);
+    }
+    if (e->num_steps > 0 || e->num_instructions > 0) {
+      spill();
+      return store_tile(tile, R, P * kPanel, t);
     }
   }
 #pragma GCC unroll 16

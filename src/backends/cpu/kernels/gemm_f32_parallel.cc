@@ -41,8 +41,8 @@ bool make_chain(std::span<const ops::PointInstruction> code, std::span<const flo
   return true;
 }
 
-// Whether a chain is what runs in registers: one row, one matrix, then one range.
-bool make_simple(GemmEpilogue& e) {
+// Takes from the front of a chain what runs in registers: one row, one matrix, then one range.
+void take_first_steps(GemmEpilogue& e) {
   int i = 0;
   const auto adds = [&](auto&& fits) {
     if (i == e.num_steps || e.steps[i].op != PointOp::kAdd || e.steps[i].operand < 0) return int8_t{-1};
@@ -59,7 +59,8 @@ bool make_simple(GemmEpilogue& e) {
     e.high = e.steps[i].op == PointOp::kRelu ? __builtin_inff() : e.steps[i].constants[1];
     ++i;
   }
-  return i == e.num_steps;
+  e.num_steps -= i;
+  std::copy_n(e.steps + i, e.num_steps, e.steps);
 }
 
 }  // namespace
@@ -72,10 +73,9 @@ GemmEpilogue gemm_epilogue(std::span<const ops::PointInstruction> code, std::spa
   std::copy(operands.begin(), operands.end(), e.operands);
   e.run_row = pointwise_kernels().run_row;
   if (make_chain(code, constants, e)) {
-    e.simple = make_simple(e);
+    take_first_steps(e);
     return e;
   }
-  e.simple = false;
   e.num_steps = 0;
   e.code = code.data();
   e.num_instructions = static_cast<int>(code.size());

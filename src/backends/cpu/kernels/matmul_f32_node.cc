@@ -192,7 +192,7 @@ GemmF32 MatMulF32Node::product(const Part& part, int64_t index, GemmEpilogue& ep
   gemm.columns = part.columns;
   gemm.c = part.c + index * rows * part.columns;
   gemm.c_stride = part.columns;
-  if (epilogue_.simple && epilogue_.num_operands == 0 && !epilogue_.clip && epilogue_.alpha == 1) return gemm;
+  if (form_.program.empty() && form_.alpha == 1) return gemm;
   epilogue = epilogue_;
   for (int i = 0; i < epilogue.num_operands; ++i) {
     GemmOperand& operand = epilogue.operands[i];
