@@ -164,7 +164,8 @@ T saturated(C value) {
 
 // T is the element type, C what is computed in.
 template <class T, class C>
-Status interpolate(KernelContext& c, const Tensor& x, Tensor& y, std::span<const Pass> passes, const Resampling& how) {
+Status interpolate(KernelContext& c, const Tensor& x, Tensor& y, std::span<const Pass> passes, const Resampling& how,
+                   RunInterpolation run) {
   Dims dims = x.dims();
   const C* from = nullptr;
   if constexpr (std::is_same_v<T, C>) {
@@ -186,7 +187,16 @@ Status interpolate(KernelContext& c, const Tensor& x, Tensor& y, std::span<const
       if (k + 1 == passes.size()) to = y.data<T>();
     }
     if (to == nullptr) to = c.scratch<C>(dims.num_elements()).data();
-    run_pass(p, taps, outer, inner, static_cast<C>(how.extrapolation), from, to);
+    const C extrapolation = static_cast<C>(how.extrapolation);
+    bool done = false;
+    if constexpr (std::is_same_v<T, float>) {
+      if (run != nullptr) {
+        run(c, {outer, p.in, p.out, inner, taps.count, taps.indices.data(), taps.weights.data(), taps.outside.data(), extrapolation, from,
+                to});
+        done = true;
+      }
+    }
+    if (!done) run_pass(p, taps, outer, inner, extrapolation, from, to);
     from = to;
   }
   if constexpr (!std::is_same_v<T, C>)
@@ -243,7 +253,8 @@ Status resample_nearest(KernelContext& c, const Tensor& x, Tensor& y, std::span<
 
 }  // namespace
 
-Status resample(KernelContext& c, const Tensor& x, Tensor& y, std::span<const ResampledAxis> axes, const Resampling& how) {
+Status resample(KernelContext& c, const Tensor& x, Tensor& y, std::span<const ResampledAxis> axes, const Resampling& how,
+                RunInterpolation run) {
   if (y.num_elements() == 0) return {};
   const auto all = c.scratch<Pass>(static_cast<int64_t>(x.rank()));
   size_t count = 0;
@@ -262,7 +273,7 @@ Status resample(KernelContext& c, const Tensor& x, Tensor& y, std::span<const Re
     using T = typename decltype(tag)::type;
     // 32- and 64-bit integers do not fit a float.
     using C = std::conditional_t<std::is_same_v<T, double> || (std::is_integral_v<T> && sizeof(T) >= 4), double, float>;
-    return interpolate<T, C>(c, x, y, passes, how);
+    return interpolate<T, C>(c, x, y, passes, how, run);
   });
 }
 

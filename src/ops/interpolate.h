@@ -36,8 +36,26 @@ struct ResampledAxis {
   double roi_start = 0, roi_end = 1;  // kTfCropAndResize only
 };
 
+// One axis of an interpolation of floats: output row i of [outer, out, inner] is the sum over t < taps of
+// weights[i * taps + t] * row indices[i * taps + t] of [outer, in, inner], or `extrapolation` where outside[i] is set.
+struct InterpolationPass {
+  int64_t outer, in, out, inner, taps;
+  const int64_t* indices;
+  const float* weights;
+  const uint8_t* outside;
+  float extrapolation;
+  const float* from;
+  float* to;
+};
+using RunInterpolation = void (*)(KernelContext& context, const InterpolationPass& pass);
+
 // y = x resampled; axes[i] belongs to axis i, the extents are those of the tensors. Interpolated values of integer types
-// are rounded to the nearest, halves to even, and saturate. An extent of x that is 0 must be 0 in y.
-Status resample(KernelContext& context, const Tensor& x, Tensor& y, std::span<const ResampledAxis> axes, const Resampling& how);
+// are rounded to the nearest, halves to even, and saturate. An extent of x that is 0 must be 0 in y. `run` does the passes of
+// float tensors; without it a plain loop does.
+Status resample(KernelContext& context, const Tensor& x, Tensor& y, std::span<const ResampledAxis> axes, const Resampling& how,
+                RunInterpolation run = nullptr);
+
+// The operator Resize with such a `run`.
+Status resize(KernelContext& context, RunInterpolation run);
 
 }  // namespace cameo::ops

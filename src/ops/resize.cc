@@ -225,7 +225,11 @@ Status read_roi(KernelContext& c, std::span<const size_t> axes, std::span<Resamp
   });
 }
 
-Status reference(KernelContext& c) {
+Status reference(KernelContext& c) { return resize(c, nullptr); }
+
+}  // namespace
+
+Status resize(KernelContext& c, RunInterpolation run) {
   const auto& attrs = c.attrs<ResizeAttrs>();
   CAMEO_ASSIGN(const Resampling how, resampling_of(attrs, c.version()));
   const Tensor& x = c.input(0);
@@ -252,10 +256,8 @@ Status reference(KernelContext& c) {
     for (size_t k = 0; k < axes.size(); ++k) how_axes[axes[k]].scale = c.input(by_scale).data<float>()[k];
   }
   if (how.coordinates == Coordinates::kTfCropAndResize) CAMEO_TRY(read_roi(c, axes, how_axes));
-  return resample(c, x, y, how_axes, how);
+  return resample(c, x, y, how_axes, how, run);
 }
-
-}  // namespace
 
 // roi comes second from version 11 on; in version 10 it is the scales that do. Both are floats.
 CAMEO_DEFINE_OP(Resize) = {
