@@ -21,18 +21,18 @@ struct QuantizedGemm {
 
 enum class ByteType : int8_t { kNone, kUint8, kInt8, kFloat };
 
-// y = clip(acc * scales + bias + residual) as float, or rounded to bytes: nearest(y / scale) + zero, saturated.
+// v = acc * scales + bias + residual * residual_scale, cut to [low, high]; y is v as float, or nearest(v) + zero as a byte, which the
+// bounds must let fit. NaN becomes low.
 struct QuantizedFinish {
   const int32_t* acc;
-  const float* scales;
-  const float* bias;  // or null
+  const float *scales, *bias;
   const void* residual;
   ByteType residual_type;
-  float residual_scale, residual_zero;
+  float residual_scale;
   float low, high;
   void* y;
   ByteType y_type;
-  float y_inverse_scale, y_zero;
+  int32_t zero;
   int64_t count;
 };
 

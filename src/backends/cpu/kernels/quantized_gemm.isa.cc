@@ -5,7 +5,7 @@
 // int32 sums are exact and wrap around like the reference's, so every variant gives the same bits.
 #include "backends/cpu/kernels/quantized_gemm.h"
 
-#include "backends/cpu/simd/vec.h"
+#include "backends/cpu/simd/bytes.h"
 
 // GCC 12 takes the undefined vectors in its own intrinsics for uninitialised variables.
 #pragma GCC diagnostic ignored "-Wuninitialized"
@@ -137,72 +137,61 @@ CAMEO_VNNI void multiply_vnni(const QuantizedGemm& g, int64_t rows, int64_t firs
 }
 #endif
 
-using Bytes = uint8_t __attribute__((vector_size(kLanes)));
-using SignedBytes = int8_t __attribute__((vector_size(kLanes)));
-
 CAMEO_INLINE Vec load_bytes(const void* p, ByteType type, int64_t i) {
-  if (type == ByteType::kUint8) {
-    Bytes b;
-    __builtin_memcpy(&b, static_cast<const uint8_t*>(p) + i, sizeof b);
-    return to_float(__builtin_convertvector(b, VecI));
-  }
-  SignedBytes b;
-  __builtin_memcpy(&b, static_cast<const int8_t*>(p) + i, sizeof b);
-  return to_float(__builtin_convertvector(b, VecI));
+  const uint8_t* at = static_cast<const uint8_t*>(p) + i;
+  return to_float(type == ByteType::kUint8 ? load_u8(at) : load_s8(at));
 }
 CAMEO_INLINE float load_byte(const void* p, ByteType type, int64_t i) {
   return type == ByteType::kUint8 ? static_cast<const uint8_t*>(p)[i] : static_cast<const int8_t*>(p)[i];
 }
 
-// Rounded, in [low, high] and integral. The range is cut before rounding, where adding 1.5 * 2^23 rounds to nearest even; NaN
-// gives low.
-CAMEO_INLINE VecI as_code(Vec x, float low, float high) {
+// To the nearest integer, halves to even, for |x| < 2^22.
+CAMEO_INLINE VecI nearest(Vec x) {
+#if defined(__AVX512F__)
+  return (VecI)_mm512_cvtps_epi32((__m512)x);
+#elif defined(__AVX2__)
+  return (VecI)_mm256_cvtps_epi32((__m256)x);
+#else
   const Vec magic = splat(12582912.f);
-  const Vec cut = vmin(vmax(x, splat(low)), splat(high));
-  return as_int(cut + magic) - as_int(magic);
+  return as_int(x + magic) - as_int(magic);
+#endif
 }
-CAMEO_INLINE void store_bytes(void* p, ByteType type, int64_t i, Vec scaled, float zero) {
-  // Codes are rounded before the zero point is added, as QuantizeLinear does it.
-  const float low = type == ByteType::kUint8 ? 0.f : -128.f, high = low + 255;
-  const VecI code = as_code(scaled, low - zero, high - zero) + splat_i(static_cast<int32_t>(zero));
-  const Bytes b = __builtin_convertvector(code, Bytes);
-  __builtin_memcpy(static_cast<uint8_t*>(p) + i, &b, sizeof b);
+CAMEO_INLINE float lowest(ByteType type) { return type == ByteType::kUint8 ? 0.f : -128.f; }
+// Codes are rounded before the zero point is added, as QuantizeLinear does it.
+CAMEO_INLINE void store_bytes(void* p, int64_t i, Vec cut, int32_t zero) {
+  store_low_bytes(static_cast<uint8_t*>(p) + i, nearest(cut) + splat_i(zero));
 }
-CAMEO_INLINE void store_byte(void* p, ByteType type, int64_t i, float scaled, float zero) {
-  const float low = type == ByteType::kUint8 ? 0.f : -128.f, high = low + 255;
-  float x = scaled > low - zero ? scaled : low - zero;
-  x = x < high - zero ? x : high - zero;
-  static_cast<uint8_t*>(p)[i] = static_cast<uint8_t>(static_cast<int32_t>(__builtin_nearbyintf(x)) + static_cast<int32_t>(zero));
+CAMEO_INLINE void store_byte(void* p, int64_t i, float cut, int32_t zero) {
+  static_cast<uint8_t*>(p)[i] = static_cast<uint8_t>(static_cast<int32_t>(__builtin_nearbyintf(cut)) + zero);
 }
 
 template <ByteType Residual, ByteType Y>
-void finish_as(const QuantizedFinish& f) {
+void finish_as(const QuantizedFinish& given) {
+  const QuantizedFinish f = given;  // bytes that are stored may alias what is given, but not a copy
+  const Vec low = splat(f.low), high = splat(f.high), residual_scale = splat(f.residual_scale);
   int64_t i = 0;
   for (; i + kLanes <= f.count; i += kLanes) {
-    Vec y = to_float(load_i(f.acc + i)) * load(f.scales + i);
-    if (f.bias != nullptr) y = y + load(f.bias + i);
-    if constexpr (Residual == ByteType::kFloat) y = y + load(static_cast<const float*>(f.residual) + i);
+    Vec v = fma(to_float(load_i(f.acc + i)), load(f.scales + i), load(f.bias + i));
+    if constexpr (Residual == ByteType::kFloat) v = fma(load(static_cast<const float*>(f.residual) + i), residual_scale, v);
     if constexpr (Residual == ByteType::kUint8 || Residual == ByteType::kInt8)
-      y = y + (load_bytes(f.residual, Residual, i) - splat(f.residual_zero)) * splat(f.residual_scale);
-    y = select(y < splat(f.low), splat(f.low), y);
-    y = select(y > splat(f.high), splat(f.high), y);
+      v = fma(load_bytes(f.residual, Residual, i), residual_scale, v);
+    v = vmin(vmax(v, low), high);
     if constexpr (Y == ByteType::kFloat)
-      store(static_cast<float*>(f.y) + i, y);
+      store(static_cast<float*>(f.y) + i, v);
     else
-      store_bytes(f.y, Y, i, y * splat(f.y_inverse_scale), f.y_zero);
+      store_bytes(f.y, i, v, f.zero);
   }
   for (; i < f.count; ++i) {
-    float y = static_cast<float>(f.acc[i]) * f.scales[i];
-    if (f.bias != nullptr) y = y + f.bias[i];
-    if constexpr (Residual == ByteType::kFloat) y = y + static_cast<const float*>(f.residual)[i];
+    float v = static_cast<float>(f.acc[i]) * f.scales[i] + f.bias[i];
+    if constexpr (Residual == ByteType::kFloat) v = static_cast<const float*>(f.residual)[i] * f.residual_scale + v;
     if constexpr (Residual == ByteType::kUint8 || Residual == ByteType::kInt8)
-      y = y + (load_byte(f.residual, Residual, i) - f.residual_zero) * f.residual_scale;
-    y = y < f.low ? f.low : y;
-    y = y > f.high ? f.high : y;
+      v = load_byte(f.residual, Residual, i) * f.residual_scale + v;
+    v = v > f.low ? v : f.low;
+    v = v < f.high ? v : f.high;
     if constexpr (Y == ByteType::kFloat)
-      static_cast<float*>(f.y)[i] = y;
+      static_cast<float*>(f.y)[i] = v;
     else
-      store_byte(f.y, Y, i, y * f.y_inverse_scale, f.y_zero);
+      store_byte(f.y, i, v, f.zero);
   }
 }
 
@@ -229,19 +218,24 @@ void finish(const QuantizedFinish& f) {
   }
 }
 
-void to_bytes(const ByteRow& row) {
+void to_bytes(const ByteRow& given) {
+  const ByteRow row = given;
+  const float low = lowest(row.type) - row.zero, high = low + 255;
+  const auto zero = static_cast<int32_t>(row.zero);
   int64_t i = 0;
   for (; i + kLanes <= row.count; i += kLanes) {
     const Vec x = load(row.floats + i);
-    store_bytes(row.bytes, row.type, i, select(x == x, x * splat(row.scale), Vec{}), row.zero);
+    store_bytes(row.bytes, i, vmin(vmax(select(x == x, x * splat(row.scale), Vec{}), splat(low)), splat(high)), zero);
   }
   for (; i < row.count; ++i) {
-    const float x = row.floats[i];
-    store_byte(row.bytes, row.type, i, x == x ? x * row.scale : 0, row.zero);
+    float x = row.floats[i] == row.floats[i] ? row.floats[i] * row.scale : 0;
+    x = x > low ? x : low;
+    store_byte(row.bytes, i, x < high ? x : high, zero);
   }
 }
 
-void to_floats(const ByteRow& row) {
+void to_floats(const ByteRow& given) {
+  const ByteRow row = given;
   int64_t i = 0;
   for (; i + kLanes <= row.count; i += kLanes)
     store(row.floats + i, (load_bytes(row.bytes, row.type, i) - splat(row.zero)) * splat(row.scale));
@@ -252,13 +246,7 @@ void depthwise(const uint8_t* const* rows, int64_t taps, const int8_t* weights, 
   int64_t j = 0;
   for (; j + kLanes <= count; j += kLanes) {
     VecI sum = load_i(start + j);
-    for (int64_t t = 0; t < taps; ++t) {
-      Bytes x;
-      SignedBytes w;
-      __builtin_memcpy(&x, rows[t] + j, sizeof x);
-      __builtin_memcpy(&w, weights + t * count + j, sizeof w);
-      sum += __builtin_convertvector(x, VecI) * __builtin_convertvector(w, VecI);
-    }
+    for (int64_t t = 0; t < taps; ++t) sum += load_u8(rows[t] + j) * load_s8(weights + t * count + j);
     store_i(acc + j, sum);
   }
   for (; j < count; ++j) {

@@ -71,42 +71,39 @@ class Finisher {
     f.y_type_ = byte_type(y.dtype());
     f.y_size_ = f.y_type_ == ByteType::kFloat ? 4 : 1;
     f.y_inverse_scale_ = 1 / attrs.y_scale;
-    f.y_zero_ = static_cast<float>(attrs.y_zero);
-    const auto scales = c.scratch<float>(attrs.n);
-    for (int64_t j = 0; j < attrs.n; ++j) scales[static_cast<size_t>(j)] = attrs.x_scale * c.input(2).data<float>()[j];
-    f.scales_ = scales.data();
+    f.y_zero_ = static_cast<int32_t>(attrs.y_zero);
     const size_t operands = c.num_inputs() - std::min(c.num_inputs(), ops::kQuantizedOperands);
     CAMEO_ASSIGN(const ops::PointProgram program, attrs.decode(1 + operands));
     f.simple_ = simple_epilogue(c, attrs, program, y.dims());
     if (!f.simple_) {
       CAMEO_ASSIGN(f.program_, RowEpilogue::make(c, attrs, ops::kQuantizedOperands, y.dims()));
     }
+    f.fold(c, attrs);
     return f;
   }
 
   // Sums of row `row` from column `first` on become elements of the output; they are overwritten.
   void run(int64_t row, int64_t first, int64_t count, int32_t* acc) const {
     const int64_t at = row * n_ + first;
-    const SimpleEpilogue& s = simple_ ? *simple_ : kNone;
     QuantizedFinish f = {.acc = acc,
                          .scales = scales_ + first,
-                         .bias = s.bias != nullptr ? s.bias + first : nullptr,
+                         .bias = bias_ + first,
                          .residual = nullptr,
                          .residual_type = ByteType::kNone,
-                         .residual_scale = s.residual_scale,
-                         .residual_zero = s.residual_zero,
-                         .low = s.low,
-                         .high = s.high,
+                         .residual_scale = residual_scale_,
+                         .low = low_,
+                         .high = high_,
                          .y = y_ + at * y_size_,
                          .y_type = y_type_,
-                         .y_inverse_scale = y_inverse_scale_,
-                         .y_zero = y_zero_,
+                         .zero = y_zero_,
                          .count = count};
-    if (s.residual != nullptr) {
-      f.residual_type = byte_type(s.residual->dtype());
-      f.residual = static_cast<const uint8_t*>(s.residual->raw()) + at * (f.residual_type == ByteType::kFloat ? 4 : 1);
+    if (simple_) {
+      if (const Tensor* residual = simple_->residual) {
+        f.residual_type = byte_type(residual->dtype());
+        f.residual = static_cast<const uint8_t*>(residual->raw()) + at * (f.residual_type == ByteType::kFloat ? 4 : 1);
+      }
+      return quantized_gemm_kernels().finish(f);
     }
-    if (simple_) return quantized_gemm_kernels().finish(f);
     // A whole program runs on floats in the place of the sums.
     auto* floats = reinterpret_cast<float*>(acc);
     f.y = floats;
@@ -116,18 +113,42 @@ class Finisher {
     if (y_type_ == ByteType::kFloat)
       std::memcpy(y_ + at * 4, floats, static_cast<size_t>(count) * 4);
     else
-      quantized_gemm_kernels().to_bytes({y_ + at, y_type_, floats, y_inverse_scale_, y_zero_, count});
+      quantized_gemm_kernels().to_bytes({y_ + at, y_type_, floats, y_inverse_scale_, static_cast<float>(y_zero_), count});
   }
 
  private:
-  static constexpr SimpleEpilogue kNone = {};
+  // Everything up to the rounding is linear: the scale of the output goes into the factors, the residual's zero point into the bias.
+  void fold(ops::KernelContext& c, const ops::QuantizedAttrs& attrs) {
+    const SimpleEpilogue s = simple_.value_or(SimpleEpilogue{});
+    const bool bytes = simple_ && y_type_ != ByteType::kFloat;
+    const float unit = bytes ? y_inverse_scale_ : 1;
+    const bool byte_residual = s.residual != nullptr && s.residual->dtype() != DType::kFloat32;
+    residual_scale_ = (byte_residual ? s.residual_scale : 1) * unit;
+    low_ = s.low * unit;
+    high_ = s.high * unit;
+    if (bytes) {
+      const float least = (y_type_ == ByteType::kUint8 ? 0.f : -128.f) - static_cast<float>(y_zero_);
+      low_ = std::clamp(low_, least, least + 255);
+      high_ = std::clamp(high_, least, least + 255);
+    }
+    const auto scales = c.scratch<float>(attrs.n), bias = c.scratch<float>(attrs.n);
+    for (size_t j = 0; j < scales.size(); ++j) {
+      scales[j] = attrs.x_scale * c.input(2).data<float>()[j] * unit;
+      bias[j] = (s.bias != nullptr ? s.bias[j] * unit : 0) - (byte_residual ? s.residual_zero * residual_scale_ : 0);
+    }
+    scales_ = scales.data();
+    bias_ = bias.data();
+  }
+
   std::optional<SimpleEpilogue> simple_;
   RowEpilogue program_;
-  const float* scales_ = nullptr;
+  const float *scales_ = nullptr, *bias_ = nullptr;
+  float residual_scale_ = 1, low_ = 0, high_ = 0;
   uint8_t* y_ = nullptr;
   ByteType y_type_ = ByteType::kFloat;
   int64_t y_size_ = 4, n_ = 0;
-  float y_inverse_scale_ = 1, y_zero_ = 0;
+  float y_inverse_scale_ = 1;
+  int32_t y_zero_ = 0;
 };
 
 }  // namespace

@@ -9,7 +9,7 @@
 // multiply_float is for 16-bit weights, for processors without VNNI and for rows that have no scale (NaN, infinity).
 #include "backends/cpu/kernels/quantized_weight.h"
 
-#include "backends/cpu/simd/vec.h"
+#include "backends/cpu/simd/bytes.h"
 
 // GCC 12 takes the undefined vectors in its own intrinsics for uninitialised variables.
 #pragma GCC diagnostic ignored "-Wuninitialized"
@@ -53,13 +53,7 @@ CAMEO_INLINE Vec load_half(const uint8_t* p) {
 #endif
 }
 
-CAMEO_INLINE Vec load_bfloat(const uint8_t* p) {
-  using Half = uint16_t __attribute__((vector_size(kLanes * 2)));
-  using Wide = uint32_t __attribute__((vector_size(kLanes * 4)));
-  Half h;
-  __builtin_memcpy(&h, p, sizeof h);
-  return (Vec)(__builtin_convertvector(h, Wide) << 16);
-}
+CAMEO_INLINE Vec load_bfloat(const uint8_t* p) { return as_float(load_u16(p) << 16); }
 
 CAMEO_INLINE Vec load_scale(const QuantizedWeight& w, int64_t index) {
   return w.half_scales ? load_half(static_cast<const uint8_t*>(w.scales) + 2 * index) : load(static_cast<const float*>(w.scales) + index);
@@ -67,10 +61,7 @@ CAMEO_INLINE Vec load_scale(const QuantizedWeight& w, int64_t index) {
 
 CAMEO_INLINE VecI load_zero(const QuantizedWeight& w, int64_t index) {
   if (w.zeros == nullptr) return splat_i(w.bits == 4 ? 8 : 128);
-  using Bytes = uint8_t __attribute__((vector_size(kLanes)));
-  Bytes b;
-  __builtin_memcpy(&b, w.zeros + index, sizeof b);
-  return __builtin_convertvector(b, VecI);
+  return load_u8(w.zeros + index);
 }
 
 // Rows first to last - 1 of a panel as floats, 16 a row; first is a multiple of 8, and all rows are of one group.

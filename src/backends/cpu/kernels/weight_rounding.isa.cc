@@ -1,7 +1,7 @@
 // Every lane is a column, so sums over the rows of a group need no reduction.
 #include "backends/cpu/kernels/weight_rounding.h"
 
-#include "backends/cpu/simd/vec.h"
+#include "backends/cpu/simd/bytes.h"
 
 namespace cameo::cpu::CAMEO_ISA {
 namespace {
@@ -43,13 +43,11 @@ void choose_scales(const WeightRounding& r) {
 
 void round(const WeightRounding& r) {
   const Vec zero = splat(r.bits == 4 ? 8.f : 128.f), low = splat(r.bits == 4 ? -8.f : -127.f), high = splat(r.bits == 4 ? 7.f : 127.f);
-  using Bytes = uint8_t __attribute__((vector_size(kLanes)));
   for (int column = 0; column < 16; column += kLanes) {
     const Vec factor = inverse(load(r.scales + column));
     for (int64_t k = 0; k < r.rows; ++k) {
       const Vec q = vmin(vmax(nearest(vmin(vmax(load(r.weights + k * 16 + column) * factor, splat(-1024.f)), splat(1024.f))), low), high);
-      const Bytes bytes = __builtin_convertvector(truncate(q + zero), Bytes);
-      __builtin_memcpy(r.codes + k * 16 + column, &bytes, sizeof bytes);
+      store_low_bytes(r.codes + k * 16 + column, truncate(q + zero));
     }
   }
 }
