@@ -18,8 +18,10 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using tactics::Tactic;
 
-constexpr int64_t kOpenExtent = 64;
-constexpr double kReferenceLimit = 1e6;  // µs: a reference slower than that is run once, for the check
+constexpr int64_t kOpenExtent = 64;             // where no profile says more
+constexpr size_t kOpenDims = 3;                 // so many open extents of an input have it; more are 1
+constexpr size_t kMostBytes = size_t{1} << 30;  // of a node's inputs and outputs: a larger problem is not tried
+constexpr double kReferenceLimit = 1e6;         // µs: a reference slower than that is run once, for the check
 constexpr const char* kReference = "reference";
 
 // What is known of every value when the inputs have these extents.
@@ -47,19 +49,20 @@ std::vector<std::vector<Dims>> input_shapes(const ir::Graph& graph, const std::v
     for (ir::ValueId id : graph.inputs) {
       const ir::Value& v = graph.value(id);
       dims.emplace_back();
+      size_t open = 0;
       if (!v.type.is_tensor() || !v.type.shape) continue;
       for (size_t d = 0; d < v.type.shape->size(); ++d) {
         const ir::Dim& dim = (*v.type.shape)[d];
-        dims.back().push_back(dim.is_const() ? dim.value() : pick(v.name, d));
+        dims.back().push_back(dim.is_const() ? dim.value() : pick(v.name, d, open++));
       }
     }
     sets.push_back(std::move(dims));
   };
-  if (profiles.empty()) with([](const std::string&, size_t d) { return d == 0 ? 1 : kOpenExtent; });
+  if (profiles.empty()) with([](const std::string&, size_t d, size_t open) { return d == 0 || open >= kOpenDims ? 1 : kOpenExtent; });
   for (const Profile& profile : profiles)
     for (Dims InputRange::*which : {&InputRange::opt, &InputRange::min, &InputRange::max}) {
       if (which != &InputRange::opt && level < 5) continue;
-      with([&](const std::string& name, size_t d) -> int64_t {
+      with([&](const std::string& name, size_t d, size_t) -> int64_t {
         for (const InputRange& r : profile.inputs)
           if (r.name == name && d < (r.*which).rank()) return (r.*which)[d];
         return 1;
@@ -83,12 +86,20 @@ std::vector<Point> points(const ir::Graph& graph, const std::vector<Profile>& pr
   return list;
 }
 
+// Whether the types of all its inputs and outputs are known, and not too large to try.
 bool is_settled(const ir::Node& node, const std::vector<ops::Fact>& facts) {
-  const auto concrete = [&](ir::ValueId id) {
-    return id == ir::kNoValue || (facts[id].type.is_concrete() && facts[id].type.dtype != DType::kString);
+  if (!node.subgraphs.empty()) return false;
+  size_t bytes = 0;
+  const auto fits = [&](ir::ValueId id) {
+    if (id == ir::kNoValue) return true;
+    const ir::Type& type = facts[id].type;
+    if (!type.is_concrete() || type.dtype == DType::kString) return false;
+    const auto count = ir::to_dims(*type.shape)->checked_num_elements();
+    size_t own = 0;
+    return count.ok() && !__builtin_mul_overflow(static_cast<size_t>(*count), dtype_size(type.dtype), &own) && own <= kMostBytes &&
+           (bytes += own) <= kMostBytes;
   };
-  return node.subgraphs.empty() && std::all_of(node.inputs.begin(), node.inputs.end(), concrete) &&
-         std::all_of(node.outputs.begin(), node.outputs.end(), concrete);
+  return std::all_of(node.inputs.begin(), node.inputs.end(), fits) && std::all_of(node.outputs.begin(), node.outputs.end(), fits);
 }
 
 std::string problem_text(const ir::Graph& graph, const ir::Node& node, const std::vector<ops::Fact>& facts) {
@@ -232,17 +243,50 @@ class Tuner {
   }
 
  private:
-  Status choose(ir::Node& node) {
+  // The tactics that support the node, in order of preference; the reasons of the others are noted.
+  static std::vector<const Tactic*> candidates_of(ir::Node& node, const std::vector<ops::Fact>& facts) {
     node.trials.clear();
     std::vector<const Tactic*> candidates;
     for (const Tactic* tactic : tactics::all_tactics()) {
       if (!tactic->is_for(*node.op)) continue;
-      const Status supported = tactic->supports(node, facts_);
+      const Status supported = tactic->supports(node, facts);
       if (supported.ok())
         candidates.push_back(tactic);
       else
         node.trials.push_back({std::string(tactic->name), -1, supported.error().message()});
     }
+    return candidates;
+  }
+
+  static Status take_first(ir::Node& node, const std::vector<const Tactic*>& candidates, const std::vector<ops::Fact>& facts,
+                           std::string_view why) {
+    if (candidates.empty()) return tactics::assign_tactic(node, nullptr, facts);
+    node.trials.insert(node.trials.begin(), {std::string(candidates[0]->name), -1, fmt::format("chosen, not timed: {}", why)});
+    return tactics::assign_tactic(node, candidates[0], facts);
+  }
+
+  // Subgraphs run when values are there that only the run knows, so nothing in them is timed.
+  static Status choose_in_subgraphs(ir::Node& node, const std::vector<ops::Fact>& outer) {
+    for (ir::Subgraph& subgraph : node.subgraphs) {
+      ir::Graph& graph = *subgraph.graph;
+      std::vector<ops::Fact> inputs;
+      for (size_t i = 0; i < graph.inputs.size(); ++i) {
+        const size_t formal = subgraph.num_formal_inputs();
+        inputs.push_back(i < formal ? ops::Fact::of(graph.value(graph.inputs[i]).type) : outer[subgraph.captures[i - formal]]);
+      }
+      CAMEO_ASSIGN(const std::vector<ops::Fact> facts, ops::infer_graph(graph, inputs, {.fold_elements = 0}));
+      for (ir::Node& inner : graph.nodes) {
+        CAMEO_TRY(choose_in_subgraphs(inner, facts));
+        CAMEO_TRY(take_first(inner, candidates_of(inner, facts), facts, "it is in a subgraph"));
+      }
+      tactics::elide_packed_constants(graph);
+    }
+    return {};
+  }
+
+  Status choose(ir::Node& node) {
+    CAMEO_TRY(choose_in_subgraphs(node, facts_));
+    const std::vector<const Tactic*> candidates = candidates_of(node, facts_);
     if (candidates.empty()) return tactics::assign_tactic(node, nullptr, facts_);
     const bool alone = candidates.size() == 1 && options_.level < 3;
     const bool spent =
@@ -250,12 +294,11 @@ class Tuner {
     const bool settled =
         !points_.empty() && std::all_of(points_.begin(), points_.end(), [&](const Point& p) { return is_settled(node, p.facts); });
     if (options_.level == 0 || alone || spent || !settled) {
-      const char* why = options_.level == 0 ? "level 0 measures nothing"
+      return take_first(node, candidates, facts_,
+                        options_.level == 0 ? "level 0 measures nothing"
                         : alone             ? "the only candidate"
                         : spent             ? "the time for tuning was spent"
-                                            : "its extents are not known before the run";
-      node.trials.insert(node.trials.begin(), {std::string(candidates[0]->name), -1, fmt::format("chosen, not timed: {}", why)});
-      return tactics::assign_tactic(node, candidates[0], facts_);
+                                            : "its extents are not known before the run, or very large");
     }
     return measure(node, candidates);
   }

@@ -87,6 +87,7 @@ Status run(KernelContext& c) {
   const DType type = q.dtype(), precision = attrs.precision(type);
   const int64_t heads = q.dim(1), queries = q.dim(2), size = q.dim(3), keys = k.dim(2), value_size = v.dim(3);
   const int64_t matrices = q.dim(0) * heads, group = k.dim(1) == 0 ? 1 : heads / k.dim(1);
+  CAMEO_TRY(c.allocate_output(0, type, {q.dim(0), heads, queries, value_size}));
   if (c.output(0).num_elements() == 0) return {};
   C scale = static_cast<C>(std::sqrt(attrs.scale ? static_cast<double>(*attrs.scale) : 1 / std::sqrt(static_cast<double>(size))));
   round_row(type, &scale, 1);

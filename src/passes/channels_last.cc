@@ -203,8 +203,14 @@ class LayoutChooser {
     const ir::Node& node = editor_.node(index);
     Patch patch(editor_);
     std::vector<std::pair<ValueId, ValueId>> made;  // value, and its new channels-last form
+    bool known = true;                              // the ranks of all values concerned
+    const auto has_channels = [&](ValueId id) { return editor_.shape(id) && editor_.shape(id)->size() >= 3; };
     const auto last = [&](ValueId id) {
       if (const ValueId existing = existing_last(id); existing != ir::kNoValue) return existing;
+      if (!has_channels(id)) {
+        known = false;
+        return id;
+      }
       for (const auto& [value, form] : made)
         if (value == id) return form;
       made.emplace_back(id, converted(patch, id, *editor_.shape(id), true));
@@ -213,11 +219,12 @@ class LayoutChooser {
     std::vector<std::pair<ValueId, ValueId>> results;  // old value, and the Transpose back to its form
     if (member.kind == Kind::kToLast) {
       const ValueId x = last(node.inputs[0]);
-      if (!made.empty()) return;  // it would be replaced by its like
+      if (!made.empty() || !known) return;  // it would be replaced by its like
       patch.replace(node.outputs[0], x);
     } else {
       const auto outputs = channels_last_form(editor_, node, member.role, patch, last);
-      if (!outputs) return context_.note(node, "its channels-last form cannot be written");
+      for (ValueId id : node.outputs) known = known && (id == ir::kNoValue || has_channels(id));
+      if (!outputs || !known) return context_.note(node, "its channels-last form cannot be written");
       for (size_t i = 0; i < outputs->size(); ++i) {
         if (node.outputs[i] == ir::kNoValue) continue;
         if (std::ranges::find(member.role.outputs, i) == member.role.outputs.end()) {

@@ -276,9 +276,20 @@ Status Executor::run_step(Specialization& s, const Specialization::Step& step) {
   return context.status();
 }
 
+// Whether a node with subgraphs was inferred before on inputs of the types that are there now; what it says of its outputs
+// then still holds. (Types of other nodes' outputs may also depend on values.)
+bool Executor::inferred_for_inputs(Specialization& s, const ir::Node& node) const {
+  if (!(node.op->flags & ops::kControlFlow)) return false;
+  const size_t index = static_cast<size_t>(&node - graph_.nodes.data());
+  if (s.inferred.size() < graph_.nodes.size()) s.inferred.resize(graph_.nodes.size(), 0);
+  bool same = true;
+  ir::for_each_use(node, [&](ir::ValueId id) { same = same && same_type(s.facts[id], values_[id]); });
+  return std::exchange(s.inferred[index], char{1}) != 0 && same;
+}
+
 // Makes memory for outputs that were not placed before, inferring their shapes from the real inputs.
 Status Executor::prepare_outputs(Specialization& s, const ir::Node& node, bool shapes_known) {
-  if (!shapes_known) {
+  if (!shapes_known && !inferred_for_inputs(s, node)) {
     ir::for_each_use(node, [&](ir::ValueId id) {
       const RtValue& v = values_[id];
       s.facts[id] = v.is_tensor() && v.tensor.defined() ? ops::Fact::of(v.tensor) : ops::Fact::of(ops::type_of(v));
@@ -296,7 +307,8 @@ Status Executor::prepare_outputs(Specialization& s, const ir::Node& node, bool s
     ops::Fact& fact = s.facts[id];
     fact.constant = {};
     CAMEO_TRY(ops::check_settled(node, i, fact.type));
-    if (!fact.type.is_concrete()) continue;
+    // Nodes with subgraphs make their outputs themselves.
+    if (!fact.type.is_concrete() || (node.op->flags & ops::kControlFlow)) continue;
     CAMEO_ASSIGN(Tensor tensor, new_tensor(fact.type.dtype, *ir::to_dims(*fact.type.shape)));
     values_[id] = RtValue::of(std::move(tensor));
   }

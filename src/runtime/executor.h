@@ -73,6 +73,7 @@ class Executor {
 
   void bind(Specialization& s);
   Status run_step(Specialization& s, const Specialization::Step& step);
+  bool inferred_for_inputs(Specialization& s, const ir::Node& node) const;
   Status prepare_outputs(Specialization& s, const ir::Node& node, bool shapes_known);
   Result<std::vector<ops::RtValue>> run_subgraph(const ir::Node& node, size_t index, std::span<const ops::RtValue> formal_inputs);
   Result<Tensor> new_tensor(DType dtype, const Dims& dims);

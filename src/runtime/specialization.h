@@ -36,6 +36,7 @@ struct Specialization {
   std::vector<ValuePlan> values;
   std::vector<Step> steps;
   std::vector<ir::ValueId> views;
+  std::vector<char> inferred;  // by node: nodes with subgraphs that were inferred at run time
   size_t arena_bytes = 0;
   size_t without_reuse = 0;
   size_t output_bytes = 0;

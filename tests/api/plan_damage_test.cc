@@ -83,7 +83,7 @@ TEST(PlanDamage, OtherVersionsAndTargets) {
   Copy copy(build(softmax_model()).bytes());
   const uint32_t other = kPlanFormatVersion + 1;
   std::memcpy(copy.bytes().data() + 8, &other, sizeof other);
-  EXPECT_ERROR(Engine::load(copy.plan()), ErrorCode::kVersionMismatch, S("format version " + std::to_string(kPlanFormatVersion)), S("build it again"));
+  EXPECT_ERROR(Engine::load(copy.plan()), ErrorCode::kVersionMismatch, S("reads version " + std::to_string(kPlanFormatVersion)), S("build it again"));
 
   plan::Content content;
   content.cameo_version = CAMEO_VERSION;
