@@ -1,14 +1,10 @@
 // Concat (ai.onnx 1, 4, 11, 13): joins tensors along an axis; their other extents must agree. Version 1 has 1 as the
 // default axis, later versions have none.
 #include "ops/move.h"
+#include "ops/move_attrs.h"
 
 namespace cameo::ops {
 namespace {
-
-struct ConcatAttrs : ir::AttrsOf<ConcatAttrs> {
-  std::optional<int64_t> axis;
-  void visit(ir::AttrVisitor& v) override { v("axis", axis); }
-};
 
 // The elements of the output when every input is a list of known length.
 void join_values(InferContext& c) {

@@ -2,14 +2,10 @@
 // indices count from the end.
 #include "ops/dispatch.h"
 #include "ops/move.h"
+#include "ops/move_attrs.h"
 
 namespace cameo::ops {
 namespace {
-
-struct GatherAttrs : ir::AttrsOf<GatherAttrs> {
-  int64_t axis = 0;
-  void visit(ir::AttrVisitor& v) override { v("axis", axis); }
-};
 
 Status gather_values(InferContext& c) {
   const auto values = c.values(0);

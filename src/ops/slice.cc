@@ -3,19 +3,10 @@
 #include <algorithm>
 
 #include "ops/move.h"
+#include "ops/move_attrs.h"
 
 namespace cameo::ops {
 namespace {
-
-struct SliceAttrs : ir::AttrsOf<SliceAttrs> {
-  std::vector<int64_t> starts, ends;
-  std::optional<std::vector<int64_t>> axes;
-  void visit(ir::AttrVisitor& v) override {
-    v("starts", starts);
-    v("ends", ends);
-    v("axes", axes);
-  }
-};
 
 struct Bounds {
   int64_t first = 0, count = 0;
@@ -147,12 +138,21 @@ Status infer(InferContext& c) {
 int64_t entry(const Tensor& t, int64_t i) { return t.dtype() == DType::kInt64 ? t.data<int64_t>()[i] : t.data<int32_t>()[i]; }
 
 Status reference(KernelContext& c) {
+  CAMEO_ASSIGN(const SliceView view, slice_view(c));
+  const Tensor& x = c.input(0);
+  Tensor& y = c.output(0);
+  if (y.num_elements() == 0) return {};
+  copy_strided(x.dtype(), y.dims(), address(x, view.offset), view.strides, y.raw(), strides_of(y.dims()));
+  return {};
+}
+
+}  // namespace
+
+Result<SliceView> slice_view(KernelContext& c) {
   const auto& attrs = c.attrs<SliceAttrs>();
   const bool inputs = c.version() >= 10;
   const Tensor& x = c.input(0);
-  Tensor& y = c.output(0);
-  Dims from = strides_of(x.dims());
-  int64_t offset = 0;
+  SliceView view{0, strides_of(x.dims())};
   const int64_t count = inputs ? c.input(1).num_elements() : static_cast<int64_t>(attrs.starts.size());
   for (int64_t k = 0; k < count; ++k) {
     const auto at = static_cast<size_t>(k);
@@ -161,15 +161,12 @@ Status reference(KernelContext& c) {
     const int64_t start = inputs ? entry(c.input(1), k) : attrs.starts[at], end = inputs ? entry(c.input(2), k) : attrs.ends[at];
     const int64_t step = inputs && c.has_input(4) ? entry(c.input(4), k) : 1;
     const Bounds b = bounds_of(x.dim(axis), start, end, step);
-    offset += b.count > 0 ? b.first * from[axis] : 0;
-    from[axis] = b.count > 1 ? from[axis] * step : 0;  // a step that is never taken may be too large to multiply
+    view.offset += b.count > 0 ? b.first * view.strides[axis] : 0;
+    // A step that is never taken may be too large to multiply.
+    view.strides[axis] = b.count > 1 ? view.strides[axis] * step : 0;
   }
-  if (y.num_elements() == 0) return {};
-  copy_strided(x.dtype(), y.dims(), address(x, offset), from, y.raw(), strides_of(y.dims()));
-  return {};
+  return view;
 }
-
-}  // namespace
 
 CAMEO_DEFINE_OP(Slice) = {
     .name = "Slice",

@@ -1,20 +1,10 @@
 // Split (ai.onnx 1, 2, 11, 13, 18): cuts a tensor along an axis. The lengths are an attribute before version 13 (in 1 also
 // an input) and an input from it on; without them the parts are equal, and from version 18 on the last one may be smaller.
 #include "ops/move.h"
+#include "ops/move_attrs.h"
 
 namespace cameo::ops {
 namespace {
-
-struct SplitAttrs : ir::AttrsOf<SplitAttrs> {
-  int64_t axis = 0;
-  std::optional<std::vector<int64_t>> split;
-  std::optional<int64_t> num_outputs;
-  void visit(ir::AttrVisitor& v) override {
-    v("axis", axis);
-    v("split", split);
-    v("num_outputs", num_outputs);
-  }
-};
 
 // The lengths of the parts; unknown ones where they depend on values that are not known.
 Result<ir::Shape> lengths_of(InferContext& c, const ir::Dim& extent) {

@@ -1,13 +1,9 @@
 // Transpose (ai.onnx 1, 13, 21, 23, 24, 25): output axis i is input axis perm[i]; without perm the axes are reversed.
 #include "ops/move.h"
+#include "ops/move_attrs.h"
 
 namespace cameo::ops {
 namespace {
-
-struct TransposeAttrs : ir::AttrsOf<TransposeAttrs> {
-  std::optional<std::vector<int64_t>> perm;
-  void visit(ir::AttrVisitor& v) override { v("perm", perm); }
-};
 
 Status check_permutation(const std::vector<int64_t>& perm) {
   std::vector<char> seen(perm.size(), 0);
