@@ -1,9 +1,7 @@
-// The float32 matrix product that MatMul, Gemm and convolutions run on: C = epilogue(A B), where B lies in packed panels.
+// The float32 matrix product that MatMul and Gemm run on: C = epilogue(A B), where B lies in packed panels.
 //
-// B as panels of 16 columns, [ceil(N/16)][K][16], the last one padded with zeros: pack_panels makes them. A is read where
-// it lies, or through pointers to its rows, one for each of `taps` kernel positions, which is how convolutions run without
-// a copy of their input. Every element of C is one sum over k in order, whatever the split and the number of rows: results
-// do not depend on threads or on the batch.
+// B as panels of 16 columns, [ceil(N/16)][K][16], the last one padded with zeros: pack_panels makes them. Every element of
+// C is one sum over k in order, whatever the split and the number of rows: results do not depend on threads or on the batch.
 #pragma once
 
 #include <cstdint>
@@ -36,7 +34,7 @@ struct GemmStep {
 
 inline constexpr int kMaxGemmSteps = 8, kMaxGemmOperands = 16;
 
-// What becomes of alpha * A B before it is stored. gemm_epilogue() (gemm_f32_epilogue.h) makes one of a program.
+// What becomes of alpha * A B before it is stored. gemm_epilogue() (gemm_f32_parallel.h) makes one of a program.
 struct GemmEpilogue {
   float alpha = 1;
   int num_operands = 0;
@@ -56,14 +54,10 @@ struct GemmEpilogue {
 };
 
 struct GemmF32 {
-  // A, rows x (taps * depth). Direct (row_pointers null, taps 1): element (r, k) is a[r * a_row_stride + k * a_step].
+  // A, rows x depth: element (r, k) is a[r * a_row_stride + k * a_step], one of which is 1.
   const float* a = nullptr;
   int64_t a_row_stride = 0;
   int64_t a_step = 1;
-  // Indirect: the `depth` channels of row r at tap t lie at row_pointers[t * row_pitch + r]; padding points to zeros.
-  const float* const* row_pointers = nullptr;
-  int64_t row_pitch = 0;
-  int64_t taps = 1;
   int64_t depth = 0;
   // B: element (k, j) is b[(j / 16) * b_panel + k * b_step + j % 16]. Packed: b_step = 16, b_panel = 16 K. Rows of a plain
   // matrix can be read in place (b_step = its row stride, b_panel = 16) where the columns are whole panels.
@@ -94,8 +88,8 @@ struct GemmF32Kernels {
                    float* scratch);
   // Copies one block of the depth of rows [row_begin, row_end) of A to its place in `packed`.
   void (*pack_rows)(const GemmF32& gemm, int64_t row_begin, int64_t row_end, int64_t block, float* packed);
-  // The same for few rows of A and a B whose element (k, j) is b[j * b_panel + k]: dot products of rows of A (direct, a_step
-  // 1) with rows of B where they lie, for columns [column_begin, column_end); column_begin is a multiple of 16.
+  // The same for few rows of A and a B whose element (k, j) is b[j * b_panel + k]: dot products of rows of A (a_step 1)
+  // with rows of B where they lie, for columns [column_begin, column_end); column_begin is a multiple of 16.
   void (*multiply_rows)(const GemmF32& gemm, int64_t rows, int64_t column_begin, int64_t column_end);
   // Packs columns [0, columns) of a matrix whose element (k, j) is b[k * row_stride + j * column_stride], one stride being
   // 1, into panels of depth * 16 floats.

@@ -5,7 +5,7 @@
 //   AVX-512 (32 registers)  14 x 2 panels; for few rows 9 x 3, 6 x 4
 //   AVX2 (16)               6 x 1; 2 x 2; 1 x 3
 //   portable (16 of SSE)    2 x 1
-// A block of rows of A is first copied (or gathered through row pointers) to scratch with a fixed row stride: the copy
+// A block of rows of A is first copied to scratch with a fixed row stride: the copy
 // costs a load and a store for every `columns` multiplications, makes all addresses constants from one pointer, and keeps
 // rows whose stride is a power of two from evicting each other. The block stays in the L2 cache, the panels in use stay
 // in L1 while all tiles of the block pass over them, and the next panels are prefetched meanwhile.
@@ -295,6 +295,36 @@ void copy(const float* from, float* to, int64_t count) {
   if (i < count) store_part(to + i, load_part(from + i, count - i), count - i);
 }
 
+// Four floats, the unit of transposition.
+using Vec4 = float __attribute__((vector_size(16)));
+
+CAMEO_INLINE void transpose(Vec4& a, Vec4& b, Vec4& c, Vec4& d) {
+  const Vec4 ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), AB = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+  const Vec4 cd = __builtin_shufflevector(c, d, 0, 4, 1, 5), CD = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+  a = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
+  b = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+  c = __builtin_shufflevector(AB, CD, 0, 1, 4, 5);
+  d = __builtin_shufflevector(AB, CD, 2, 3, 6, 7);
+}
+
+// to[r * to_stride + k] = from[k * stride + r]
+void copy_transposed(const float* from, int64_t stride, int64_t rows, int64_t depth, float* to, int64_t to_stride) {
+  int64_t k = 0;
+  for (; k + 4 <= depth; k += 4) {
+    int64_t r = 0;
+    for (; r + 4 <= rows; r += 4) {
+      Vec4 v[4];
+      for (int64_t i = 0; i < 4; ++i) __builtin_memcpy(&v[i], from + (k + i) * stride + r, sizeof v[i]);
+      transpose(v[0], v[1], v[2], v[3]);
+      for (int64_t i = 0; i < 4; ++i) __builtin_memcpy(to + (r + i) * to_stride + k, &v[i], sizeof v[i]);
+    }
+    for (; r < rows; ++r)
+      for (int64_t i = 0; i < 4; ++i) to[r * to_stride + k + i] = from[(k + i) * stride + r];
+  }
+  for (; k < depth; ++k)
+    for (int64_t r = 0; r < rows; ++r) to[r * to_stride + k] = from[k * stride + r];
+}
+
 // Elements [begin, end) of the depth make up a block.
 struct Block {
   int64_t begin, end;
@@ -304,28 +334,19 @@ CAMEO_INLINE Block depth_block(int64_t depth, int64_t blocks, int64_t block) {
 }
 
 void pack_rows(const GemmF32& g, int64_t row_begin, int64_t row_end, int64_t block, float* packed) {
-  const int64_t depth = g.taps * g.depth, rows = row_end - row_begin;
-  const auto [begin, end] = depth_block(depth, gemm_depth_blocks(depth), block);
+  const int64_t rows = row_end - row_begin;
+  const auto [begin, end] = depth_block(g.depth, gemm_depth_blocks(g.depth), block);
   float* to = packed + block * rows * kGemmRowStride;
-  if (g.row_pointers != nullptr) {
-    for (int64_t k = begin; k < end;) {
-      const int64_t tap = k / g.depth, from = k % g.depth;
-      const int64_t count = g.depth - from < end - k ? g.depth - from : end - k;
-      const float* const* pointers = g.row_pointers + tap * g.row_pitch + row_begin;
-      for (int64_t r = 0; r < rows; ++r) copy(pointers[r] + from, to + r * kGemmRowStride + k - begin, count);
-      k += count;
-    }
-  } else if (g.a_step == 1) {
+  if (g.a_step == 1) {
     for (int64_t r = 0; r < rows; ++r) copy(g.a + (row_begin + r) * g.a_row_stride + begin, to + r * kGemmRowStride, end - begin);
   } else {
-    for (int64_t k = begin; k < end; ++k)
-      for (int64_t r = 0; r < rows; ++r) to[r * kGemmRowStride + k - begin] = g.a[(row_begin + r) * g.a_row_stride + k * g.a_step];
+    copy_transposed(g.a + row_begin + begin * g.a_step, g.a_step, rows, end - begin, to, kGemmRowStride);
   }
 }
 
 void multiply(const GemmF32& g, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end, const float* packed,
               float* scratch) {
-  const int64_t rows = row_end - row_begin, depth = g.taps * g.depth;
+  const int64_t rows = row_end - row_begin, depth = g.depth;
   if (rows <= 0 || panel_begin >= panel_end) return;
   int group = kManyPanels;
   for (int p = kMaxPanels; p > kManyPanels; --p)
@@ -336,7 +357,7 @@ void multiply(const GemmF32& g, int64_t row_begin, int64_t row_end, int64_t pane
   const int64_t tiles = (rows + max_rows(group) - 1) / max_rows(group);
   const int64_t blocks = gemm_depth_blocks(depth);
   // A single row is read where it lies: it needs no stride.
-  const bool in_place = rows == 1 && g.row_pointers == nullptr && g.a_step == 1;
+  const bool in_place = rows == 1 && g.a_step == 1;
   // As many blocks at once as stay in the cache.
   const int64_t fitting = kGemmScratch / (rows * kGemmRowStride), at_once = fitting < 1 ? 1 : fitting;
   for (int64_t first = 0; first < blocks; first += at_once) {
@@ -381,18 +402,6 @@ void multiply(const GemmF32& g, int64_t row_begin, int64_t row_end, int64_t pane
   }
 }
 
-// Four floats, the unit of transposition.
-using Vec4 = float __attribute__((vector_size(16)));
-
-CAMEO_INLINE void transpose(Vec4& a, Vec4& b, Vec4& c, Vec4& d) {
-  const Vec4 ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), AB = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-  const Vec4 cd = __builtin_shufflevector(c, d, 0, 4, 1, 5), CD = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-  a = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
-  b = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
-  c = __builtin_shufflevector(AB, CD, 0, 1, 4, 5);
-  d = __builtin_shufflevector(AB, CD, 2, 3, 6, 7);
-}
-
 // to[k * 16 + j] = from[j * stride + k] for j < 16, k < depth.
 void transpose_panel(const float* from, int64_t stride, int64_t depth, float* to) {
   int64_t k = 0;
@@ -419,16 +428,7 @@ void transpose_panel(const float* from, int64_t stride, int64_t depth, float* to
     }
   }
 #endif
-  for (; k + 4 <= depth; k += 4) {
-    for (int64_t j = 0; j < kPanel; j += 4) {
-      Vec4 v[4];
-      for (int64_t i = 0; i < 4; ++i) __builtin_memcpy(&v[i], from + (j + i) * stride + k, sizeof v[i]);
-      transpose(v[0], v[1], v[2], v[3]);
-      for (int64_t i = 0; i < 4; ++i) __builtin_memcpy(to + (k + i) * kPanel + j, &v[i], sizeof v[i]);
-    }
-  }
-  for (; k < depth; ++k)
-    for (int64_t j = 0; j < kPanel; ++j) to[k * kPanel + j] = from[j * stride + k];
+  copy_transposed(from + k, stride, depth - k, kPanel, to + k * kPanel, kPanel);
 }
 
 // Row by row, a few panels at once, so that a row is read in long pieces.

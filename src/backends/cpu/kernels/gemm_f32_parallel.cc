@@ -145,7 +145,7 @@ int64_t gemm_f32_scratch(const ThreadPool& pool, int64_t rows, int64_t depth, in
 
 void gemm_f32(ThreadPool& pool, const GemmF32& gemm, int64_t rows, float* scratch) {
   const GemmF32Kernels& kernels = gemm_f32_kernels();
-  const int64_t panels = (gemm.columns + kPanelColumns - 1) / kPanelColumns, depth = gemm.taps * gemm.depth;
+  const int64_t panels = (gemm.columns + kPanelColumns - 1) / kPanelColumns, depth = gemm.depth;
   if (rows <= 0 || panels <= 0) return;
   const Split s = split(pool.size(), rows, depth, gemm.columns);
   const auto row_at = [&](int64_t block) { return rows * (s.tiles * block / s.row_blocks) / s.tiles; };
