@@ -31,7 +31,6 @@ class Region {
  public:
   explicit Region(const GraphView& view) : view_(view) {}
   void add(const ir::Node& node);
-  void add_producer(ir::ValueId id) { add(*view_.producer(id)); }
   // Names a node other than `root` whose result is also used outside; empty when there is none.
   std::string used_outside(const ir::Node& root) const;
   // The ONNX nodes of all of them.
