@@ -2,22 +2,12 @@
 // y [N, M, out…] with out = stride * (in - 1) + output_padding + span - pads, span = (kernel - 1) * dilation + 1. With output_shape, or
 // auto_pad SAME (out = in * stride), the padding is what is too much; the odd one goes to the end for SAME_UPPER, to the
 // beginning otherwise. Version 22 adds bfloat16. Sums of the 16-bit types are kept in float.
-#include "ops/convolve.h"
+#include "ops/conv_transpose.h"
+
 #include "ops/dispatch.h"
 
 namespace cameo::ops {
 namespace {
-
-struct ConvTransposeAttrs : ir::AttrsOf<ConvTransposeAttrs>, WindowAttrs {
-  int64_t group = 1;
-  std::vector<int64_t> output_padding, output_shape;
-  void visit(ir::AttrVisitor& v) override {
-    visit_window(v);
-    v("group", group);
-    v("output_padding", output_padding);
-    v("output_shape", output_shape);
-  }
-};
 
 constexpr int64_t kLimit = int64_t{1} << 31;
 
@@ -127,9 +117,15 @@ Status run(KernelContext& c, const ConvGeometry& g) {
 }
 
 Status reference(KernelContext& c) {
-  const auto& attrs = c.attrs<ConvTransposeAttrs>();
-  const Dims &x = c.input(0).dims(), &w = c.input(1).dims(), &y = c.output(0).dims();
   if (c.output(0).num_elements() == 0) return {};
+  CAMEO_ASSIGN(const ConvGeometry g,
+               conv_transpose_geometry(c.attrs<ConvTransposeAttrs>(), c.input(0).dims(), c.input(1).dims(), c.output(0).dims()));
+  return dispatch_floats(c.input(0).dtype(), "ConvTranspose", [&](auto tag) -> Status { return run<typename decltype(tag)::type>(c, g); });
+}
+
+}  // namespace
+
+Result<ConvGeometry> conv_transpose_geometry(const ConvTransposeAttrs& attrs, const Dims& x, const Dims& w, const Dims& y) {
   ConvGeometry g;
   CAMEO_ASSIGN(g.window, make_window(attrs, x.rank() - 2, Dims(w.span().subspan(2))));
   g.batch = x[0];
@@ -144,10 +140,8 @@ Status reference(KernelContext& c) {
     g.out_size *= g.out[a];
     g.taps *= g.window.axes[a].kernel;
   }
-  return dispatch_floats(c.input(0).dtype(), "ConvTranspose", [&](auto tag) -> Status { return run<typename decltype(tag)::type>(c, g); });
+  return g;
 }
-
-}  // namespace
 
 CAMEO_DEFINE_OP(ConvTranspose) = {
     .name = "ConvTranspose",

@@ -205,8 +205,9 @@ Status run_program(ops::KernelContext& c, const ops::ProgramAttrs& attrs, Tensor
   return {};
 }
 
-// to[n][j][i] = from[n][i][j]
-void transpose(ops::KernelContext& c, const float* from, int64_t batch, int64_t rows, int64_t columns, float* to) {
+}  // namespace
+
+void transpose_images(ops::KernelContext& c, const float* from, int64_t batch, int64_t rows, int64_t columns, float* to) {
   // A task is a strip along the longer axis.
   constexpr int64_t kStrip = 256;
   const bool by_row = rows > columns;
@@ -221,8 +222,6 @@ void transpose(ops::KernelContext& c, const float* from, int64_t batch, int64_t 
       panel_gemm_kernels().transpose(f + at, columns, rows, std::min(kStrip, columns - at), t + at * rows, rows);
   });
 }
-
-}  // namespace
 
 bool ConvProblem::is_plain_product() const {
   return taps() == 1 && stride_height == 1 && stride_width == 1 && pad_top == 0 && pad_left == 0 && in_height == out_height &&
@@ -300,12 +299,12 @@ Status run_conv(ops::KernelContext& c, int64_t (*packed_elements)(const ConvProb
   const bool turn_out = !attrs.channels_last && out_size > 1 && p.all_out_channels() > 1;
   if (turn_in) {
     float* turned = c.scratch<float>(c.input(0).num_elements()).data();
-    transpose(c, p.x, p.batch, p.all_in_channels(), in_size, turned);
+    transpose_images(c, p.x, p.batch, p.all_in_channels(), in_size, turned);
     p.x = turned;
   }
   if (turn_out) p.y = c.scratch<float>(y.num_elements()).data();
   CAMEO_TRY(kernel(c, p, packed[0].data<float>()));
-  if (turn_out) transpose(c, p.y, p.batch, out_size, p.all_out_channels(), to);
+  if (turn_out) transpose_images(c, p.y, p.batch, out_size, p.all_out_channels(), to);
   return program_left ? run_program(c, c.attrs<ops::CameoConvAttrs>(), y) : Status{};
 }
 

@@ -39,6 +39,9 @@ Status check_conv(const ir::Node& node, std::span<const ops::Fact> facts, ConvPr
 Status run_conv(ops::KernelContext& c, int64_t (*packed_elements)(const ConvProblem&),
                 Status (*kernel)(ops::KernelContext&, const ConvProblem&, const float* packed));
 
+// to[n][j][i] = from[n][i][j], by all threads.
+void transpose_images(ops::KernelContext& c, const float* from, int64_t batch, int64_t rows, int64_t columns, float* to);
+
 // The weights of the node, [M, C / group, k...].
 inline const Tensor& conv_weights(const ir::Node& node, std::span<const ops::Fact> facts) { return facts[node.inputs[1]].constant; }
 
