@@ -321,8 +321,10 @@ void copy_transposed(const float* from, int64_t stride, int64_t rows, int64_t de
     for (; r < rows; ++r)
       for (int64_t i = 0; i < 4; ++i) to[r * to_stride + k + i] = from[(k + i) * stride + r];
   }
-  for (; k < depth; ++k)
-    for (int64_t r = 0; r < rows; ++r) to[r * to_stride + k] = from[k * stride + r];
+  for (; k < depth; ++k) {
+    float* out = to + k;
+    for (int64_t r = 0; r < rows; ++r, out += to_stride) *out = from[k * stride + r];
+  }
 }
 
 // Elements [begin, end) of the depth make up a block.
