@@ -102,7 +102,8 @@ class Merger {
       at += part.columns;
     }
     Patch patch(editor_);
-    std::vector<ir::ValueId> inputs = {key.a, patch.constant(*std::move(weights))};
+    // Not key.a: that may be what an earlier merge has replaced.
+    std::vector<ir::ValueId> inputs = {first.inputs[0], patch.constant(*std::move(weights))};
     for (Tensor& operand : operands) inputs.push_back(patch.constant(std::move(operand)));
     const auto outputs = patch.node(cameo_node("MatMul", std::move(inputs), std::move(attrs), parts.size()));
     for (size_t i = 0; i < parts.size(); ++i) patch.replace(editor_.node(parts[i].index).outputs[0], outputs[i]);

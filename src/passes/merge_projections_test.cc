@@ -49,6 +49,15 @@ TEST(MergeProjections, ManyInGroups) {
   EXPECT_EQ(ops_of(left(g)), "MatMul, MatMul");
 }
 
+TEST(MergeProjections, ProductsOfMergedProducts) {
+  TestGraph g;
+  const Id x = g.input("x", DType::kFloat32, {kN, 3});
+  const Id y = g.node("MatMul", {x, weights(g, {3, 4})});
+  g.output(g.node("MatMul", {x, weights(g, {3, 2})}));
+  for (int i = 0; i < 2; ++i) g.output(g.node("MatMul", {y, weights(g, {4, 5 + i})}));
+  EXPECT_EQ(ops_of(left(g)), "MatMul, MatMul");
+}
+
 TEST(MergeProjections, ASplitOfTheColumns) {
   TestGraph g;
   const Id y = g.node("Gemm", {g.input("x", DType::kFloat32, {kN, 3}), weights(g, {3, 9}), weights(g, {9})});

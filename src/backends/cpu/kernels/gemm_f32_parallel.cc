@@ -139,6 +139,7 @@ Split split(int threads, int64_t rows, int64_t depth, int64_t columns) {
 }  // namespace
 
 int64_t gemm_f32_scratch(const ThreadPool& pool, int64_t rows, int64_t depth, int64_t columns) {
+  if (rows <= 0 || columns <= 0) return 0;
   const Split s = split(pool.size(), rows, depth, columns);
   return s.pack_first ? rows * gemm_depth_blocks(depth) * kGemmRowStride : kGemmScratch * (s.parallel ? pool.size() : 1);
 }
