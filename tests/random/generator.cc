@@ -316,7 +316,11 @@ class Generator {
       ValueId y = node("MatMul", {v, floats({width, columns}, 2 / std::sqrt(static_cast<double>(width)))});
       return chance(2) ? node("Add", {floats({columns}, 1), y}) : y;
     };
-    switch (below(7)) {
+    switch (below(8)) {
+      case 6: {  // root mean square, written out
+        const ValueId square = node("ReduceMean", {node("Pow", {x, scalar(2)}), ints({-1})});
+        return node("Mul", {floats({width}, 1), node("Mul", {x, unary("Reciprocal", unary("Sqrt", node("Add", {square, scalar(0.1)})))})});
+      }
       case 0:
         return node("LayerNormalization", {x, floats({width}, 1.5), floats({width}, 1)}, {{"epsilon", 0.1f}});
       case 1: {  // the same, written out
@@ -328,11 +332,18 @@ class Generator {
         const ValueId y = activation(project(x, width));
         return same_shape(x, y) ? node("Add", {y, x}) : y;
       }
-      case 3: {  // attention with one head
-        const ValueId q = project(x, 4), k = project(x, 4), v = project(x, 4);
-        if (q == x || k == x || v == x || rank(x) != 3) return x;
-        const ValueId scores = node("Mul", {node("MatMul", {q, node("Transpose", {k}, {{"perm", Ints{0, 2, 1}}})}), scalar(0.5)});
-        return node("MatMul", {node("Softmax", {scores}), v});
+      case 3: {  // attention
+        const int64_t heads = pick({1, 2});
+        if (rank(x) != 3) return x;
+        const auto head = [&](ValueId v) {
+          return node("Transpose", {node("Reshape", {project(v, 4 * heads), ints({0, -1, heads, 4})})}, {{"perm", Ints{0, 2, 1, 3}}});
+        };
+        const ValueId q = head(x), k = head(x), v = head(x);
+        if (rank(q) != 4 || rank(k) != 4 || rank(v) != 4) return x;
+        const ValueId product = node("MatMul", {q, node("Transpose", {k}, {{"perm", Ints{0, 1, 3, 2}}})});
+        const ValueId scores = chance(2) ? node("Mul", {product, scalar(0.5)}) : node("Div", {product, scalar(2)});
+        const ValueId y = node("MatMul", {node("Softmax", {scores}), v});
+        return node("Reshape", {node("Transpose", {y}, {{"perm", Ints{0, 2, 1, 3}}}), ints({0, -1, 4 * heads})});
       }
       case 4: {  // rows in one axis, as a layer of GPT-2
         const ValueId flat = node("Reshape", {x, ints({-1, width})});
