@@ -3,6 +3,7 @@
 // with rotated(x) = [-x2, x1] for the halves x1, x2 of the last axis (Llama, Qwen), or, interleaved, (-x[1], x[0], -x[3], x[2], …)
 // (GPT-J). cos and sin repeat what the operator takes once: halves that are provably equal, since the angles were concatenated
 // with themselves, or neighbours that are. What made them is made anew for one half; layers share it.
+// Heads of which only the first part is turned and the rest appended are one operator too.
 // Where x is a transposed view of [batch, length, heads * size], the operator works on that, and the transpose follows it, so
 // that an attention can read it without. Every product and sum is the same as before.
 #include <algorithm>
@@ -323,7 +324,42 @@ class Fusion {
 
 Rewrite fuse(const Match& match, const GraphView& view) { return Fusion(match, view).run(); }
 
-std::vector<Rule> rules() { return {{op("Add", op("Mul", any(), any()), op("Mul", any(), any())), &fuse}}; }
+// Concat(RotaryEmbedding(first part of x), rest of x): the operator leaves the rest of each head as it is.
+Rewrite take_rest(const Match& match, const GraphView& view) {
+  const ir::Node &root = match.root(), &rotary = *match.node("rotary");
+  Region region(view);
+  const auto turned = piece_of(view, rotary.inputs[0], region), rest = piece_of(view, root.inputs[1], region);
+  if (!turned || !rest || turned->of != rest->of || !is_last_axis(view, root) || turned->step != 1 || rest->step != 1 ||
+      turned->start != 0 || rest->start != turned->count || turned->count + rest->count != last_extent(view, turned->of) ||
+      GraphView::input(rotary, 3) != ir::kNoValue || attr<int64_t>(rotary, "rotary_embedding_dim").value_or(0) != 0)
+    return NoMatch{};
+  const ir::ValueId x = turned->of;
+  const auto& shape = view.shape(x);
+  if (!shape || shape->size() != 4 || !(*shape)[1].is_const()) return NoMatch{};
+  AttrList attrs = {{"interleaved", attr<int64_t>(rotary, "interleaved").value_or(0)}, {"rotary_embedding_dim", turned->count}};
+  Patch patch(view);
+  const ir::Node* transpose = made_by(view, x, "Transpose");
+  ir::ValueId y = ir::kNoValue;
+  if (transpose != nullptr && attr<std::vector<int64_t>>(*transpose, "perm") == std::vector<int64_t>{0, 2, 1, 3}) {
+    const int64_t heads = (*shape)[1].value(), size = turned->count + rest->count;
+    attrs.emplace_back("num_heads", heads);
+    y = patch.node("Reshape", {transpose->inputs[0], patch.ints(std::vector<int64_t>{0, 0, heads * size})});
+    y = patch.node("RotaryEmbedding", {y, rotary.inputs[1], rotary.inputs[2]}, attrs);
+    y = patch.node("Reshape", {y, patch.ints(std::vector<int64_t>{0, 0, heads, size})});
+    y = patch.node("Transpose", {y}, {{"perm", std::vector<int64_t>{0, 2, 1, 3}}});
+  } else {
+    y = patch.node("RotaryEmbedding", {x, rotary.inputs[1], rotary.inputs[2]}, attrs);
+  }
+  patch.replace(root.outputs[0], y);
+  return patch;
+}
+
+std::vector<Rule> rules() {
+  return {
+      {op("Add", op("Mul", any(), any()), op("Mul", any(), any())), &fuse},
+      {op("Concat", op("RotaryEmbedding", any(), any(), any()).as("rotary"), any()), &take_rest},
+  };
+}
 
 }  // namespace
 

@@ -124,6 +124,22 @@ TEST(FuseRotaryEmbedding, Interleaved) {
     }
 }
 
+// Phi, GPT-NeoX: a part of each head is turned, the rest is appended.
+TEST(FuseRotaryEmbedding, PartOfEachHead) {
+  for (const bool whole : {true, false}) {
+    Model m;
+    const Id f = m.angles(), both = m.concat(f, f);
+    const Id x = m.node("Transpose", {m.node("Reshape", {m.input("x", DType::kFloat32, {kB, kS, 24}), m.ints({0, 0, 2, 12})})},
+                        {{"perm", std::vector<int64_t>{0, 2, 1, 3}}});
+    const Id y = m.rotated(m.slice(x, 0, 8), m.node("Unsqueeze", {m.node("Cos", {both}), m.ints({1})}),
+                           m.node("Unsqueeze", {m.node("Sin", {both}), m.ints({1})}));
+    m.output(m.concat(y, whole ? m.slice(x, 8, INT64_MAX) : m.slice(x, 4, 8)));
+    const Left left = left_of(m.graph);
+    EXPECT_EQ(count(left.graph, "RotaryEmbedding"), 1u) << left.notes;
+    EXPECT_EQ(count(left.graph, "Slice"), whole ? 0u : 2u) << ir::to_string(left.graph);
+  }
+}
+
 TEST(FuseRotaryEmbedding, Guards) {
   const auto refused = [](const Left& left, const std::string& why) {
     EXPECT_EQ(count(left.graph, "RotaryEmbedding"), 0u);
