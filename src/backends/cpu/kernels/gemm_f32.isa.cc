@@ -309,8 +309,8 @@ CAMEO_INLINE void transpose(Vec4& a, Vec4& b, Vec4& c, Vec4& d) {
 
 // to[r * to_stride + k] = from[k * stride + r]
 void copy_transposed(const float* from, int64_t stride, int64_t rows, int64_t depth, float* to, int64_t to_stride) {
-  int64_t k = 0;
-  for (; k + 4 <= depth; k += 4) {
+  const int64_t whole = depth / 4 * 4;
+  for (int64_t k = 0; k < whole; k += 4) {
     int64_t r = 0;
     for (; r + 4 <= rows; r += 4) {
       Vec4 v[4];
@@ -321,10 +321,8 @@ void copy_transposed(const float* from, int64_t stride, int64_t rows, int64_t de
     for (; r < rows; ++r)
       for (int64_t i = 0; i < 4; ++i) to[r * to_stride + k + i] = from[(k + i) * stride + r];
   }
-  for (; k < depth; ++k) {
-    float* out = to + k;
-    for (int64_t r = 0; r < rows; ++r, out += to_stride) *out = from[k * stride + r];
-  }
+  for (int64_t k = whole; k < depth; ++k)
+    for (int64_t r = 0; r < rows; ++r) to[r * to_stride + k] = from[k * stride + r];
 }
 
 // Elements [begin, end) of the depth make up a block.
