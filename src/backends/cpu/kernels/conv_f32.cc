@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "backends/cpu/kernels/pointwise.h"
+#include "backends/cpu/kernels/pointwise_run.h"
 #include "base/thread_pool.h"
 #include "ops/cameo_conv.h"
 #include "ops/channels_last.h"
@@ -138,71 +138,18 @@ bool set_epilogue(ops::KernelContext& c, const ops::ProgramAttrs& attrs, const D
   return true;
 }
 
-// Extents and strides of a program's operands over an output, neighbours merged where all operands allow it.
-struct Broadcast {
-  size_t rank = 0;
-  int64_t extents[8];
-  int64_t strides[ops::kMaxPointInputs][8];
-};
-
 // y = program(y, operands...) for programs that TileEpilogue cannot do.
 Status run_program(ops::KernelContext& c, const ops::ProgramAttrs& attrs, Tensor& y) {
   const size_t num_inputs = c.num_inputs() - 1;
-  const size_t num_instructions = attrs.program.size() / 4;
-  if (num_inputs > ops::kMaxPointInputs || num_instructions > ops::kMaxPointInstructions || y.rank() > 8)
-    return error(ErrorCode::kInvalidModel, "the fused program is too long");
-  CAMEO_TRY(ops::decode_point_program(static_cast<int>(num_inputs), attrs.program, attrs.constants));
-  const auto code = c.scratch<ops::PointInstruction>(static_cast<int64_t>(num_instructions));
-  for (size_t i = 0; i < num_instructions; ++i) {
-    const int64_t* at = attrs.program.data() + 4 * i;
-    code[i] = {static_cast<ops::PointOp>(at[0]), static_cast<int16_t>(at[1]), static_cast<int16_t>(at[2]), static_cast<int16_t>(at[3])};
-  }
-  Broadcast b;
-  const float* data[ops::kMaxPointInputs] = {y.data<float>()};
-  Dims strides[ops::kMaxPointInputs] = {ops::strides_of(y.dims())};
+  if (num_inputs > ops::kMaxPointInputs) return error(ErrorCode::kInvalidModel, "the fused program has {} inputs", num_inputs);
+  ops::PointInstruction code[ops::kMaxPointInstructions];
+  CAMEO_ASSIGN(const int count, ops::decode_point_program(static_cast<int>(num_inputs), attrs.program, attrs.constants, code));
+  const Tensor* inputs[ops::kMaxPointInputs] = {&y};
   for (size_t k = 1; k < num_inputs; ++k) {
-    const Tensor& operand = c.input(k + 1);
-    if (operand.dtype() != DType::kFloat32) return error(ErrorCode::kInvalidInput, "an operand of the epilogue is not float32");
-    data[k] = operand.data<float>();
-    strides[k] = ops::broadcast_strides(operand.dims(), y.dims());
+    inputs[k] = &c.input(k + 1);
+    if (inputs[k]->dtype() != DType::kFloat32) return error(ErrorCode::kInvalidInput, "an operand of the epilogue is not float32");
   }
-  for (size_t axis = 0; axis < y.rank(); ++axis) {
-    if (y.dim(axis) == 1) continue;
-    bool joins = b.rank > 0;
-    for (size_t k = 0; joins && k < num_inputs; ++k) joins = b.strides[k][b.rank - 1] == strides[k][axis] * y.dim(axis);
-    if (!joins) b.extents[b.rank++] = 1;
-    b.extents[b.rank - 1] *= y.dim(axis);
-    for (size_t k = 0; k < num_inputs; ++k) b.strides[k][b.rank - 1] = strides[k][axis];
-  }
-  if (b.rank == 0) {
-    b.extents[b.rank++] = 1;
-    for (size_t k = 0; k < num_inputs; ++k) b.strides[k][0] = 0;
-  }
-  const size_t last = b.rank - 1;
-  const int64_t length = b.extents[last], rows = y.num_elements() / length;
-  const int64_t per_task = std::max<int64_t>(1, 8192 / length);
-  c.threads().parallel_for((rows + per_task - 1) / per_task, [&](int64_t task, int) {
-    const float* inputs[ops::kMaxPointInputs];
-    uint8_t steps[ops::kMaxPointInputs];
-    for (int64_t row = task * per_task; row < std::min(rows, (task + 1) * per_task); ++row) {
-      for (size_t k = 0; k < num_inputs; ++k) {
-        inputs[k] = data[k];
-        steps[k] = b.strides[k][last] != 0;
-      }
-      int64_t rest = row;
-      for (size_t axis = last; axis-- > 0; rest /= b.extents[axis])
-        for (size_t k = 0; k < num_inputs; ++k) inputs[k] += rest % b.extents[axis] * b.strides[k][axis];
-      pointwise_kernels().run_row({.code = code.data(),
-                                   .num_instructions = static_cast<int>(num_instructions),
-                                   .num_inputs = static_cast<int>(num_inputs),
-                                   .constants = attrs.constants.data(),
-                                   .inputs = inputs,
-                                   .steps = steps,
-                                   .output = y.data<float>() + row * length,
-                                   .count = length});
-    }
-  });
-  return {};
+  return run_pointwise(c, std::span(code, static_cast<size_t>(count)), attrs.constants.data(), std::span(inputs, num_inputs), y);
 }
 
 }  // namespace

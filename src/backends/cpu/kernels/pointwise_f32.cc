@@ -40,8 +40,12 @@ Status inputs_of(ops::KernelContext& c, Inputs& inputs) {
 Status run_fused(ops::KernelContext& c) {
   Inputs inputs;
   CAMEO_TRY(inputs_of(c, inputs));
-  CAMEO_ASSIGN(const ops::PointProgram program, c.attrs<ops::CameoPointwiseAttrs>().decode(inputs.count));
-  return cpu::run_pointwise(c, program.code, program.constants.data(), inputs.span(), c.output(0));
+  const auto& attrs = c.attrs<ops::CameoPointwiseAttrs>();
+  ops::PointInstruction code[ops::kMaxPointInstructions];
+  CAMEO_ASSIGN(const int count, ops::decode_point_program(static_cast<int>(inputs.count), attrs.program, attrs.constants, code));
+  if (count == 0 && inputs.count != 1)
+    return error(ErrorCode::kInvalidModel, "the fused program is empty, but has {} inputs", inputs.count);
+  return cpu::run_pointwise(c, std::span(code, static_cast<size_t>(count)), attrs.constants.data(), inputs.span(), c.output(0));
 }
 
 // Operators before version 7 broadcast in another way.
