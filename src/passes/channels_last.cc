@@ -223,7 +223,7 @@ class LayoutChooser {
       patch.replace(node.outputs[0], x);
     } else {
       const auto outputs = channels_last_form(editor_, node, member.role, patch, last);
-      for (ValueId id : node.outputs) known = known && (id == ir::kNoValue || has_channels(id));
+      for (size_t i : member.role.outputs) known = known && (node.outputs[i] == ir::kNoValue || has_channels(node.outputs[i]));
       if (!outputs || !known) return context_.note(node, "its channels-last form cannot be written");
       for (size_t i = 0; i < outputs->size(); ++i) {
         if (node.outputs[i] == ir::kNoValue) continue;

@@ -301,9 +301,7 @@ std::vector<int64_t> to_channels_first(size_t rank) {
 }
 
 bool is_transpose(const GraphView& view, const ir::Node& node, std::vector<int64_t> (*permutation)(size_t rank)) {
-  if (node.op->name != "Transpose" || !node.op->domain.empty() || !has_channels(view, node.inputs[0]) ||
-      !has_channels(view, node.outputs[0]))
-    return false;
+  if (node.op->name != "Transpose" || !node.op->domain.empty() || !has_channels(view, node.outputs[0])) return false;
   const auto perm = attr<std::vector<int64_t>>(node, "perm");
   return perm && *perm == permutation(perm->size());
 }
