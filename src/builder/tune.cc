@@ -357,7 +357,16 @@ class Tuner {
     ir::Node prepared = node;
     CAMEO_TRY(tactics::assign_tactic(prepared, nullptr, facts_));
     const Effort effort = effort_of(options_.level);
-    CAMEO_ASSIGN(const Trial::Outcome reference, trial.run(prepared, options_.threads, options_.level >= 3 ? effort : Effort{0, 1}));
+    auto run = trial.run(prepared, options_.threads, options_.level >= 3 ? effort : Effort{0, 1});
+    if (!run.ok()) {
+      // Extents that do not belong together, or values that the node refuses: all cost the same, and the order of preference
+      // decides.
+      log(fmt::format("nothing was measured, for the reference fails on {}: {}", problem, run.error().message()));
+      cache_.add(machine_, problem, kReference, 0);
+      for (const Tactic* tactic : candidates) cache_.add(machine_, problem, std::string(tactic->name), 0);
+      return {};
+    }
+    const Trial::Outcome reference = std::move(run).value();
     cache_.add(machine_, problem, kReference, static_cast<float>(reference.microseconds));
     for (const Tactic* tactic : candidates) {
       CAMEO_TRY(tactics::assign_tactic(prepared, tactic, facts_));
