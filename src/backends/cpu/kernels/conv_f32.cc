@@ -36,6 +36,7 @@ NodeAttrs attrs_of(const ir::Node& node) {
 // The numbers that follow from weights and attributes. `window` has one or two axes.
 Status set_kernel(ConvProblem& p, const ops::Window& window, int64_t group, const Dims& w) {
   if (group < 1 || w[0] % group != 0) return error(ErrorCode::kInvalidInput, "{} groups do not divide {} channels", group, w[0]);
+  if (w.num_elements() == 0) return error(ErrorCode::kInvalidInput, "the weights are empty");
   if (w.num_elements() > kMaxWeights) return error(ErrorCode::kInvalidInput, "the weights have {} elements", w.num_elements());
   p.group = group;
   p.in_channels = w[1];

@@ -70,13 +70,18 @@ class Convolution {
     const bool shares = p_.group == 1 && p_.out_channels > p_.rows() &&
                         (in_place_ || p_.rows() * depth_ <= kSharedBytes / static_cast<int64_t>(sizeof(float)));
     if (shares) return run_by_columns(c, tasks);
-    // Short copies cost more than what they hold.
-    const bool padded =
-        !in_place_ && p_.group == 1 && p_.dilation_width == 1 && p_.kernel_width * p_.in_channels <= 64 && p_.out_width >= 14;
-    return padded ? run_on_padded(c, tasks) : run_by_rows(c, tasks);
+    return is_better_padded() ? run_on_padded(c, tasks) : run_by_rows(c, tasks);
   }
 
  private:
+  int64_t padded_height() const { return (p_.out_height - 1) * p_.stride_height + (p_.kernel_height - 1) * p_.dilation_height + 1; }
+  int64_t padded_width() const { return (p_.out_width - 1) * p_.stride_width + p_.kernel_width; }
+  // Short copies of windows cost more than what they hold.
+  bool is_better_padded() const {
+    return !in_place_ && p_.group == 1 && p_.dilation_width == 1 && p_.kernel_width * p_.in_channels <= 64 && p_.out_width >= 14 &&
+           padded_height() <= 2 * p_.in_height + 16 && padded_width() <= 2 * p_.in_width + 16;
+  }
+
   // Whether some window of rows [first, first + rows) may have that tap inside its image.
   bool is_active(int64_t tap, int64_t first, int64_t rows) const {
     const int64_t row0 = first / p_.out_width, row1 = (first + rows - 1) / p_.out_width;
@@ -189,8 +194,7 @@ class Convolution {
   }
 
   Status run_on_padded(ops::KernelContext& c, int64_t tasks) const {
-    const int64_t height = (p_.out_height - 1) * p_.stride_height + (p_.kernel_height - 1) * p_.dilation_height + 1;
-    const int64_t line = ((p_.out_width - 1) * p_.stride_width + p_.kernel_width) * p_.in_channels;
+    const int64_t height = padded_height(), line = padded_width() * p_.in_channels;
     const int64_t in_line = p_.in_width * p_.in_channels, before = std::min(line, p_.pad_left * p_.in_channels);
     const int64_t inside = std::clamp<int64_t>(line - before, 0, in_line);
     float* padded = c.scratch<float>(p_.batch * height * line).data();

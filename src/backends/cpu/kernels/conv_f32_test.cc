@@ -308,6 +308,16 @@ TEST(ConvF32Kernels, SpecialValuesAndEmptyBatches) {
       }
 }
 
+TEST(ConvF32Kernels, ImagesWithoutPixelsAndFarPadding) {
+  for (int64_t channels : {3, 16})
+    for (int64_t group : {int64_t{1}, channels}) {
+      check({1, 0, 5, channels, channels, 3, 3, 1, 1, {2, 1, 2, 1}, group}, Form::kChannelsLast);
+      check({1, 4, 5, channels, channels, 3, 3, 1, 1, {40, 50, 30, 20}, group}, Form::kChannelsLast);
+      check({1, 4, 5, channels, channels, 1, 1, 1000, 1, {3000, 5000, 0, 0}, group}, Form::kChannelsLast);
+      if (HasFatalFailure()) return;
+    }
+}
+
 TEST(ConvF32Kernels, OneAxis) {
   for (Form form : {Form::kChannelsLast, Form::kChannelsFirst, Form::kOnnx})
     for (int64_t stride : {1, 2})

@@ -43,6 +43,10 @@ CAMEO_INLINE void activate(const TileEpilogue& e, Vec (&x)[N]) {
       for (int i = 0; i < N; ++i) x[i] = hard_swish(x[i]);
       break;
     case Activation::kSwish: {
+      if constexpr (N == 1) {
+        x[0] = swish(x[0]);
+        break;
+      }
       // In a loop over memory: the code is long, and an index that is not constant would keep x out of registers.
       float memory[N * kLanes];
       for (int i = 0; i < N; ++i) store(memory + i * kLanes, x[i]);
