@@ -300,7 +300,11 @@ class Tuner {
                         : spent             ? "the time for tuning was spent"
                                             : "its extents are not known before the run, or very large");
     }
-    return measure(node, candidates);
+    Status measured = measure(node, candidates);
+    // Extents that were made up may contradict each other (a mask's length, and past and new): then values do not fit.
+    if (!measured.ok() && measured.error().code() == ErrorCode::kInvalidInput)
+      return take_first(node, candidates, facts_, fmt::format("it fails at the sizes that were tried ({})", measured.error().message()));
+    return measured;
   }
 
   // Per tactic the sum over the points of its time relative to the best there.
