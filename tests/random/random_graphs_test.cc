@@ -4,7 +4,7 @@
 //   random_graphs_test [--seed FIRST] [--count N] [--seconds LIMIT] [--print]
 //
 // Prints the first seed, and for each graph that fails the command that repeats it alone. --print lists the graph before and
-// after the passes.
+// after the passes, and what they refused.
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -80,6 +80,8 @@ Status check(uint64_t seed, bool print) {
     ir::Graph after = made.graph;
     std::vector<PassReport> reports;
     CAMEO_TRY(passes::run_passes(after, {.verify = true}, reports));
+    for (const PassReport& report : reports)
+      for (const std::string& note : report.notes) std::printf("%s: %s\n", report.name.c_str(), note.c_str());
     std::puts(ir::to_string(after).c_str());
   }
   CAMEO_ASSIGN(const std::string bytes, onnx::serialize_model(made.graph));
