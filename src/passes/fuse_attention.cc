@@ -51,9 +51,9 @@ std::optional<Weights> read_weights(const GraphView& view, ir::ValueId value, Re
   }
   const ir::Node* softmax = made_by(view, value, "Softmax");
   if (softmax == nullptr || !view.shape(value)) return std::nullopt;
-  const auto axis = attr<int64_t>(*softmax, "axis");
+  const int64_t axis = attr<int64_t>(*softmax, "axis").value_or(softmax->version >= 13 ? -1 : 1);
   const auto rank = static_cast<int64_t>(view.shape(value)->size());
-  if (!axis || (*axis != -1 && *axis != rank - 1)) return std::nullopt;
+  if (axis != -1 && axis != rank - 1) return std::nullopt;
   region.add(*softmax);
   Weights weights{softmax->inputs[0], false};
   if (back != nullptr) {
