@@ -13,8 +13,8 @@ constexpr DType kTypes[] = {DType::kFloat32, DType::kInt64, DType::kBool, DType:
 
 TEST(MoveKernels, Transpose) {
   for (DType type : kTypes) {
-    for (int64_t rows : {1, 2, 7, 8, 15, 16, 17, 33, 100})
-      for (int64_t columns : {1, 3, 4, 8, 16, 31, 32, 65})
+    for (int64_t rows : {1, 2, 3, 4, 7, 8, 15, 16, 17, 33, 100})
+      for (int64_t columns : {1, 2, 3, 4, 8, 16, 31, 32, 65})
         NodeTest("", "Transpose", 13).input(random_bytes(type, {rows, columns}, 1)).expect_same("transpose_copy");
     for (std::initializer_list<int64_t> perm :
          {std::initializer_list<int64_t>{0, 2, 3, 1}, {0, 3, 1, 2}, {3, 2, 1, 0}, {0, 2, 1, 3}, {1, 0, 2, 3}, {0, 1, 2, 3}, {2, 0, 3, 1}}) {

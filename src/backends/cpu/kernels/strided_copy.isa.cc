@@ -27,7 +27,29 @@ void rows(const unsigned char* from, int64_t from_stride, unsigned char* to, int
     for (int64_t r = 0; r < count; ++r) __builtin_memcpy(to + r * to_stride, from + r * from_stride, static_cast<size_t>(bytes));
 }
 
+// Few columns or rows that lie behind each other: pixels of few channels, channels in few groups.
+template <int Columns>
+void interleave(const float* from, int64_t from_stride, float* __restrict to, int64_t rows) {
+  for (int64_t i = 0; i < rows; ++i)
+    for (int j = 0; j < Columns; ++j) to[i * Columns + j] = from[j * from_stride + i];
+}
+template <int Rows>
+void separate(const float* from, float* __restrict to, int64_t to_stride, int64_t columns) {
+  for (int64_t j = 0; j < columns; ++j)
+    for (int i = 0; i < Rows; ++i) to[i * to_stride + j] = from[j * Rows + i];
+}
+
 void transpose4(const float* from, int64_t from_stride, float* to, int64_t to_stride, int64_t rows, int64_t columns) {
+  if (to_stride == columns) {
+    if (columns == 2) return interleave<2>(from, from_stride, to, rows);
+    if (columns == 3) return interleave<3>(from, from_stride, to, rows);
+    if (columns == 4) return interleave<4>(from, from_stride, to, rows);
+  }
+  if (from_stride == rows) {
+    if (rows == 2) return separate<2>(from, to, to_stride, columns);
+    if (rows == 3) return separate<3>(from, to, to_stride, columns);
+    if (rows == 4) return separate<4>(from, to, to_stride, columns);
+  }
   for (int64_t i = 0; i < rows; i += kLanes) {
     const int64_t height = rows - i < kLanes ? rows - i : kLanes;
     for (int64_t j = 0; j < columns; j += kLanes) {
