@@ -159,11 +159,12 @@ bool ProgramBuilder::add(const ir::Node& node) {
   if (const Simple* binary = find(kBinary, name)) {
     const Operand a = read(0), b = read(1);
     const auto value = number_of(view_, node.inputs[1]);
+    int exponent = 0;
     if (name == "Pow" && value == 2.0 && b.kind == Operand::Kind::kConstant) {
       made_[y] = emit(PointOp::kSquare, {a});
     } else if (name == "Div" && value && b.kind == Operand::Kind::kConstant && std::isnormal(static_cast<float>(*value)) &&
-               std::isnormal(static_cast<float>(1 / *value))) {
-      made_[y] = emit(PointOp::kMul, {a, number(1 / *value)});
+               std::isnormal(static_cast<float>(1 / *value)) && std::fabs(std::frexp(*value, &exponent)) == 0.5) {
+      made_[y] = emit(PointOp::kMul, {a, number(1 / *value)});  // exact for a power of two; else a later Round may show the difference
     } else {
       made_[y] = emit(binary->op, {a, b});
     }
