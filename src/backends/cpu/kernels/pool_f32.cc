@@ -1,14 +1,11 @@
-// Pools of float32 over channels-last images with one or two spatial axes, on vectors of channels:
-//   max_pool_f32, average_pool_f32   ai.cameo.MaxPool and AveragePool; rows of the output are shared by the threads
-//   reduce_mean_f32_pixels           ReduceMean over neighbouring axes before the last: the global average pool of these
-//                                    images. Sums are made in float, in runs of 64.
+// Pools of float32 over channels-last images with one or two spatial axes, on vectors of channels: ai.cameo.MaxPool and
+// AveragePool. Rows of the output are shared by the threads.
 #include <algorithm>
 
 #include "backends/cpu/kernels/pool_f32.h"
 #include "base/thread_pool.h"
 #include "ops/cameo_pool.h"
 #include "ops/channels_last.h"
-#include "ops/reduce.h"
 #include "tactics/tactic.h"
 
 namespace cameo::tactics {
@@ -81,63 +78,6 @@ Status run_pool(ops::KernelContext& c) {
   return {};
 }
 
-// The axes that are reduced, where they are known when the plan is built.
-bool reduces_last_axis(const ir::Node& node, std::span<const ops::Fact> facts, size_t rank) {
-  const auto& attrs = node.attrs_as<ops::ReduceAttrs>();
-  std::vector<int64_t> axes;
-  if (attrs.axes) {
-    axes = *attrs.axes;
-  } else if (node.inputs.size() > 1 && node.inputs[1] != ir::kNoValue) {
-    const Tensor& list = facts[node.inputs[1]].constant;
-    if (!list.defined() || list.raw() == nullptr || list.dtype() != DType::kInt64) return true;
-    axes.assign(list.span<int64_t>().begin(), list.span<int64_t>().end());
-  }
-  if (axes.empty()) return true;
-  return std::any_of(axes.begin(), axes.end(), [&](int64_t axis) { return axis == -1 || axis == static_cast<int64_t>(rank) - 1; });
-}
-
-Status supports_mean(const ir::Node& node, std::span<const ops::Fact> facts) {
-  const ir::Type& x = facts[node.inputs[0]].type;
-  if (x.dtype != DType::kFloat32) return refuse("the input is not float32");
-  if (!x.shape || x.shape->size() < 2) return refuse("the input is not known to have two axes or more");
-  if (reduces_last_axis(node, facts, x.shape->size())) return refuse("the last axis is reduced, or may be");
-  return {};
-}
-
-Status run_mean(ops::KernelContext& c) {
-  const Tensor& x = c.input(0);
-  Tensor& y = c.output(0);
-  CAMEO_ASSIGN(const ops::ReducePlan plan, ops::plan_reduce(c));
-  if (x.dtype() != DType::kFloat32 || y.dtype() != DType::kFloat32 || plan.run_reduced || plan.kept.rank() > 1 ||
-      plan.reduced.rank() != 1 || plan.count == 0 || plan.reduced_strides[0] != plan.run || y.num_elements() == 0)
-    return c.node().op->reference(c);
-  const int64_t outer = plan.kept.rank() == 1 ? plan.kept[0] : 1, rows = plan.reduced[0], columns = plan.run;
-  const int64_t outer_stride = plan.kept.rank() == 1 ? plan.kept_strides[0] : 0;
-  if (y.num_elements() != outer * columns || plan.count != rows) return c.node().op->reference(c);
-  // Long sums are cut at fixed places, so that the result does not depend on the number of threads.
-  constexpr int64_t kPart = 1024;
-  const int64_t parts = (rows + kPart - 1) / kPart, threads = c.threads().size();
-  const int64_t tasks = std::clamp<int64_t>(x.num_elements() / kTaskElements, 1, 4 * threads);
-  const int64_t blocks = std::clamp<int64_t>(tasks / (outer * parts), 1, (columns + 63) / 64);
-  const int64_t width = ((columns + blocks - 1) / blocks + 63) / 64 * 64;
-  float* sums = c.scratch<float>(outer * parts * columns).data();
-  CAMEO_TRY(c.check_cancelled());
-  c.threads().parallel_for(outer * parts * blocks, [&](int64_t task, int) {
-    const int64_t first = task % blocks * width, part = task / blocks % parts, o = task / blocks / parts;
-    if (first >= columns) return;
-    cpu::pool_f32_kernels().sum_rows(x.data<float>() + o * outer_stride + part * kPart * columns + first, columns,
-                                     std::min(kPart, rows - part * kPart), std::min(width, columns - first),
-                                     sums + (o * parts + part) * columns + first);
-  });
-  const float divisor = static_cast<float>(rows);
-  for (int64_t o = 0; o < outer; ++o) {
-    float* to = y.data<float>() + o * columns;
-    cpu::pool_f32_kernels().sum_rows(sums + o * parts * columns, columns, parts, columns, to);
-    for (int64_t i = 0; i < columns; ++i) to[i] /= divisor;
-  }
-  return {};
-}
-
 }  // namespace
 
 CAMEO_DEFINE_TACTIC(max_pool_f32) = {
@@ -153,12 +93,6 @@ CAMEO_DEFINE_TACTIC(average_pool_f32) = {
     .domain = ops::kCameoDomain,
     .supports = &supports_pool,
     .run = &run_pool<ops::CameoAveragePoolAttrs, true>,
-};
-CAMEO_DEFINE_TACTIC(reduce_mean_f32_pixels) = {
-    .name = "reduce_mean_f32_pixels",
-    .op = "ReduceMean",
-    .supports = &supports_mean,
-    .run = &run_mean,
 };
 
 }  // namespace cameo::tactics

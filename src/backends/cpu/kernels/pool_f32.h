@@ -1,4 +1,4 @@
-// Pooling of channels-last float32 images, and sums over pixels.
+// Pooling of channels-last float32 images.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +24,6 @@ struct PoolKernels {
   void (*max)(const PoolRows& p);
   // The sum divided by the product of the counts; 0 where that is 0.
   void (*mean)(const PoolRows& p);
-  // to[j] = sum over i < rows of x[i * stride + j], for j < columns.
-  void (*sum_rows)(const float* x, int64_t stride, int64_t rows, int64_t columns, float* to);
 };
 CAMEO_ISA_TABLE(PoolKernels, pool_f32_kernels)
 

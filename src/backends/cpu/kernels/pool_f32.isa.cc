@@ -75,37 +75,8 @@ void pool(const PoolRows& p) {
   }
 }
 
-template <int Vectors>
-CAMEO_INLINE void sum_vectors(const float* x, int64_t stride, int64_t rows, int64_t lanes, float* to) {
-  // Sums of sums lose less than one long sum.
-  constexpr int64_t kRun = 64;
-  Vec all[Vectors];
-  for (int v = 0; v < Vectors; ++v) all[v] = Vec{};
-  for (int64_t row = 0; row < rows; row += kRun) {
-    const int64_t end = row + kRun < rows ? row + kRun : rows;
-    Vec run[Vectors];
-    for (int v = 0; v < Vectors; ++v) run[v] = Vec{};
-    for (int64_t i = row; i < end; ++i)
-      for (int v = 0; v < Vectors; ++v)
-        run[v] += v + 1 < Vectors ? load(x + i * stride + v * kLanes) : load_some(x + i * stride + v * kLanes, lanes);
-    for (int v = 0; v < Vectors; ++v) all[v] += run[v];
-  }
-  for (int v = 0; v < Vectors; ++v) {
-    if (v + 1 < Vectors || lanes >= kLanes)
-      store(to + v * kLanes, all[v]);
-    else
-      store_part(to + v * kLanes, all[v], lanes);
-  }
-}
-
-void sum_rows(const float* x, int64_t stride, int64_t rows, int64_t columns, float* to) {
-  int64_t c = 0;
-  for (; c + 4 * kLanes <= columns; c += 4 * kLanes) sum_vectors<4>(x + c, stride, rows, kLanes, to + c);
-  for (; c < columns; c += kLanes) sum_vectors<1>(x + c, stride, rows, columns - c, to + c);
-}
-
 }  // namespace
 
-extern const PoolKernels pool_f32_kernels = {.max = &pool<Max>, .mean = &pool<Mean>, .sum_rows = &sum_rows};
+extern const PoolKernels pool_f32_kernels = {.max = &pool<Max>, .mean = &pool<Mean>};
 
 }  // namespace cameo::cpu::CAMEO_ISA

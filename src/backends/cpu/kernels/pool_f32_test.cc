@@ -51,27 +51,5 @@ TEST(PoolF32Kernels, LargeEnoughToBeSplit) {
       .expect_same("average_pool_f32");
 }
 
-TEST(PoolF32Kernels, MeanOverPixels) {
-  for (const Dims& dims : {Dims{2, 7, 5, 33}, Dims{1, 60, 60, 17}, Dims{1, 7, 7, 1280}, Dims{3, 1, 1, 16}, Dims{1, 120, 2, 80}})
-    for (int64_t keep : {0, 1}) {
-      const Tensor x = random_floats(dims, 1);
-      NodeTest("", "ReduceMean", 13)
-          .set("axes", {1, 2})
-          .set("keepdims", static_cast<int>(keep))
-          .input(x)
-          .expect_same("reduce_mean_f32_pixels");
-      NodeTest("", "ReduceMean", 18)
-          .set("keepdims", 1)
-          .input(x)
-          .constant(Tensor::of<int64_t>({2}, {-3, -2}))
-          .expect_same("reduce_mean_f32_pixels");
-      NodeTest("", "ReduceMean", 18).input(x).constant(Tensor::of<int64_t>({1}, {0})).expect_same("reduce_mean_f32_pixels");
-    }
-  NodeTest("", "ReduceMean", 13).set("axes", {1, 2}).input(special_floats({1, 9, 9, 20}, 1)).expect_same("reduce_mean_f32_pixels");
-  NodeTest("", "ReduceMean", 13).set("axes", {1, 2}).input(random_floats({0, 3, 3, 5}, 1)).expect_same("reduce_mean_f32_pixels");
-  EXPECT_EQ(NodeTest("", "ReduceMean", 13).set("axes", {1, -1}).input(random_floats({1, 3, 4}, 1)).refusal("reduce_mean_f32_pixels"),
-            "the last axis is reduced, or may be");
-}
-
 }  // namespace
 }  // namespace cameo::tactics
