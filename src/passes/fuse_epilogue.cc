@@ -28,7 +28,7 @@ std::shared_ptr<ir::Attrs> with_program(const ir::Node& node, const ops::PointPr
 // Why the node cannot take the Pointwise in that reads its result; empty when it can.
 std::string refusal(const GraphView& view, const ir::Node& pointwise, const ir::Node& producer, ir::ValueId y) {
   if (producer.outputs.size() != 1) return fmt::format("{} splits its result", producer.describe());
-  if (!view.same_shape(y, pointwise.outputs[0])) return fmt::format("it may be larger than the result of {}", producer.describe());
+  if (pointwise.inputs.size() > 1 && !view.same_shape(y, pointwise.outputs[0])) return fmt::format("it may be larger than the result of {}", producer.describe());
   const auto here = static_cast<size_t>(std::ranges::count(pointwise.inputs, y));
   if (view.uses(y) != here) return fmt::format("the result of {} is also used elsewhere", producer.describe());
   return {};

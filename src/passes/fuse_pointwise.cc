@@ -7,6 +7,7 @@
 
 #include "passes/pass.h"
 #include "passes/program_builder.h"
+#include "passes/region.h"
 
 namespace cameo::passes {
 namespace {
@@ -67,10 +68,21 @@ class Fuser {
         !ProgramBuilder::is_pointwise(editor_, node))
       return false;
     const ir::ValueId y = node.outputs[0];
-    if (!editor_.same_shape(y, editor_.node(root).outputs[0])) return false;
     size_t uses = 0;
-    for (uint32_t index : region) uses += static_cast<size_t>(std::ranges::count(editor_.node(index).inputs, y));
-    return uses == editor_.uses(y);
+    bool same_shape = editor_.same_shape(y, editor_.node(root).outputs[0]);
+    for (uint32_t index : region) {
+      uses += static_cast<size_t>(std::ranges::count(editor_.node(index).inputs, y));
+      same_shape |= index == root && has_one_operand(editor_.node(root), y);
+    }
+    return same_shape && uses == editor_.uses(y);
+  }
+
+  // Whether the value and numbers are all that the node reads: then their shapes are the same, known or not.
+  bool has_one_operand(const ir::Node& node, ir::ValueId id) const {
+    if (!editor_.shape(id)) return false;
+    return std::ranges::all_of(node.inputs, [&](ir::ValueId input) {
+      return input == id || input == ir::kNoValue || (number_of(editor_, input) && editor_.shape(input)->size() <= editor_.shape(id)->size());
+    });
   }
 
   std::optional<FusedProgram> program_of(const std::vector<uint32_t>& region, uint32_t root) const {

@@ -148,6 +148,15 @@ TEST(FusePointwise, WhatIsBroadcastIsNotComputedForEachElement) {
   EXPECT_EQ(ops_of(fused(h.graph, {"fuse_pointwise"})), "Pointwise, Pointwise");
 }
 
+TEST(FusePointwise, ExtentsThatNobodyKnows) {
+  TestGraph g;
+  const Id at = g.node("Flatten", {g.node("NonZero", {g.input("x", DType::kFloat32, {7})})});  // int64[1, ?]
+  const Id y = g.node("Cast", {at}, {{"to", int64_t{1}}});
+  g.output(g.node("Tanh", {g.node("Mul", {g.node("Neg", {y}), g.scalar(3)})}));
+  g.output(g.node("Neg", {g.node("Mul", {g.node("Exp", {y}), g.node("Exp", {y})})}));
+  EXPECT_EQ(count(fused(g.graph, {"fuse_pointwise"}), "Pointwise"), 4u);
+}
+
 TEST(FusePointwise, ANumberThatGivesTheRankStaysAnInput) {
   TestGraph g;
   g.output(g.node("Add", {g.input("x", DType::kFloat32, {3}), g.constant<float>({1, 1}, {2})}));
