@@ -9,7 +9,7 @@
 namespace cameo::tactics {
 
 struct Tactic {
-  std::string_view name;         // "matmul_f32_tiled"; plans record it, so it never changes its meaning
+  std::string_view name;         // "matmul_f32_packed"; plans record it, so it never changes its meaning
   std::string_view op;           // the operator that it runs
   std::string_view domain = "";  // and its domain
   // Whether it can run the node on every shape that the facts of its inputs (by value id) allow, on this machine.
@@ -29,7 +29,7 @@ struct Tactic {
   bool is_for(const ops::OpDef& op_def) const { return op == op_def.name && domain == op_def.domain; }
 };
 
-// Opens the definition of a tactic in its file: CAMEO_DEFINE_TACTIC(matmul_f32_tiled) = {…}; the file has a line in
+// Opens the definition of a tactic in its file: CAMEO_DEFINE_TACTIC(matmul_f32) = {…}; it has a line in
 // backends/cpu/tactics.inc.
 #define CAMEO_DEFINE_TACTIC(tactic)    \
   extern const Tactic tactic##_tactic; \

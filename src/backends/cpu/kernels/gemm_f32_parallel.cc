@@ -132,6 +132,8 @@ Split split(int threads, int64_t rows, int64_t depth, int64_t columns) {
   const int64_t least = std::min<int64_t>(most, int64_t{4} * threads);
   if (s.row_blocks * s.column_blocks < least)
     s.row_blocks = std::max(s.row_blocks, std::min(s.tiles / kFewTiles, (most + s.column_blocks - 1) / s.column_blocks));
+  // As many for each thread.
+  if (s.row_blocks > 1) s.row_blocks = std::min((s.row_blocks + threads - 1) / threads * threads, s.tiles);
   s.pack_first = s.pack_first && s.column_blocks > 1;
   return s;
 }

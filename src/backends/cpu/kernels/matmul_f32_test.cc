@@ -175,6 +175,18 @@ TEST(MatMulF32Kernels, SpecialValues) {
       }
 }
 
+TEST(MatMulF32Kernels, ARowHasTheSameBitsInAnyBatch) {
+  const Tensor b = random_floats({600, 100}, 2), all = random_floats({40, 600}, 1);
+  NodeTest together("ai.cameo", "MatMul", 1);
+  const Tensor want = together.input(all).constant(b).run(find_tactic("cameo_matmul_f32_packed"), 2)[0];
+  for (int64_t rows : {1, 4, 8, 13, 20}) {
+    NodeTest some("ai.cameo", "MatMul", 1);
+    const Tensor a = Tensor::view(DType::kFloat32, {rows, 600}, all.data<float>() + 5 * 600);
+    const Tensor got = some.input(a).constant(b).run(find_tactic("cameo_matmul_f32_packed"))[0];
+    EXPECT_EQ(std::memcmp(got.raw(), want.data<float>() + 5 * 100, got.num_bytes()), 0) << rows << " rows";
+  }
+}
+
 TEST(MatMulF32Kernels, PackedWeightsOfTheWrongSizeAreAnError) {
   ir::Graph graph;
   ir::Node node;
