@@ -46,10 +46,8 @@ Result<cpu::ByteRow> row_of(ops::KernelContext& c, bool quantizes) {
 
 Status run(ops::KernelContext& c) {
   const bool quantizes = c.node().op->name == "QuantizeLinear";
-  CAMEO_ASSIGN(cpu::ByteRow row, row_of(c, quantizes));
-  // Scales without a normal inverse are left to the reference.
-  if (quantizes && !(std::isnormal(row.scale) && std::isnormal(1 / row.scale))) return c.node().op->reference(c);
-  if (quantizes) row.scale = 1 / row.scale;
+  CAMEO_ASSIGN(const cpu::ByteRow row, row_of(c, quantizes));
+  if (quantizes && !std::isnormal(row.scale)) return c.node().op->reference(c);
   const auto convert = quantizes ? cpu::quantized_gemm_kernels().to_bytes : cpu::quantized_gemm_kernels().to_floats;
   constexpr int64_t kStep = 1 << 14;
   CAMEO_TRY(c.check_cancelled());

@@ -36,12 +36,13 @@ struct QuantizedFinish {
   int64_t count;
 };
 
-// Bytes to floats, (x - zero) * scale, and back: nearest(x * inverse_scale) + zero, saturated; NaN becomes zero.
+// Bytes to floats, (x - zero) * scale, and back: nearest(x / scale) + zero, saturated; NaN becomes zero.
+// (A division, as ONNX has it: a product with the inverse goes the other way at some halves.)
 struct ByteRow {
   void* bytes;
   ByteType type;  // kUint8 or kInt8
   float* floats;
-  float scale, zero;  // 1 / scale for floats to bytes
+  float scale, zero;
   int64_t count;
 };
 

@@ -225,10 +225,10 @@ void to_bytes(const ByteRow& given) {
   int64_t i = 0;
   for (; i + kLanes <= row.count; i += kLanes) {
     const Vec x = load(row.floats + i);
-    store_bytes(row.bytes, i, vmin(vmax(select(x == x, x * splat(row.scale), Vec{}), splat(low)), splat(high)), zero);
+    store_bytes(row.bytes, i, vmin(vmax(select(x == x, x / splat(row.scale), Vec{}), splat(low)), splat(high)), zero);
   }
   for (; i < row.count; ++i) {
-    float x = row.floats[i] == row.floats[i] ? row.floats[i] * row.scale : 0;
+    float x = row.floats[i] == row.floats[i] ? row.floats[i] / row.scale : 0;
     x = x > low ? x : low;
     store_byte(row.bytes, i, x < high ? x : high, zero);
   }

@@ -71,6 +71,7 @@ class Finisher {
     f.y_type_ = byte_type(y.dtype());
     f.y_size_ = f.y_type_ == ByteType::kFloat ? 4 : 1;
     f.y_inverse_scale_ = 1 / attrs.y_scale;
+    f.y_scale_ = attrs.y_scale;
     f.y_zero_ = static_cast<int32_t>(attrs.y_zero);
     const size_t operands = c.num_inputs() - std::min(c.num_inputs(), ops::kQuantizedOperands);
     CAMEO_ASSIGN(const ops::PointProgram program, attrs.decode(1 + operands));
@@ -113,7 +114,7 @@ class Finisher {
     if (y_type_ == ByteType::kFloat)
       std::memcpy(y_ + at * 4, floats, static_cast<size_t>(count) * 4);
     else
-      quantized_gemm_kernels().to_bytes({y_ + at, y_type_, floats, y_inverse_scale_, static_cast<float>(y_zero_), count});
+      quantized_gemm_kernels().to_bytes({y_ + at, y_type_, floats, y_scale_, static_cast<float>(y_zero_), count});
   }
 
  private:
@@ -147,7 +148,7 @@ class Finisher {
   uint8_t* y_ = nullptr;
   ByteType y_type_ = ByteType::kFloat;
   int64_t y_size_ = 4, n_ = 0;
-  float y_inverse_scale_ = 1;
+  float y_scale_ = 1, y_inverse_scale_ = 1;
   int32_t y_zero_ = 0;
 };
 
