@@ -1,7 +1,7 @@
 // Element-by-element float32 nodes become ai.cameo.Pointwise: a node and those of its producers, and of theirs, whose results
 // have the same shape and are used nowhere else. What is computed on fewer elements and then broadcast stays apart, or it would
 // be computed many times. Lone nodes become one too, so that a single kernel runs them all.
-// Results differ in rounding: products that are added to something are fused, division by a number multiplies by its inverse.
+// Results differ in rounding: products that are added to something are fused.
 #include <algorithm>
 #include <unordered_map>
 
