@@ -61,6 +61,24 @@ TEST(Write, NodesAttributesAndTypes) {
                                  .value_infos = {value_info("h", tensor_type(1, {"N", 4}))}})));
 }
 
+// Operators of domain ai.cameo, with their opset.
+TEST(Write, OwnOperators) {
+  const auto program = [](const std::vector<int64_t>& code) {
+    std::string values;
+    for (int64_t v : code) values += number(8, v);
+    return attribute("program", 7, values);
+  };
+  const std::string text = model(graph({.nodes = {node("Pointwise", {"x"}, {"h"}, {program({0, 0, 0, 0, 24, 1, 0, 0})}, "p", "ai.cameo"),
+                                                  node("MatMul", {"h", "x"}, {"y"}, {int_attribute("trans_b", 1)}, "m", "ai.cameo")},
+                                        .inputs = {input_x()},
+                                        .outputs = {output_y()}}),
+                                 {}, bytes(8, opset("ai.cameo", 1)));
+  expect_round_trip(text);
+  const auto written = serialize_model(import_bytes(text)->graph);
+  ASSERT_TRUE(written.ok());
+  EXPECT_NE(written->find(bytes(8, opset("ai.cameo", 1))), std::string::npos);
+}
+
 TEST(Write, ConstantsOfEveryType) {
   Names initializers;
   for (int type = 1; type < kNumDTypes; ++type) {
