@@ -16,9 +16,10 @@ inline constexpr int64_t kRecurrentSteps = 64;  // so many steps' inputs are mul
 struct RecurrentSequences {
   const float* x;
   int64_t x_time, x_row;
-  const float* w;     // gates * hidden rows of `input`
-  const float* r;     // gates * hidden rows of `hidden`
-  const float* bias;  // that of the input for all gates, then that of the state; or null
+  const float* w;            // `input` x gates * hidden, in panels of 16 columns that are padded with zeros
+  const float* r;            // `hidden` x gates * hidden, of GRU the first two gates, in panels
+  const float* r_candidate;  // GRU: `hidden` x hidden, in panels
+  const float* bias;         // that of the input for all gates, then that of the state; or null
   const float* initial_h;
   const float* initial_c;  // each may be null: zeros
   float* y;                // may be null
@@ -31,9 +32,11 @@ struct RecurrentSequences {
   bool linear_before_reset;  // GRU
 };
 
+constexpr int64_t recurrent_padded(int64_t columns) { return (columns + 15) / 16 * 16; }
 // Floats of scratch, for LSTM (4 gates) and GRU (3).
 constexpr int64_t recurrent_scratch(int64_t hidden, int64_t gates) {
-  return kRecurrentRows * hidden * (gates * (kRecurrentSteps + 1) + 3) + gates * hidden;
+  return kRecurrentRows * (recurrent_padded(gates * hidden) * (kRecurrentSteps + 1) + recurrent_padded(hidden) + 3 * hidden) +
+         gates * hidden;
 }
 
 struct RecurrentKernels {

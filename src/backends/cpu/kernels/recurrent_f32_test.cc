@@ -8,14 +8,17 @@ struct Shape {
 };
 
 // X, W, R and B of a cell.
-NodeTest cell(const char* op, const Shape& s, const char* direction, int layout) {
+NodeTest cell(const char* op, const Shape& s, const char* direction, int layout, bool constant = true) {
   const int64_t directions = std::string_view(direction) == "bidirectional" ? 2 : 1,
                 width = s.hidden * (std::string_view(op) == "LSTM" ? 4 : 3);
   NodeTest test("", op, 14);
   test.set("hidden_size", static_cast<int>(s.hidden)).set("direction", AttrSetter::Value(std::string(direction))).set("layout", layout);
-  test.input(random_floats(layout ? Dims{s.batch, s.length, s.input} : Dims{s.length, s.batch, s.input}, 1))
-      .input(random_floats({directions, width, s.input}, 2))
-      .input(random_floats({directions, width, s.hidden}, 3, 0.5f));
+  const Tensor w = random_floats({directions, width, s.input}, 2), r = random_floats({directions, width, s.hidden}, 3, 0.5f);
+  test.input(random_floats(layout ? Dims{s.batch, s.length, s.input} : Dims{s.length, s.batch, s.input}, 1));
+  if (constant)
+    test.constant(w).constant(r);
+  else
+    test.input(w).input(r);
   return test;
 }
 Tensor bias(const char* op, const Shape& s, int64_t directions) {
@@ -35,7 +38,7 @@ TEST(RecurrentKernels, ShapesAndDirections) {
           const bool lstm = op[0] == 'L';
           const char* tactic = lstm ? "lstm_f32" : "gru_f32";
           const auto outputs = lstm ? std::vector<bool>{true, true, true} : std::vector<bool>{true, true};
-          cell(op, s, direction, layout).outputs(outputs).expect_same(tactic, 1e-5, 5e-6);
+          for (bool constant : {false, true}) cell(op, s, direction, layout, constant).outputs(outputs).expect_same(tactic, 1e-5, 5e-6);
           cell(op, s, direction, layout)
               .input(bias(op, s, directions))
               .absent()
