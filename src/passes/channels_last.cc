@@ -26,7 +26,10 @@ class LayoutChooser {
   explicit LayoutChooser(PassContext& context) : context_(context), editor_(context.editor) {}
 
   Status run() {
-    for (uint32_t index = editor_.first(); index != Editor::kEnd; index = editor_.next(index)) order_.push_back(index);
+    for (uint32_t index = editor_.first(); index != Editor::kEnd; index = editor_.next(index)) {
+      order_.push_back(index);
+      for (ValueId id : editor_.node(index).inputs) readers_[id].push_back(index);
+    }
     find_roles();
     if (members_.empty()) return {};
     const std::vector<char> joins = choose();
@@ -84,9 +87,10 @@ class LayoutChooser {
   bool feeds_convolution(ValueId id) const {
     for (int steps = 0; steps < 8; ++steps) {
       ValueId next = ir::kNoValue;
-      for (uint32_t index : order_) {
+      const auto readers = readers_.find(id);
+      if (readers == readers_.end()) return false;
+      for (uint32_t index : readers->second) {
         const ir::Node& node = editor_.node(index);
-        if (std::ranges::find(node.inputs, id) == node.inputs.end()) continue;
         const auto role = layout_role(editor_, node);
         if (role && role->prefers_last && node.inputs[0] == id) return true;
         if (role && role->outputs.size() == 1) next = node.outputs[role->outputs[0]];
@@ -252,6 +256,7 @@ class LayoutChooser {
   PassContext& context_;
   Editor& editor_;
   std::vector<uint32_t> order_;
+  std::unordered_map<ValueId, std::vector<uint32_t>> readers_;
   std::unordered_map<uint32_t, Member> members_;
   std::unordered_set<uint32_t> absorbed_;
   std::unordered_map<ValueId, uint32_t> to_last_;  // nodes that make the channels-last form of a value

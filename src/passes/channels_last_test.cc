@@ -188,6 +188,26 @@ TEST(ChannelsLast, OperatorsThatNeedTheirForm) {
   EXPECT_EQ(ops_of(fused(h.graph, kPasses)), "Relu, MaxPool");
 }
 
+TEST(ChannelsLast, LargeGraphsTakeLittleTime) {
+  TestGraph g;
+  Id x = g.input("x", DType::kFloat32, {1, 2, 4, 4});
+  const Id w = weights(g, {2, 2, 1, 1});
+  std::vector<Id> recent = {x};
+  for (int i = 0; i < 3000; ++i) {
+    x = g.node("Conv", {x, w});
+    if (i % 3 == 0) x = g.node("LRN", {x}, {{"size", int64_t{1}}});
+    if (i % 7 == 0) x = g.node("Transpose", {g.node("Transpose", {x}, {{"perm", Ints{0, 2, 3, 1}}})}, {{"perm", Ints{0, 3, 1, 2}}});
+    x = g.node("Relu", {g.node("Add", {x, recent[recent.size() * 2 / 3]})});
+    recent.push_back(x);
+  }
+  g.output(x);
+  std::vector<PassReport> reports;
+  PassOptions options;
+  options.disabled = {"fuse_pointwise", "fuse_epilogue"};
+  ASSERT_TRUE(run_passes(g.graph, options, reports).ok());
+  EXPECT_GT(count(g.graph, "Conv"), 2999u);
+}
+
 TEST(ChannelsLast, Epilogues) {
   TestGraph g;
   const Id x = g.input("x", DType::kFloat32, {kN, 4, 8, 8});
