@@ -100,7 +100,7 @@ void gemm_f32_serial(const GemmF32& gemm, int64_t rows, int64_t panel_begin, int
 
 namespace {
 
-// How a product is cut into tasks.
+// How products are cut into tasks.
 struct Split {
   int64_t tiles, row_blocks, column_blocks, groups;
   bool parallel;
@@ -109,15 +109,21 @@ struct Split {
 
 constexpr int64_t kGroupPanels = 4;
 
-Split split(int threads, int64_t rows, int64_t depth, int64_t columns) {
-  Split s;
+int64_t num_panels(const GemmF32& part) { return (part.columns + kPanelColumns - 1) / kPanelColumns; }
+int64_t num_groups(const GemmF32& part) { return (num_panels(part) + kGroupPanels - 1) / kGroupPanels; }
+
+Split split(int threads, std::span<const GemmF32> parts, int64_t rows) {
+  Split s = {};
+  int64_t cost = 0;
+  for (const GemmF32& part : parts) {
+    s.groups += num_groups(part);
+    cost += gemm_cost(rows, part.depth, part.columns);
+  }
+  if (rows <= 0 || s.groups == 0) return s;
   s.tiles = (rows + kTileRows - 1) / kTileRows;
   s.row_blocks = (s.tiles + kBlockTiles - 1) / kBlockTiles;
-  s.groups = (columns + kGroupPanels * kPanelColumns - 1) / (kGroupPanels * kPanelColumns);
   s.column_blocks = 1;
-  const int64_t cost = gemm_cost(rows, depth, columns);
   s.parallel = threads > 1 && cost >= kMinParallelCost;
-  s.pack_first = false;
   if (!s.parallel) return s;
   const int64_t most = std::clamp<int64_t>(cost / kMinParallelCost, threads, int64_t{8} * threads);
   // Columns first: a block of rows uses each panel from the L1 cache. Each task packs its rows, which pays for many columns
@@ -140,30 +146,36 @@ Split split(int threads, int64_t rows, int64_t depth, int64_t columns) {
 
 }  // namespace
 
-int64_t gemm_f32_scratch(const ThreadPool& pool, int64_t rows, int64_t depth, int64_t columns) {
-  if (rows <= 0 || columns <= 0) return 0;
-  const Split s = split(pool.size(), rows, depth, columns);
-  return s.pack_first ? rows * gemm_depth_blocks(depth) * kGemmRowStride : kGemmScratch * (s.parallel ? pool.size() : 1);
+int64_t gemm_f32_scratch(const ThreadPool& pool, std::span<const GemmF32> parts, int64_t rows) {
+  const Split s = split(pool.size(), parts, rows);
+  return s.pack_first ? rows * gemm_depth_blocks(parts[0].depth) * kGemmRowStride : kGemmScratch * (s.parallel ? pool.size() : 1);
 }
 
-void gemm_f32(ThreadPool& pool, const GemmF32& gemm, int64_t rows, float* scratch) {
+void gemm_f32(ThreadPool& pool, std::span<const GemmF32> parts, int64_t rows, float* scratch) {
   const GemmF32Kernels& kernels = gemm_f32_kernels();
-  const int64_t panels = (gemm.columns + kPanelColumns - 1) / kPanelColumns, depth = gemm.depth;
-  if (rows <= 0 || panels <= 0) return;
-  const Split s = split(pool.size(), rows, depth, gemm.columns);
+  const Split s = split(pool.size(), parts, rows);
   const auto row_at = [&](int64_t block) { return rows * (s.tiles * block / s.row_blocks) / s.tiles; };
-  const auto panel_at = [&](int64_t block) { return std::min(s.groups * block / s.column_blocks * kGroupPanels, panels); };
-  const int64_t depth_blocks = gemm_depth_blocks(depth);
-  const auto packed_at = [&](int64_t block) { return scratch + row_at(block) * depth_blocks * kGemmRowStride; };
-  if (s.pack_first)
+  const auto group_at = [&](int64_t block) { return s.groups * block / s.column_blocks; };
+  const auto packed_at = [&](int64_t block) { return scratch + row_at(block) * gemm_depth_blocks(parts[0].depth) * kGemmRowStride; };
+  if (s.pack_first) {
+    const int64_t depth_blocks = gemm_depth_blocks(parts[0].depth);
     pool.parallel_for(s.row_blocks * depth_blocks, [&](int64_t task, int) {
       const int64_t block = task / depth_blocks;
-      kernels.pack_rows(gemm, row_at(block), row_at(block + 1), task % depth_blocks, packed_at(block));
+      kernels.pack_rows(parts[0], row_at(block), row_at(block + 1), task % depth_blocks, packed_at(block));
     });
+  }
   const auto run = [&](int64_t task, int worker) {
-    const int64_t column = task / s.row_blocks, row = task % s.row_blocks;
-    kernels.multiply(gemm, row_at(row), row_at(row + 1), panel_at(column), panel_at(column + 1), s.pack_first ? packed_at(row) : nullptr,
-                     scratch + worker * kGemmScratch);
+    const int64_t row = task % s.row_blocks;
+    const float* packed = s.pack_first ? packed_at(row) : nullptr;
+    // The groups of columns count through all parts.
+    int64_t begin = group_at(task / s.row_blocks), end = group_at(task / s.row_blocks + 1);
+    for (const GemmF32& part : parts) {
+      if (end <= 0) break;
+      const int64_t panel_begin = std::max<int64_t>(begin, 0) * kGroupPanels, panel_end = std::min(end * kGroupPanels, num_panels(part));
+      kernels.multiply(part, row_at(row), row_at(row + 1), panel_begin, panel_end, packed, scratch + worker * kGemmScratch);
+      begin -= num_groups(part);
+      end -= num_groups(part);
+    }
   };
   const int64_t tasks = s.row_blocks * s.column_blocks;
   if (s.parallel && tasks > 1) {

@@ -12,10 +12,10 @@ class ThreadPool;
 
 namespace cameo::cpu {
 
-// Rows [0, rows) of all columns, split over the pool in an even way. `scratch` holds gemm_f32_scratch() floats.
-void gemm_f32(ThreadPool& pool, const GemmF32& gemm, int64_t rows, float* scratch);
-
-int64_t gemm_f32_scratch(const ThreadPool& pool, int64_t rows, int64_t depth, int64_t columns);
+// Rows [0, rows) of all columns of products that share A (one, or those of a node whose result is split), dealt out to the
+// pool evenly. `scratch` holds gemm_f32_scratch() floats.
+void gemm_f32(ThreadPool& pool, std::span<const GemmF32> parts, int64_t rows, float* scratch);
+int64_t gemm_f32_scratch(const ThreadPool& pool, std::span<const GemmF32> parts, int64_t rows);
 
 // About how long one thread takes for a product, in nanoseconds: what decisions to split rest on.
 int64_t gemm_cost(int64_t rows, int64_t depth, int64_t columns);

@@ -119,7 +119,6 @@ class Product {
     ThreadPool& pool = c.threads();
     const int64_t panels = ceil_div(part_.columns, kPanelColumns), floats = node_.depth * kPanelColumns;
     float* packed = c.scratch<float>(panels * floats).data();
-    float* scratch = c.scratch<float>(cpu::gemm_f32_scratch(pool, node_.rows, node_.depth, part_.columns)).data();
     pool.parallel_for(panels, [&](int64_t panel, int) {
       const int64_t begin = panel * kPanelColumns;
       pack(b_ + node_.b_index(0) * matrix_, begin, std::min(begin + kPanelColumns, part_.columns), packed + panel * floats);
@@ -128,7 +127,8 @@ class Product {
     GemmF32 gemm = node_.product(part_, 0, epilogue);
     gemm.b = packed;
     gemm.b_panel = floats;
-    cpu::gemm_f32(pool, gemm, node_.rows, scratch);
+    const std::span<const GemmF32> parts(&gemm, 1);
+    cpu::gemm_f32(pool, parts, node_.rows, c.scratch<float>(cpu::gemm_f32_scratch(pool, parts, node_.rows)).data());
     return c.check_cancelled();
   }
 

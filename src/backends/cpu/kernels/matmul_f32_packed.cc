@@ -68,39 +68,54 @@ Status run(ops::KernelContext& c) {
   const int64_t matrix = panels_of(node.form(), node.columns) * node.depth * kPanelColumns;
   if (tensors.size() != 1 || tensors[0].dtype() != DType::kFloat32 || tensors[0].num_elements() != node.num_b * matrix)
     return error(ErrorCode::kInvalidPlan, "the packed weights do not fit a right side of {}", c.input(1).dims().to_string());
-  const float* packed = tensors[0].data<float>();
+  if (node.outer == 0 || node.rows == 0) return {};
   ThreadPool& pool = c.threads();
-  const bool by_product = node.outer >= 2 * pool.size();
-  int64_t scratch_size = 0;
-  for (size_t i = 0; i < node.num_parts(); ++i) {
-    const int64_t columns = node.part(c, i).columns;
-    scratch_size =
-        std::max(scratch_size, by_product ? pool.size() * cpu::kGemmScratch : cpu::gemm_f32_scratch(pool, node.rows, node.depth, columns));
-  }
-  float* scratch = c.scratch<float>(scratch_size).data();
-  for (size_t i = 0; i < node.num_parts(); ++i) {
-    const auto part = node.part(c, i);
-    const float* panels = packed;
-    packed += num_panels(part.columns) * node.depth * kPanelColumns;
-    if (part.c == nullptr) continue;
-    const auto product = [&](int64_t index, cpu::GemmEpilogue& epilogue) {
-      cpu::GemmF32 gemm = node.product(part, index, epilogue);
-      gemm.b = panels + node.b_index(index) * matrix;
-      gemm.b_panel = node.depth * kPanelColumns;
-      return gemm;
+
+  // The parts of one product that somebody wants, kMaxParts at a time.
+  constexpr size_t kMaxParts = 4;
+  struct Parts {
+    cpu::GemmF32 gemm[kMaxParts];
+    cpu::GemmEpilogue epilogues[kMaxParts];
+    size_t count = 0;
+    std::span<const cpu::GemmF32> span() const { return {gemm, count}; }
+  };
+  const float* panels = tensors[0].data<float>();
+  for (size_t first = 0; first < node.num_parts(); first += kMaxParts) {
+    const size_t last = std::min(first + kMaxParts, node.num_parts());
+    const auto make_parts = [&](int64_t index, Parts& parts) {
+      const float* b = panels + node.b_index(index) * matrix;
+      for (size_t i = first; i < last; ++i) {
+        const auto part = node.part(c, i);
+        if (part.c != nullptr) {
+          cpu::GemmF32& gemm = parts.gemm[parts.count];
+          gemm = node.product(part, index, parts.epilogues[parts.count]);
+          gemm.b = b;
+          gemm.b_panel = node.depth * kPanelColumns;
+          ++parts.count;
+        }
+        b += num_panels(part.columns) * node.depth * kPanelColumns;
+      }
     };
-    if (by_product) {
+    if (node.outer >= 2 * pool.size()) {
+      float* scratch = c.scratch<float>(pool.size() * cpu::kGemmScratch).data();
       pool.parallel_for(node.outer, [&](int64_t index, int worker) {
-        cpu::GemmEpilogue epilogue;
-        cpu::gemm_f32_serial(product(index, epilogue), node.rows, 0, num_panels(part.columns), scratch + worker * cpu::kGemmScratch);
+        Parts parts;
+        make_parts(index, parts);
+        for (const cpu::GemmF32& gemm : parts.span())
+          cpu::gemm_f32_serial(gemm, node.rows, 0, num_panels(gemm.columns), scratch + worker * cpu::kGemmScratch);
       });
-      continue;
+    } else {
+      float* scratch = nullptr;
+      for (int64_t index = 0; index < node.outer; ++index) {
+        CAMEO_TRY(c.check_cancelled());
+        Parts parts;
+        make_parts(index, parts);
+        if (parts.count == 0) break;
+        if (scratch == nullptr) scratch = c.scratch<float>(cpu::gemm_f32_scratch(pool, parts.span(), node.rows)).data();
+        cpu::gemm_f32(pool, parts.span(), node.rows, scratch);
+      }
     }
-    for (int64_t index = 0; index < node.outer; ++index) {
-      CAMEO_TRY(c.check_cancelled());
-      cpu::GemmEpilogue epilogue;
-      cpu::gemm_f32(pool, product(index, epilogue), node.rows, scratch);
-    }
+    for (size_t i = first; i < last; ++i) panels += num_panels(node.part(c, i).columns) * node.depth * kPanelColumns;
   }
   return {};
 }

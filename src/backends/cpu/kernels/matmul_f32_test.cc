@@ -152,6 +152,13 @@ TEST(MatMulF32Kernels, Splits) {
         test.set("splits", {17, 32, 0, 20}).outputs({true, true, true, true});
         ASSERT_NO_FATAL_FAILURE(test.expect_same(constant ? "cameo_matmul_f32_packed" : "cameo_matmul_f32", 1e-5, 1e-5));
       }
+  for (int64_t rows : {1, 16, 130}) {
+    NodeTest many = cameo_matmul({{rows, 300}, {300, 620}}, true);
+    many.input(random_floats({620}, 3));
+    set_program(many, {2, {{PointOp::kAdd, 0, 1}}, {}});
+    many.set("splits", {200, 70, 0, 130, 1, 200, 19}).outputs({true, true, true, false, true, true, true});
+    ASSERT_NO_FATAL_FAILURE(many.expect_same("cameo_matmul_f32_packed", 1e-5, 1e-4));
+  }
   NodeTest some = cameo_matmul({{3, 30}, {30, 40}}, true);
   some.set("splits", {17, 23}).outputs({false, true});
   ASSERT_NO_FATAL_FAILURE(some.expect_same("cameo_matmul_f32_packed"));
