@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How time grows with sequence length, batch and threads: Cameo beside ONNX Runtime and OpenVINO, as JSON and SVG.
 
-  sweep.py --build build --models FOLDER --out FOLDER
+  sweep.py --build build --models FOLDER --out bench/results --plot docs/cpu-sweep.svg
 
 Three sweeps, each with 1 and 2 threads: SmolLM2-135M's prompt of 16 to 2,048 tokens, MPNet at 128 tokens with a batch of 1 to
 64, ResNet-50 with a batch of 1 to 64. One plan a sweep, built for the whole range. Measured as compare.py does.
@@ -106,7 +106,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=pathlib.Path, required=True)
     parser.add_argument("--models", type=pathlib.Path, required=True)
-    parser.add_argument("--out", type=pathlib.Path, required=True, help="folder for cpu-sweep.json and cpu-sweep.svg")
+    parser.add_argument("--out", type=pathlib.Path, required=True, help="folder for cpu-sweep.json")
+    parser.add_argument("--plot", type=pathlib.Path, required=True, help="SVG file to write")
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -115,7 +116,7 @@ def main():
         report["sweeps"].append({"name": name, "model": model, "axis": axis,
                                  "threads": {str(t): run_sweep(args, model, points, make_feeds, t) for t in (1, 2)}})
     (args.out / "cpu-sweep.json").write_text(json.dumps(report, indent=1) + "\n")
-    plot(report, args.out / "cpu-sweep.svg")
+    plot(report, args.plot)
 
 
 if __name__ == "__main__":
