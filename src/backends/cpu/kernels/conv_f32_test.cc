@@ -189,7 +189,7 @@ int check(const Case& k, Form form, bool special_values = false) {
     compare(k, form, b, tactic->name, want, got);
     for (int threads : {1, 2, 3}) {
       EXPECT_TRUE(run(copy, threads, again).ok());
-      EXPECT_EQ(std::memcmp(got.data(), again.data(), got.size() * sizeof(float)), 0)
+      EXPECT_TRUE(got.empty() || std::memcmp(got.data(), again.data(), got.size() * sizeof(float)) == 0)
           << tactic->name << ": " << k.to_string() << " is not the same with " << threads << " threads";
     }
     // A plan that was altered.
