@@ -9,7 +9,7 @@
 #include "base/file.h"
 #include "cli/cli.h"
 #include "pipelines/generate.h"
-#include "tokenizer/tokenizer.h"
+#include "cameo/tokenizer.h"
 
 namespace cameo::cli {
 namespace {

@@ -95,8 +95,10 @@ Result<AddedTokens> AddedTokens::parse(const Json* json, const Vocabulary& vocab
     token.normalized_content = token.content;
     if (token.normalized && normalizer != nullptr) {
       Limits limits = Limits::for_text(token.content.size());
-      auto status = normalizer->normalize(token.normalized_content, limits);
+      AlignedText content(token.content, 0, false);
+      auto status = normalizer->normalize(content, limits);
       if (!status) return std::move(status).error().in(where + ".content");
+      token.normalized_content = content.text();
       if (token.normalized_content.empty()) return invalid(where + ".content", "is normalized to nothing");
       if (token.normalized_content.size() > kMaxContent) {
         return error(ErrorCode::kUnsupported, "{}.content is normalized to {} bytes; at most {} are supported", where,
@@ -126,9 +128,12 @@ Result<AddedTokens> AddedTokens::parse(const Json* json, const Vocabulary& vocab
   return added;
 }
 
-void AddedTokens::find_in(std::string_view text, const Matcher& matcher, std::vector<Piece>& out) const {
+void AddedTokens::find_in(const Piece& piece, const Matcher& matcher, std::vector<Piece>& out) const {
+  const std::string_view text = piece.text;
   const auto emit = [&](size_t begin, size_t end, std::optional<uint32_t> id) {
-    if (end > begin) out.push_back({text.substr(begin, end - begin), id});
+    if (end <= begin) return;
+    out.push_back(piece.part(begin, end));
+    out.back().added_token = id;
   };
   size_t done = 0;  // the end of the last piece
   for (size_t at = 0; !matcher.empty() && at < text.size();) {
@@ -157,24 +162,24 @@ void AddedTokens::find_in(std::string_view text, const Matcher& matcher, std::ve
 
 Status AddedTokens::extract(std::string_view text, const Normalizer* normalizer, PieceList& list) const {
   std::vector<Piece> raw;
-  find_in(text, raw_, raw);
+  find_in({text}, raw_, raw);
   size_t bytes = 0;
   for (const Piece& piece : raw) {
     if (piece.added_token) {
       list.pieces.push_back(piece);
       continue;
     }
-    std::string_view part = piece.text;
-    if (normalizer != nullptr) {
-      std::string normalized(part);
-      CAMEO_TRY(normalizer->normalize(normalized, list.limits));
-      bytes += normalized.size();
-      if (bytes > list.limits.max_bytes) {
-        return error(ErrorCode::kInvalidInput, "the normalizer makes the text longer than {} bytes", list.limits.max_bytes);
-      }
-      part = list.keep(std::move(normalized));
+    if (normalizer == nullptr) {
+      find_in(piece, normalized_, list.pieces);
+      continue;
     }
-    find_in(part, normalized_, list.pieces);
+    AlignedText normalized(piece.text, piece.start, list.tracked);
+    CAMEO_TRY(normalizer->normalize(normalized, list.limits));
+    bytes += normalized.text().size();
+    CAMEO_TRY(check_normalized_size(bytes, list.limits));
+    list.storage.push_back({normalized.take_text(), normalized.take_origins()});
+    const PieceList::Stored& stored = list.storage.back();
+    find_in({stored.text, stored.origins.empty() ? nullptr : stored.origins.data(), piece.start, {}}, normalized_, list.pieces);
   }
   return {};
 }

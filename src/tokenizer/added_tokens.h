@@ -36,7 +36,7 @@ class AddedTokens {
   static Result<AddedTokens> parse(const Json* json, const Vocabulary& vocabulary, const Normalizer* normalizer,
                                    std::vector<std::string>& warnings);
 
-  // The text in pieces, normalized, with the added tokens found.
+  // The text in pieces, normalized, with the added tokens found. The list says whether origins are kept.
   Status extract(std::string_view text, const Normalizer* normalizer, PieceList& list) const;
 
   const AddedToken* find(uint32_t id) const;
@@ -63,7 +63,7 @@ class AddedTokens {
     bool first_[256] = {};
   };
 
-  void find_in(std::string_view text, const Matcher& matcher, std::vector<Piece>& out) const;
+  void find_in(const Piece& piece, const Matcher& matcher, std::vector<Piece>& out) const;
 
   std::vector<AddedToken> tokens_;
   std::unordered_map<uint32_t, size_t> by_id_;

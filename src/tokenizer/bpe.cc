@@ -8,10 +8,10 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cstring>
 
 #include "tokenizer/model.h"
 #include "tokenizer/unicode.h"
+#include "tokenizer/word_cache.h"
 
 namespace cameo::tokenizer {
 namespace {
@@ -55,45 +55,16 @@ class MergeTable {
   std::vector<Slot> slots_;
 };
 
-// The ids of pieces seen before: one place for each hash, the newest piece stays. Bounded: 2 MiB.
-class WordCache {
- public:
-  static constexpr size_t kMaxKey = 62;
-  static constexpr size_t kMaxIds = 14;
-
-  WordCache() : slots_(kSlots) {}
-
-  bool find(std::string_view key, uint64_t hash, std::vector<uint32_t>& ids) const {
-    const Slot& slot = slots_[hash & (kSlots - 1)];
-    if (slot.key_size != key.size() || std::memcmp(slot.key, key.data(), key.size()) != 0) return false;
-    ids.insert(ids.end(), slot.ids, slot.ids + slot.count);
-    return true;
-  }
-
-  // key is not empty
-  void insert(std::string_view key, uint64_t hash, const uint32_t* ids, size_t count) {
-    if (key.size() > kMaxKey || count > kMaxIds) return;
-    Slot& slot = slots_[hash & (kSlots - 1)];
-    slot.key_size = static_cast<uint8_t>(key.size());
-    slot.count = static_cast<uint8_t>(count);
-    std::memcpy(slot.key, key.data(), key.size());
-    std::copy(ids, ids + count, slot.ids);
-  }
-
- private:
-  static constexpr size_t kSlots = size_t{1} << 14;
-  struct Slot {
-    uint8_t key_size = 0;
-    uint8_t count = 0;
-    char key[kMaxKey] = {};
-    uint32_t ids[kMaxIds] = {};
-  };
-  std::vector<Slot> slots_;
+// A character or merged characters, and the bytes of the piece that they stand for.
+struct Unit {
+  uint32_t id;
+  uint32_t bytes;
 };
 
 // A part of the piece; `next` and `previous` are places in the list of symbols.
 struct Symbol {
   uint32_t id;
+  uint32_t bytes;
   uint32_t previous;
   uint32_t next;
   bool removed;
@@ -108,7 +79,7 @@ struct Candidate {
 
 struct BpeState : ModelState {
   WordCache cache;
-  std::vector<uint32_t> initial;
+  std::vector<Unit> initial;
   std::vector<Symbol> symbols;
   std::vector<Candidate> heap;
 };
@@ -120,30 +91,29 @@ class Bpe : public Model {
   const Vocabulary& vocabulary() const override { return vocabulary_; }
   std::unique_ptr<ModelState> make_state() const override { return std::make_unique<BpeState>(); }
 
-  Status tokenize(std::string_view piece, ModelState& model_state, std::vector<uint32_t>& ids) const override {
+  Status tokenize(std::string_view piece, ModelState& model_state, std::vector<ModelToken>& tokens) const override {
     auto& state = static_cast<BpeState&>(model_state);
-    const bool cached = piece.size() <= WordCache::kMaxKey;
-    const uint64_t hash = cached ? hash_bytes(piece) : 0;
-    if (cached && state.cache.find(piece, hash, ids)) return {};
-    const size_t start = ids.size();
+    const uint64_t hash = hash_bytes(piece);
+    if (state.cache.find(piece, hash, tokens)) return {};
+    const size_t start = tokens.size();
     const auto whole = ignore_merges_ ? vocabulary_.id(piece) : std::nullopt;
     if (whole) {
-      ids.push_back(*whole);
+      tokens.push_back({*whole, 0, static_cast<uint32_t>(piece.size())});
     } else {
       CAMEO_TRY(split_to_symbols(piece, state.initial));
-      merge(state, ids);
+      merge(state, tokens);
     }
-    if (cached) state.cache.insert(piece, hash, ids.data() + start, ids.size() - start);
+    state.cache.insert(piece, hash, tokens.data() + start, tokens.size() - start);
     return {};
   }
 
  private:
   Status read_merges(const Fields& fields);
 
-  Status split_to_symbols(std::string_view piece, std::vector<uint32_t>& out) const;
-  void merge(BpeState& state, std::vector<uint32_t>& ids) const;
-  void merge_short(std::vector<uint32_t>& symbols) const;
-  void merge_long(BpeState& state, std::vector<uint32_t>& ids) const;
+  Status split_to_symbols(std::string_view piece, std::vector<Unit>& out) const;
+  void merge(BpeState& state, std::vector<ModelToken>& tokens) const;
+  void merge_short(std::vector<Unit>& symbols) const;
+  void merge_long(BpeState& state, std::vector<ModelToken>& tokens) const;
 
   uint32_t character_id(std::string_view text, uint32_t code_point) const {
     if (code_point < plain_ids_.size()) return plain_ids_[code_point];
@@ -245,10 +215,14 @@ Status Bpe::read_merges(const Fields& fields) {
   return {};
 }
 
-Status Bpe::split_to_symbols(std::string_view piece, std::vector<uint32_t>& out) const {
+Status Bpe::split_to_symbols(std::string_view piece, std::vector<Unit>& out) const {
   out.clear();
   const bool affixes = !subword_prefix_.empty() || !word_suffix_.empty();
-  bool pending_unknown = false;  // is written once it is known that the next one does not join it
+  uint32_t unknown_bytes = 0;  // of an unknown that is written once it is known that the next one does not join it
+  const auto write_unknown = [&] {
+    if (unknown_bytes > 0) out.push_back({unknown_, unknown_bytes});
+    unknown_bytes = 0;
+  };
   std::string with_affixes;
   for (size_t at = 0; at < piece.size();) {
     const CodePoint c = decode_at(piece, at);
@@ -267,15 +241,14 @@ Status Bpe::split_to_symbols(std::string_view piece, std::vector<uint32_t>& out)
       id = character_id(text, c.value);
     }
     if (id != kNone) {
-      if (pending_unknown) out.push_back(unknown_);
-      pending_unknown = false;
-      out.push_back(id);
+      write_unknown();
+      out.push_back({id, c.bytes});
       continue;
     }
     const auto byte_id = [this](char b) { return byte_ids_[static_cast<unsigned char>(b)]; };
     if (byte_fallback_ && std::ranges::none_of(text, [&](char b) { return byte_id(b) == kNone; })) {
       // An unknown before these bytes comes after them, as in Hugging Face's tokenizers.
-      for (const char b : text) out.push_back(byte_id(b));
+      for (const char b : text) out.push_back({byte_id(b), 1});
       continue;
     }
     if (has_unknown_) {
@@ -283,53 +256,60 @@ Status Bpe::split_to_symbols(std::string_view piece, std::vector<uint32_t>& out)
         return error(ErrorCode::kInvalidModel, "model.unk_token is '{}', which is not in the vocabulary, and '{}' needs it",
                      unknown_name_.substr(0, 100), text);
       }
-      if (pending_unknown && !fuse_unknown_) out.push_back(unknown_);
-      pending_unknown = true;
+      if (!fuse_unknown_) write_unknown();
+      unknown_bytes += c.bytes;
     }
   }
-  if (pending_unknown) out.push_back(unknown_);
+  write_unknown();
   return {};
 }
 
-void Bpe::merge(BpeState& state, std::vector<uint32_t>& ids) const {
+void Bpe::merge(BpeState& state, std::vector<ModelToken>& tokens) const {
   constexpr size_t kShort = 24;
   if (state.initial.size() > kShort || empty_merges_) {
-    merge_long(state, ids);
-  } else {
-    merge_short(state.initial);
-    ids.insert(ids.end(), state.initial.begin(), state.initial.end());
+    merge_long(state, tokens);
+    return;
+  }
+  merge_short(state.initial);
+  uint32_t at = 0;
+  for (const Unit& unit : state.initial) {
+    tokens.push_back({unit.id, at, at + unit.bytes});
+    at += unit.bytes;
   }
 }
 
-void Bpe::merge_short(std::vector<uint32_t>& symbols) const {
+void Bpe::merge_short(std::vector<Unit>& symbols) const {
   std::array<Merge, 24> pairs;  // pairs[i] joins symbols i and i + 1
   size_t count = symbols.size();
-  for (size_t i = 0; i + 1 < count; ++i) pairs[i] = merges_.find(symbols[i], symbols[i + 1]);
+  for (size_t i = 0; i + 1 < count; ++i) pairs[i] = merges_.find(symbols[i].id, symbols[i + 1].id);
   while (count > 1) {
     size_t best = 0;
     for (size_t i = 1; i + 1 < count; ++i) {
       if (pairs[i].rank < pairs[best].rank) best = i;
     }
     if (pairs[best].rank == kNone) break;
-    symbols[best] = pairs[best].id;
+    symbols[best] = {pairs[best].id, symbols[best].bytes + symbols[best + 1].bytes};
     for (size_t i = best + 1; i + 1 < count; ++i) {
       symbols[i] = symbols[i + 1];
       pairs[i - 1] = pairs[i];
     }
     --count;
-    if (best > 0) pairs[best - 1] = merges_.find(symbols[best - 1], symbols[best]);
-    if (best + 1 < count) pairs[best] = merges_.find(symbols[best], symbols[best + 1]);
+    if (best > 0) pairs[best - 1] = merges_.find(symbols[best - 1].id, symbols[best].id);
+    if (best + 1 < count) pairs[best] = merges_.find(symbols[best].id, symbols[best + 1].id);
   }
   symbols.resize(count);
 }
 
-void Bpe::merge_long(BpeState& state, std::vector<uint32_t>& ids) const {
+void Bpe::merge_long(BpeState& state, std::vector<ModelToken>& tokens) const {
   std::vector<Symbol>& symbols = state.symbols;
   std::vector<Candidate>& heap = state.heap;
   const auto count = static_cast<uint32_t>(state.initial.size());
   symbols.resize(count);
   heap.clear();
-  for (uint32_t i = 0; i < count; ++i) symbols[i] = {state.initial[i], i == 0 ? kNone : i - 1, i + 1 < count ? i + 1 : kNone, false};
+  for (uint32_t i = 0; i < count; ++i) {
+    const Unit& unit = state.initial[i];
+    symbols[i] = {unit.id, unit.bytes, i == 0 ? kNone : i - 1, i + 1 < count ? i + 1 : kNone, false};
+  }
   const auto candidate = [&](uint32_t at, bool& found) {
     const Merge merge = merges_.find(symbols[at].id, symbols[symbols[at].next].id);
     found = merge.rank != kNone;
@@ -352,6 +332,7 @@ void Bpe::merge_long(BpeState& state, std::vector<uint32_t>& ids) const {
     const Merge now = merges_.find(left.id, right.id);
     if (now.rank == kNone || now.id != top.id) continue;
     left.id = top.id;
+    left.bytes += right.bytes;
     left.next = right.next;
     right.removed = true;
     if (left.next != kNone) symbols[left.next].previous = top.at;
@@ -365,8 +346,11 @@ void Bpe::merge_long(BpeState& state, std::vector<uint32_t>& ids) const {
     if (left.previous != kNone) push(left.previous);
     if (left.next != kNone) push(top.at);
   }
+  uint32_t at = 0;
   for (const Symbol& symbol : symbols) {
-    if (!symbol.removed) ids.push_back(symbol.id);
+    if (symbol.removed) continue;
+    tokens.push_back({symbol.id, at, at + symbol.bytes});
+    at += symbol.bytes;
   }
   // A very long piece is rare: do not keep its memory.
   if (symbols.capacity() > 1 << 16) {

@@ -14,6 +14,9 @@ const std::array<uint16_t, 256>& byte_level_alphabet();
 // Appends the text of the bytes.
 void append_byte_level(std::string& out, std::string_view bytes);
 
+// The bytes of a byte's character in the alphabet, in UTF-8: 1 or 2.
+inline size_t byte_level_size(char byte) { return byte > ' ' && byte <= '~' ? 1 : 2; }
+
 // Appends the bytes that a token stands for; the token's own bytes if it has a character outside the alphabet.
 void append_byte_level_decoded(std::string& out, std::string_view token);
 

@@ -1,5 +1,8 @@
 #include "tokenizer/decoder.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "tokenizer/byte_level.h"
 #include "tokenizer/pattern.h"
 #include "tokenizer/unicode.h"
@@ -7,7 +10,114 @@
 namespace cameo::tokenizer {
 namespace {
 
-constexpr std::string_view kKnown = "ByteFallback, ByteLevel, Fuse, Replace, Sequence, Strip";
+constexpr std::string_view kKnown = "BPEDecoder, ByteFallback, ByteLevel, CTC, Fuse, Metaspace, Replace, Sequence, Strip, WordPiece";
+
+Status check_size(size_t bytes, const Limits& limits) {
+  if (bytes <= limits.max_bytes) return {};
+  return error(ErrorCode::kInvalidInput, "the decoder makes the text longer than {} bytes", limits.max_bytes);
+}
+
+// The text with every occurrence of `from` replaced; an empty `from` is before every character and at the end.
+std::string replace_all(std::string_view text, std::string_view from, std::string_view to) {
+  std::string out;
+  size_t done = 0;
+  const auto replace = [&](size_t at) {
+    out.append(text, done, at - done);
+    out += to;
+    done = at + from.size();
+  };
+  if (from.empty()) {
+    for (size_t at = 0; at < text.size(); at += decode_at(text, at).bytes) replace(at);
+    replace(text.size());
+    return out;
+  }
+  for (size_t at = text.find(from); at != std::string_view::npos; at = text.find(from, done)) replace(at);
+  out.append(text, done);
+  return out;
+}
+
+// Takes back the spaces that English tokenization puts before punctuation and contractions.
+std::string clean_up(std::string text) {
+  static constexpr std::pair<std::string_view, std::string_view> kRules[] = {
+      {" .", "."},   {" ?", "?"},           {" !", "!"},   {" ,", ","},     {" ' ", "'"},    {" n't", "n't"},
+      {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"},
+  };
+  for (const auto& [from, to] : kRules) {
+    if (text.find(from) != std::string::npos) text = replace_all(text, from, to);
+  }
+  return text;
+}
+
+// Tokens of a word after its first bear a prefix; other tokens follow a space.
+class WordPiece : public Decoder {
+ public:
+  WordPiece(std::string prefix, bool clean) : prefix_(std::move(prefix)), clean_(clean) {}
+  Status decode(std::vector<std::string>& tokens, Limits&) const override {
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      std::string& token = tokens[i];
+      if (i > 0) {
+        if (token.starts_with(prefix_)) {
+          token.erase(0, prefix_.size());
+        } else {
+          token.insert(0, 1, ' ');
+        }
+      }
+      if (clean_) token = clean_up(std::move(token));
+    }
+    return {};
+  }
+
+ private:
+  std::string prefix_;
+  bool clean_;
+};
+
+// The replacement character is a space, but nothing in the first token where one was prepended.
+class Metaspace : public Decoder {
+ public:
+  Metaspace(std::string replacement, bool prepended) : replacement_(std::move(replacement)), prepended_(prepended) {}
+  Status decode(std::vector<std::string>& tokens, Limits&) const override {
+    for (size_t i = 0; i < tokens.size(); ++i) tokens[i] = replace_all(tokens[i], replacement_, i == 0 && prepended_ ? "" : " ");
+    return {};
+  }
+
+ private:
+  std::string replacement_;
+  bool prepended_;
+};
+
+// A suffix ends each word.
+class BpeDecoder : public Decoder {
+ public:
+  explicit BpeDecoder(std::string suffix) : suffix_(std::move(suffix)) {}
+  Status decode(std::vector<std::string>& tokens, Limits&) const override {
+    for (size_t i = 0; i < tokens.size(); ++i) tokens[i] = replace_all(tokens[i], suffix_, i + 1 == tokens.size() ? "" : " ");
+    return {};
+  }
+
+ private:
+  std::string suffix_;
+};
+
+// Connectionist temporal classification: equal tokens side by side are one, padding is nothing.
+class Ctc : public Decoder {
+ public:
+  Ctc(std::string padding, std::string delimiter, bool clean)
+      : padding_(std::move(padding)), delimiter_(std::move(delimiter)), clean_(clean) {}
+  Status decode(std::vector<std::string>& tokens, Limits&) const override {
+    tokens.erase(std::unique(tokens.begin(), tokens.end()), tokens.end());
+    for (std::string& token : tokens) {
+      token = replace_all(token, padding_, "");
+      if (clean_) token = replace_all(clean_up(std::move(token)), delimiter_, " ");
+    }
+    std::erase(tokens, "");
+    return {};
+  }
+
+ private:
+  std::string padding_, delimiter_;
+  bool clean_;
+};
 
 // All tokens' bytes as one text; what is not UTF-8 becomes U+FFFD.
 class ByteLevel : public Decoder {
@@ -87,23 +197,18 @@ class Replace : public Decoder {
           out.append(token, at, match.begin - at);
           out += content_;
           at = match.end;
-          CAMEO_TRY(check(bytes + out.size(), limits));
+          CAMEO_TRY(check_size(bytes + out.size(), limits));
         }
         out.append(token, at);
         token = std::move(out);
       }
       bytes += token.size();
-      CAMEO_TRY(check(bytes, limits));
+      CAMEO_TRY(check_size(bytes, limits));
     }
     return {};
   }
 
  private:
-  static Status check(size_t bytes, const Limits& limits) {
-    if (bytes <= limits.max_bytes) return {};
-    return error(ErrorCode::kInvalidInput, "the decoder makes the text longer than {} bytes", limits.max_bytes);
-  }
-
   Pattern pattern_;
   std::string content_;
 };
@@ -131,7 +236,12 @@ class Sequence : public Decoder {
  public:
   explicit Sequence(std::vector<std::unique_ptr<Decoder>> stages) : stages_(std::move(stages)) {}
   Status decode(std::vector<std::string>& tokens, Limits& limits) const override {
-    for (const auto& stage : stages_) CAMEO_TRY(stage->decode(tokens, limits));
+    for (const auto& stage : stages_) {
+      CAMEO_TRY(stage->decode(tokens, limits));
+      size_t bytes = 0;
+      for (const std::string& token : tokens) bytes += token.size();
+      CAMEO_TRY(check_size(bytes, limits));
+    }
     return {};
   }
 
@@ -145,6 +255,27 @@ Result<std::unique_ptr<Decoder>> parse_decoder(const Json& json, std::string whe
   if (depth > kMaxStageDepth) return error(ErrorCode::kUnsupported, "{} is nested more than {} deep", where, kMaxStageDepth);
   CAMEO_ASSIGN(const Fields fields, Fields::of(json, std::move(where)));
   CAMEO_ASSIGN(const std::string type, fields.type());
+  if (type == "BPEDecoder") {
+    CAMEO_ASSIGN(std::string suffix, fields.string("suffix"));
+    return std::make_unique<BpeDecoder>(std::move(suffix));
+  }
+  if (type == "CTC") {
+    CAMEO_ASSIGN(std::string padding, fields.string("pad_token"));
+    CAMEO_ASSIGN(std::string delimiter, fields.string("word_delimiter_token"));
+    CAMEO_ASSIGN(const bool clean, fields.boolean("cleanup"));
+    return std::make_unique<Ctc>(std::move(padding), std::move(delimiter), clean);
+  }
+  if (type == "Metaspace") {
+    CAMEO_ASSIGN(std::string replacement, fields.character("replacement"));
+    CAMEO_ASSIGN(const std::string scheme, fields.string_or("prepend_scheme", "always"));
+    CAMEO_ASSIGN(const bool prefix_space, fields.boolean_or("add_prefix_space", true));
+    return std::make_unique<Metaspace>(std::move(replacement), prefix_space && scheme != "never");
+  }
+  if (type == "WordPiece") {
+    CAMEO_ASSIGN(std::string prefix, fields.string("prefix"));
+    CAMEO_ASSIGN(const bool clean, fields.boolean("cleanup"));
+    return std::make_unique<WordPiece>(std::move(prefix), clean);
+  }
   if (type == "ByteLevel") return std::make_unique<ByteLevel>();
   if (type == "ByteFallback") return std::make_unique<ByteFallback>();
   if (type == "Fuse") return std::make_unique<Fuse>();
@@ -154,10 +285,7 @@ Result<std::unique_ptr<Decoder>> parse_decoder(const Json& json, std::string whe
     return std::make_unique<Replace>(std::move(pattern), std::move(content));
   }
   if (type == "Strip") {
-    CAMEO_ASSIGN(std::string content, fields.string("content"));
-    if (content.empty() || decode_at(content, 0).bytes != content.size()) {
-      return invalid(fields.path("content"), "must be one character");
-    }
+    CAMEO_ASSIGN(std::string content, fields.character("content"));
     CAMEO_ASSIGN(const uint32_t start, fields.uint32("start"));
     CAMEO_ASSIGN(const uint32_t stop, fields.uint32("stop"));
     return std::make_unique<Strip>(std::move(content), start, stop);

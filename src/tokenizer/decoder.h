@@ -17,7 +17,7 @@ class Decoder {
   virtual Status decode(std::vector<std::string>& tokens, Limits& limits) const = 0;
 };
 
-// Known types: ByteFallback, ByteLevel, Fuse, Replace, Sequence, Strip.
+// Known types: BPEDecoder, ByteFallback, ByteLevel, CTC, Fuse, Metaspace, Replace, Sequence, Strip, WordPiece.
 Result<std::unique_ptr<Decoder>> parse_decoder(const Json& json, std::string where, int depth = 0);
 
 }  // namespace cameo::tokenizer

@@ -1,5 +1,7 @@
 #include "tokenizer/json_fields.h"
 
+#include "tokenizer/unicode.h"
+
 namespace cameo::tokenizer {
 
 Result<Fields> Fields::of(const Json& value, std::string where) {
@@ -44,6 +46,12 @@ Result<uint32_t> Fields::uint32(std::string_view key) const {
   return static_cast<uint32_t>(value->get<uint64_t>());
 }
 
+Result<std::string> Fields::character(std::string_view key) const {
+  CAMEO_ASSIGN(std::string text, string(key));
+  if (text.empty() || decode_at(text, 0).bytes != text.size()) return invalid(path(key), "must be one character");
+  return text;
+}
+
 Result<const Json*> Fields::array(std::string_view key) const {
   const Json* value = find(key);
   if (value == nullptr || !value->is_array()) return wrong_kind(key, value, "an array");
@@ -64,6 +72,11 @@ Result<std::string> Fields::string_or(std::string_view key, std::string otherwis
 Result<bool> Fields::boolean_or(std::string_view key, bool otherwise) const {
   if (!has(key)) return otherwise;
   return boolean(key);
+}
+
+Result<uint32_t> Fields::uint32_or(std::string_view key, uint32_t otherwise) const {
+  if (!has(key)) return otherwise;
+  return uint32(key);
 }
 
 Error unsupported_type(const Fields& fields, std::string_view type, std::string_view known) {

@@ -30,11 +30,14 @@ class Fields {
   Result<std::string> string(std::string_view key) const;
   Result<bool> boolean(std::string_view key) const;
   Result<uint32_t> uint32(std::string_view key) const;
+  // A string of one code point.
+  Result<std::string> character(std::string_view key) const;
   Result<const Json*> array(std::string_view key) const;
   Result<const Json*> object(std::string_view key) const;
   // A field that may be missing or null.
   Result<std::string> string_or(std::string_view key, std::string otherwise) const;
   Result<bool> boolean_or(std::string_view key, bool otherwise) const;
+  Result<uint32_t> uint32_or(std::string_view key, uint32_t otherwise) const;
 
   // "model.vocab"
   std::string path(std::string_view key) const { return where_.empty() ? std::string(key) : fmt::format("{}.{}", where_, key); }

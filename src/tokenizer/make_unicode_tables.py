@@ -7,6 +7,9 @@ not taken from the Unicode database but asked from the package itself, one code 
 
   make_unicode_tables.py > unicode_tables.inc        (needs: pip install tokenizers)
 """
+import base64
+import json
+import struct
 import sys
 
 import tokenizers
@@ -67,6 +70,53 @@ def between_letters(pre_tokenizer):
     return {c: [p for p, _ in pre_tokenizer.pre_tokenize_str("a" + chr(c) + "a")] for c in CODE_POINTS}
 
 
+def charsmap(key, value):
+    """A SentencePiece charsmap, as tokenizer.json has it, that maps one ASCII character."""
+    units = [0] * 512
+    units[0] = 256 << 10
+    node = 256 ^ ord(key)
+    units[node] = (node ^ (node + 1)) << 10 | 1 << 8 | ord(key)
+    blob = struct.pack("<I512I", 2048, *units) + value.encode() + b"\0"
+    return base64.b64encode(blob).decode()
+
+
+def bert(**options):
+    chosen = {"clean_text": False, "handle_chinese_chars": False, "strip_accents": False, "lowercase": False, **options}
+    return normalizers.BertNormalizer(**chosen)
+
+
+def removed_by(normalizer):
+    return [c for c in CODE_POINTS if normalizer.normalize_str(chr(c)) == ""]
+
+
+def grapheme_extenders():
+    """Code points that belong to one grapheme cluster with an "a" before them: a short cluster whose start is in a
+    charsmap is replaced whole."""
+    empty = json.loads(tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0}, "a")).to_str())
+    empty["normalizer"] = {"type": "Precompiled", "precompiled_charsmap": charsmap("a", "X")}
+    normalizer = tokenizers.Tokenizer.from_str(json.dumps(empty)).normalizer
+    return [c for c in CODE_POINTS if normalizer.normalize_str("a" + chr(c)) == "X"]
+
+
+def script_runs():
+    """[first, last, number] of code points of the same script, as the pre-tokenizer UnicodeScripts takes them; scripts
+    are numbered as they come. Code points that go with any script are left out."""
+    scripts = pre_tokenizers.UnicodeScripts()
+    same = lambda a, b: len(scripts.pre_tokenize_str(chr(a) + chr(b))) == 1
+    runs, examples = [], []
+    for c in CODE_POINTS:
+        if not scripts.pre_tokenize_str(chr(c)):
+            continue
+        if runs and runs[-1][1] == c - 1 and same(c - 1, c):
+            runs[-1][1] = c
+            continue
+        number = next((i for i, e in enumerate(examples) if same(e, c)), len(examples))
+        if number == len(examples):
+            examples.append(c)
+        runs.append([c, c, number])
+    return runs
+
+
 def main():
     print(f"// Written by make_unicode_tables.py from the PyPI package tokenizers {tokenizers.__version__}; do not edit.")
     print("// clang-format off")
@@ -110,6 +160,16 @@ def main():
     print("\n// Code points that the crate unicode-normalization-alignments does not know (newer than its data): they stand")
     print("// as they are, and nothing is reordered or composed across them.")
     write_set("kNormalizationInert", inert())
+
+    print("\n// Combining marks (of the crate unicode-normalization-alignments), and non-spacing marks and control characters (of the")
+    print("// crate unicode_categories), as StripAccents and BertNormalizer take them off.")
+    write_set("kCombiningMark", removed_by(normalizers.StripAccents()))
+    write_set("kNonspacingMark", removed_by(bert(strip_accents=True)))
+    write_set("kBertControl", removed_by(bert(clean_text=True)))
+    print("\n// What continues a grapheme cluster (of the crate unicode-segmentation).")
+    write_set("kGraphemeExtend", grapheme_extenders())
+    print("\n// Scripts of the pre-tokenizer UnicodeScripts; {first, last, number}.")
+    write("constexpr ScriptRun kScriptRuns[]", [f"{{{a:#x},{b:#x},{n}}}" for a, b, n in script_runs()])
 
 
 def inert():

@@ -1,141 +1,186 @@
 #include "tokenizer/post_processor.h"
 
-#include <vector>
+#include <algorithm>
+
+#include "tokenizer/encoding.h"
+#include "tokenizer/unicode.h"
 
 namespace cameo::tokenizer {
 namespace {
 
-constexpr std::string_view kKnown = "ByteLevel, Sequence, TemplateProcessing";
+constexpr std::string_view kKnown = "BertProcessing, ByteLevel, RobertaProcessing, Sequence, TemplateProcessing";
 
-// Hugging Face's ByteLevel trims offsets, and this tokenizer gives none.
+// Takes the white space at the ends of tokens, and byte-level BPE's Ġ for a space, out of their offsets. The one space that
+// the pre-tokenizer added to the text is in no offset.
+void trim_offsets(Encoding& encoding, bool add_prefix_space) {
+  constexpr uint32_t kSpaceSymbol = 0x120;
+  const auto is_space = [](uint32_t c) { return c == kSpaceSymbol || whitespace().contains(c); };
+  for (size_t i = 0; i < encoding.offsets.size(); ++i) {
+    const std::string_view token = encoding.tokens[i];
+    size_t leading = 0, trailing = 0;
+    for (size_t at = 0; at < token.size(); ++leading) {
+      const CodePoint c = decode_at(token, at);
+      if (!is_space(c.value)) break;
+      at += c.bytes;
+    }
+    for (size_t end = token.size(); end > 0; ++trailing) {
+      const CodePoint c = decode_before(token, end);
+      if (!is_space(c.value)) break;
+      end -= c.bytes;
+    }
+    Encoding::Offsets& offsets = encoding.offsets[i];
+    if (leading > 0) {
+      if ((i == 0 || offsets.begin == 0) && add_prefix_space && leading == 1) leading = 0;
+      offsets.begin = std::min(offsets.begin + leading, offsets.end);
+    }
+    if (trailing > 0 && offsets.end >= trailing) offsets.end = std::max(offsets.end - trailing, offsets.begin);
+  }
+  for (Encoding& more : encoding.overflowing) trim_offsets(more, add_prefix_space);
+}
+
 class ByteLevel : public PostProcessor {
  public:
-  Status process(Encoding&, bool) const override { return {}; }
-  bool adds_tokens() const override { return false; }
-};
-
-// The text's tokens and special tokens, in the order of a template.
-class TemplateProcessing : public PostProcessor {
- public:
-  static Result<std::unique_ptr<PostProcessor>> parse(const Fields& fields);
-
-  Status process(Encoding& encoding, bool add_special_tokens) const override {
-    constexpr size_t kMaxTokens = size_t{1} << 30;
-    size_t total = 0;
-    for (const Part& part : single_) total += part.is_text ? encoding.ids.size() : part.ids.size();
-    if (total > kMaxTokens)
-      return error(ErrorCode::kInvalidInput, "the text has {} tokens with its template; the limit is {}", total, kMaxTokens);
-    Encoding out;
-    out.ids.reserve(total);
-    for (const Part& part : single_) {
-      if (!part.is_text && !add_special_tokens) continue;
-      const std::vector<uint32_t>& ids = part.is_text ? encoding.ids : part.ids;
-      out.ids.insert(out.ids.end(), ids.begin(), ids.end());
-      out.type_ids.insert(out.type_ids.end(), ids.size(), part.type_id);
-      out.special_tokens_mask.insert(out.special_tokens_mask.end(), ids.size(), part.is_text ? 0 : 1);
+  ByteLevel(bool trim, bool add_prefix_space) : trim_(trim), add_prefix_space_(add_prefix_space) {}
+  Status process(std::vector<Encoding>& parts, const EncodeOptions&) const override {
+    for (Encoding& part : parts) {
+      if (trim_) trim_offsets(part, add_prefix_space_);
     }
-    encoding = std::move(out);
     return {};
   }
-  bool adds_tokens() const override { return true; }
+  size_t added_tokens(bool) const override { return 0; }
+  bool trims_offsets() const override { return trim_; }
 
  private:
-  struct Part {
-    bool is_text = false;
-    std::vector<uint32_t> ids;  // of a special token
-    uint32_t type_id = 0;
-  };
-
-  static Result<std::vector<uint32_t>> special_token(const Fields& tokens, const std::string& id, const std::string& where);
-  static Result<std::vector<Part>> parse_template(const Fields& fields, std::string_view key, const Fields& tokens, bool pair);
-
-  std::vector<Part> single_;
+  bool trim_, add_prefix_space_;
 };
 
-Result<std::vector<uint32_t>> TemplateProcessing::special_token(const Fields& tokens, const std::string& id, const std::string& where) {
-  if (!tokens.has(id)) {
-    return error(ErrorCode::kInvalidModel, "{} is '{}', which is not among {}", where, id.substr(0, 100), tokens.where());
+// [CLS] A [SEP], or [CLS] A [SEP] B [SEP].
+class BertProcessing : public PostProcessor {
+ public:
+  BertProcessing(SpecialToken cls, SpecialToken sep) : cls_(std::move(cls)), sep_(std::move(sep)) {}
+  Status process(std::vector<Encoding>& parts, const EncodeOptions& options) const override {
+    if (!options.add_special_tokens) return {};
+    for (size_t i = 0; i < parts.size(); ++i) CAMEO_TRY(surround(parts[i], i == 0 ? &cls_ : nullptr, sep_, i == 0 ? 0 : 1, options));
+    return {};
   }
-  CAMEO_ASSIGN(const Json* json, tokens.object(id));
-  CAMEO_ASSIGN(const Fields token, Fields::of(*json, tokens.path(id)));
-  CAMEO_ASSIGN(const Json* list, token.array("ids"));
-  std::vector<uint32_t> ids;
-  for (const Json& value : *list) {
-    if (!value.is_number_unsigned() || value.get<uint64_t>() > UINT32_MAX) return invalid(token.path("ids"), "must hold ids");
-    ids.push_back(static_cast<uint32_t>(value.get<uint64_t>()));
-  }
-  return ids;
-}
+  size_t added_tokens(bool pair) const override { return pair ? 3 : 2; }
 
-Result<std::vector<TemplateProcessing::Part>> TemplateProcessing::parse_template(const Fields& fields, std::string_view key,
-                                                                                 const Fields& tokens, bool pair) {
-  CAMEO_ASSIGN(const Json* list, fields.array(key));
-  std::vector<Part> parts;
-  size_t i = 0;
-  for (const Json& item : *list) {
-    const std::string where = fmt::format("{}[{}]", fields.path(key), i++);
-    CAMEO_ASSIGN(const Fields wrapper, Fields::of(item, where));
-    const bool is_text = wrapper.has("Sequence");
-    CAMEO_ASSIGN(const Json* inner, wrapper.object(is_text ? "Sequence" : "SpecialToken"));
-    CAMEO_ASSIGN(const Fields piece, Fields::of(*inner, wrapper.path(is_text ? "Sequence" : "SpecialToken")));
-    CAMEO_ASSIGN(const std::string id, piece.string("id"));
-    Part part;
-    part.is_text = is_text;
-    CAMEO_ASSIGN(part.type_id, piece.uint32("type_id"));
-    if (is_text) {
-      if (id != "A" && !(pair && id == "B")) {
-        return invalid(piece.path("id"), fmt::format("is '{}'; it must be {}", id.substr(0, 100), pair ? "A or B" : "A"));
-      }
-    } else {
-      CAMEO_ASSIGN(part.ids, special_token(tokens, id, piece.path("id")));
+  // Puts a token before (if there is one) and after the encoding and what overflows from it.
+  static Status surround(Encoding& encoding, const SpecialToken* before, const SpecialToken& after, uint32_t type_id,
+                         const EncodeOptions& options) {
+    Encoding out;
+    if (before != nullptr) append_special(out, *before, type_id, options);
+    for (Encoding& more : encoding.overflowing) CAMEO_TRY(surround(more, before, after, type_id, options));
+    std::vector<Encoding> overflowing = std::move(encoding.overflowing);
+    encoding.overflowing.clear();
+    CAMEO_TRY(append(out, encoding));
+    append_special(out, after, type_id, options);
+    encoding = std::move(out);
+    encoding.overflowing = std::move(overflowing);
+    return {};
+  }
+
+ private:
+  SpecialToken cls_, sep_;
+};
+
+// <s> A </s>, or <s> A </s> </s> B </s>, all in segment 0.
+class RobertaProcessing : public PostProcessor {
+ public:
+  RobertaProcessing(SpecialToken cls, SpecialToken sep, bool trim, bool add_prefix_space)
+      : cls_(std::move(cls)), sep_(std::move(sep)), trim_(trim), add_prefix_space_(add_prefix_space) {}
+  Status process(std::vector<Encoding>& parts, const EncodeOptions& options) const override {
+    for (size_t i = 0; i < parts.size(); ++i) {
+      Encoding& part = parts[i];
+      if (trim_) trim_offsets(part, add_prefix_space_);
+      std::ranges::fill(part.type_ids, 0);
+      if (!options.add_special_tokens) continue;
+      for (Encoding& more : part.overflowing) std::ranges::fill(more.type_ids, 0);
+      CAMEO_TRY(BertProcessing::surround(part, i == 0 ? &cls_ : &sep_, sep_, 0, options));
     }
-    parts.push_back(std::move(part));
+    return {};
   }
-  return parts;
-}
+  size_t added_tokens(bool pair) const override { return pair ? 4 : 2; }
+  bool trims_offsets() const override { return trim_; }
 
-Result<std::unique_ptr<PostProcessor>> TemplateProcessing::parse(const Fields& fields) {
-  CAMEO_ASSIGN(const Json* map, fields.object("special_tokens"));
-  CAMEO_ASSIGN(const Fields tokens, Fields::of(*map, fields.path("special_tokens")));
-  auto processor = std::make_unique<TemplateProcessing>();
-  CAMEO_ASSIGN(processor->single_, parse_template(fields, "single", tokens, false));
-  CAMEO_TRY(parse_template(fields, "pair", tokens, true));
-  return processor;
-}
+ private:
+  SpecialToken cls_, sep_;
+  bool trim_, add_prefix_space_;
+};
 
 class Sequence : public PostProcessor {
  public:
   explicit Sequence(std::vector<std::unique_ptr<PostProcessor>> stages) : stages_(std::move(stages)) {}
-  Status process(Encoding& encoding, bool add_special_tokens) const override {
-    for (const auto& stage : stages_) CAMEO_TRY(stage->process(encoding, add_special_tokens));
+  Status process(std::vector<Encoding>& parts, const EncodeOptions& options) const override {
+    for (const auto& stage : stages_) CAMEO_TRY(stage->process(parts, options));
     return {};
   }
-  bool adds_tokens() const override {
-    for (const auto& stage : stages_) {
-      if (stage->adds_tokens()) return true;
-    }
-    return false;
+  size_t added_tokens(bool pair) const override {
+    size_t sum = 0;
+    for (const auto& stage : stages_) sum += stage->added_tokens(pair);
+    return sum;
+  }
+  bool trims_offsets() const override {
+    return std::ranges::any_of(stages_, [](const auto& stage) { return stage->trims_offsets(); });
   }
 
  private:
   std::vector<std::unique_ptr<PostProcessor>> stages_;
 };
 
+// ["[SEP]", 102]
+Result<SpecialToken> parse_special(const Fields& fields, std::string_view key) {
+  CAMEO_ASSIGN(const Json* json, fields.array(key));
+  if (json->size() != 2 || !(*json)[0].is_string() || !(*json)[1].is_number_unsigned() || (*json)[1].get<uint64_t>() > UINT32_MAX) {
+    return invalid(fields.path(key), R"(must be a token and its id, ["[SEP]", 102])");
+  }
+  return SpecialToken{static_cast<uint32_t>((*json)[1].get<uint64_t>()), (*json)[0].get<std::string>()};
+}
+
+bool adds_parts(std::string_view type) { return type == "TemplateProcessing" || type == "BertProcessing" || type == "RobertaProcessing"; }
+
 }  // namespace
+
+void append_special(Encoding& encoding, const SpecialToken& token, uint32_t type_id, const EncodeOptions& options) {
+  encoding.ids.push_back(token.id);
+  encoding.type_ids.push_back(type_id);
+  encoding.special_tokens_mask.push_back(1);
+  encoding.attention_mask.push_back(1);
+  if (options.offsets != OffsetUnit::kNone) {
+    encoding.offsets.push_back({});
+    encoding.words.push_back(Encoding::kNoWord);
+  }
+  if (options.tokens) encoding.tokens.push_back(token.text);
+}
 
 Result<std::unique_ptr<PostProcessor>> parse_post_processor(const Json& json, std::string where, int depth) {
   if (depth > kMaxStageDepth) return error(ErrorCode::kUnsupported, "{} is nested more than {} deep", where, kMaxStageDepth);
   CAMEO_ASSIGN(const Fields fields, Fields::of(json, std::move(where)));
   CAMEO_ASSIGN(const std::string type, fields.type());
-  if (type == "ByteLevel") return std::make_unique<ByteLevel>();
-  if (type == "TemplateProcessing") return TemplateProcessing::parse(fields);
+  if (type == "ByteLevel") {
+    CAMEO_ASSIGN(const bool trim, fields.boolean("trim_offsets"));
+    CAMEO_ASSIGN(const bool add_prefix_space, fields.boolean("add_prefix_space"));
+    return std::make_unique<ByteLevel>(trim, add_prefix_space);
+  }
+  if (type == "BertProcessing" || type == "RobertaProcessing") {
+    CAMEO_ASSIGN(SpecialToken cls, parse_special(fields, "cls"));
+    CAMEO_ASSIGN(SpecialToken sep, parse_special(fields, "sep"));
+    if (type == "BertProcessing") return std::make_unique<BertProcessing>(std::move(cls), std::move(sep));
+    CAMEO_ASSIGN(const bool trim, fields.boolean("trim_offsets"));
+    CAMEO_ASSIGN(const bool add_prefix_space, fields.boolean("add_prefix_space"));
+    return std::make_unique<RobertaProcessing>(std::move(cls), std::move(sep), trim, add_prefix_space);
+  }
+  if (type == "TemplateProcessing") return parse_template_processing(fields);
   if (type == "Sequence") {
     CAMEO_ASSIGN(const Json* list, fields.array("processors"));
     std::vector<std::unique_ptr<PostProcessor>> stages;
-    int adding = 0;
+    size_t adding = 0;
     for (const Json& item : *list) {
-      CAMEO_ASSIGN(auto stage, parse_post_processor(item, fmt::format("{}[{}]", fields.path("processors"), stages.size()), depth + 1));
-      adding += stage->adds_tokens();
+      const std::string place = fmt::format("{}[{}]", fields.path("processors"), stages.size());
+      CAMEO_ASSIGN(auto stage, parse_post_processor(item, place, depth + 1));
+      CAMEO_ASSIGN(const Fields inner, Fields::of(item, place));
+      CAMEO_ASSIGN(const std::string kind, inner.type());
+      adding += adds_parts(kind) || stage->added_tokens(true) + stage->added_tokens(false) > 0;
       stages.push_back(std::move(stage));
     }
     if (adding > 1) {

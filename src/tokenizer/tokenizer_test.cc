@@ -1,4 +1,4 @@
-#include "tokenizer/tokenizer.h"
+#include "cameo/tokenizer.h"
 
 #include <gtest/gtest.h>
 
@@ -152,6 +152,19 @@ TEST(PreTokenizer, Simple) {
                 "a", "1", "2");
 }
 
+TEST(PreTokenizer, More) {
+  EXPECT_PIECES(R"({"type":"BertPreTokenizer"})", "ab, c　。!d", "ab", ",", "c", "。", "!", "d");
+  EXPECT_PIECES(R"({"type":"CharDelimiterSplit","delimiter":"-"})", "-a--b c-", "a", "b c");
+  EXPECT_PIECES(R"({"type":"FixedLength","length":2})", "aéb中c", "aé", "b中", "c");
+  EXPECT_PIECES(R"({"type":"UnicodeScripts"})", "a1 б漢ーかな! x", "a", "1 ", "б", "漢ーかな", "! ", "x");
+  EXPECT_PIECES(R"({"type":"Metaspace","replacement":"_","prepend_scheme":"always"})", "a  b ", "_a", "_", "_b", "_");
+  EXPECT_PIECES(R"({"type":"Metaspace","replacement":"_","prepend_scheme":"never"})", "a b", "a", "_b");
+  EXPECT_PIECES(R"({"type":"Metaspace","replacement":"_","prepend_scheme":"always","split":false})", "a b", "_a_b");
+  EXPECT_PIECES(
+      R"({"type":"Sequence","pretokenizers":[{"type":"WhitespaceSplit"},{"type":"Metaspace","replacement":"_","prepend_scheme":"first"}]})",
+      "a b", "_a", "b");
+}
+
 TEST(PreTokenizer, SplitBehaviors) {
   const auto split = [](const char* behavior, bool invert) {
     return Json{{"type", "Split"}, {"pattern", {{"String", "-"}}}, {"behavior", behavior}, {"invert", invert}}.dump();
@@ -247,7 +260,8 @@ TEST(AddedTokens, Normalized) {
 
 TEST(PostProcessor, Template) {
   Json file = small_file();
-  file["post_processor"] = Json::parse(R"({"type":"Sequence","processors":[{"type":"ByteLevel"},{"type":"TemplateProcessing",
+  file["post_processor"] = Json::parse(
+      R"({"type":"Sequence","processors":[{"type":"ByteLevel","trim_offsets":true,"add_prefix_space":false},{"type":"TemplateProcessing",
     "single":[{"SpecialToken":{"id":"[C]","type_id":0}},{"Sequence":{"id":"A","type_id":1}},{"SpecialToken":{"id":"[S]","type_id":2}}],"pair":[],
     "special_tokens":{"[C]":{"id":"[C]","ids":[7],"tokens":["h"]},"[S]":{"id":"[S]","ids":[8,9],"tokens":["i","j"]}}}]})");
   const Tokenizer tokenizer = make(file);
@@ -277,6 +291,12 @@ TEST(Decoder, Every) {
   EXPECT_EQ(decoded(R"({"type":"ByteFallback"})", {"<0xC3>", "<0xA9>", "x", "<0xC3>", "<0x41>"}), "éx\uFFFD\uFFFD");
   EXPECT_EQ(decoded(R"({"type":"Strip","content":"_","start":1,"stop":2})", {"__a__", "_", "b_"}), "_ab");
   EXPECT_EQ(decoded(R"({"type":"Replace","pattern":{"String":"_"},"content":" "})", {"_a", "_b"}), " a b");
+  EXPECT_EQ(decoded(R"({"type":"WordPiece","prefix":"##","cleanup":true})", {"do", "##n't", "a", "##b", "."}), "don't ab.");
+  EXPECT_EQ(decoded(R"({"type":"Metaspace","replacement":"_","prepend_scheme":"first"})", {"_a", "_b"}), "a b");
+  EXPECT_EQ(decoded(R"({"type":"Metaspace","replacement":"_","prepend_scheme":"never"})", {"_a", "_b"}), " a b");
+  EXPECT_EQ(decoded(R"({"type":"BPEDecoder","suffix":"</w>"})", {"a", "b</w>", "c</w>"}), "ab c");
+  EXPECT_EQ(decoded(R"({"type":"CTC","pad_token":"-","word_delimiter_token":"_","cleanup":true})", {"h", "h", "-", "h", "i", "_", "a"}),
+            "hhi a");
   EXPECT_EQ(decoded(R"({"type":"ByteLevel"})", {"Ã©", "Ġ€"}), "éĠ€");  // a token outside the alphabet stands as it is
   EXPECT_EQ(decoded(R"({"type":"Sequence","decoders":[{"type":"Fuse"},{"type":"Strip","content":"a","start":9,"stop":0}]})", {"a", "ab"}),
             "b");
@@ -303,10 +323,26 @@ TEST(Errors, Fields) {
   };
   const std::vector<Case> cases = {
       {"/version", "2.0", ErrorCode::kUnsupported, "2.0"},
-      {"/truncation", {{"max_length", 5}}, ErrorCode::kUnsupported, "truncation"},
-      {"/padding", {{"length", 5}}, ErrorCode::kUnsupported, "padding"},
+      {"/truncation", {{"max_length", 5}}, ErrorCode::kInvalidModel, "truncation.stride is missing"},
+      {"/truncation", {{"max_length", 5}, {"stride", 6}, {"strategy", "LongestFirst"}}, ErrorCode::kInvalidModel, "the stride of 6"},
+      {"/truncation", {{"max_length", 5}, {"stride", 0}, {"strategy", "Longest"}}, ErrorCode::kInvalidModel, "strategy is 'Longest'"},
+      {"/truncation", {{"max_length", -5}, {"stride", 0}}, ErrorCode::kInvalidModel, "truncation.max_length is -5"},
+      {"/padding", {{"length", 5}}, ErrorCode::kInvalidModel, "padding.strategy is missing"},
+      {"/padding", {{"strategy", {{"Fixed", "x"}}}}, ErrorCode::kInvalidModel, "padding.strategy.Fixed is \"x\""},
+      {"/padding", {{"strategy", "BatchLongest"}, {"direction", "Up"}}, ErrorCode::kInvalidModel, "padding.direction is 'Up'"},
       {"/model", 5, ErrorCode::kInvalidModel, "model is number"},
-      {"/model/type", "Unigram", ErrorCode::kUnsupported, "model.type is 'Unigram', which is not supported; known are: BPE"},
+      {"/model/type", "Magic", ErrorCode::kUnsupported, "model.type is 'Magic', which is not supported; known are: BPE"},
+      {"/model/type", "Unigram", ErrorCode::kInvalidModel, "model.vocab is object; it must be an array"},
+      {"/model/type", "WordPiece", ErrorCode::kInvalidModel, "model.continuing_subword_prefix is missing"},
+      {"/model/type", "WordLevel", ErrorCode::kInvalidModel, "model.unk_token is missing"},
+      {"/model",
+       {{"type", "Unigram"}, {"vocab", Json::array({Json::array({"a"})})}},
+       ErrorCode::kInvalidModel,
+       "model.vocab[0] must be a token and its score"},
+      {"/model",
+       {{"type", "Unigram"}, {"vocab", Json::array({Json::array({"a", 1})})}, {"unk_id", 1}},
+       ErrorCode::kInvalidModel,
+       "model.unk_id is 1"},
       {"/model/vocab", Json::array(), ErrorCode::kInvalidModel, "model.vocab is array; it must be an object"},
       {"/model/vocab/a", -1, ErrorCode::kInvalidModel, "model.vocab['a']"},
       {"/model/vocab/a", 1.5, ErrorCode::kInvalidModel, "model.vocab['a']"},
@@ -324,7 +360,14 @@ TEST(Errors, Fields) {
       {"/model/dropout", 2, ErrorCode::kInvalidModel, "dropout"},
       {"/model/fuse_unk", "yes", ErrorCode::kInvalidModel, "model.fuse_unk is \"yes\"; it must be true or false"},
       {"/model/continuing_subword_prefix", "####", ErrorCode::kInvalidModel, "shorter than continuing_subword_prefix"},
-      {"/normalizer", {{"type", "BertNormalizer"}}, ErrorCode::kUnsupported, "normalizer.type is 'BertNormalizer'"},
+      {"/normalizer", {{"type", "Append"}}, ErrorCode::kUnsupported, "normalizer.type is 'Append'"},
+      {"/normalizer", {{"type", "BertNormalizer"}}, ErrorCode::kInvalidModel, "normalizer.clean_text is missing"},
+      {"/normalizer", {{"type", "Precompiled"}, {"precompiled_charsmap", "!"}}, ErrorCode::kInvalidModel, "is not base64"},
+      {"/normalizer",
+       {{"type", "Precompiled"}, {"precompiled_charsmap", "AAEAAA=="}},
+       ErrorCode::kInvalidModel,
+       "the trie that it announces"},
+      {"/normalizer", {{"type", "Precompiled"}, {"precompiled_charsmap", ""}}, ErrorCode::kInvalidModel, "the trie that it announces"},
       {"/normalizer", Json::object(), ErrorCode::kInvalidModel, "normalizer.type is missing"},
       {"/normalizer", {{"type", "Strip"}}, ErrorCode::kInvalidModel, "normalizer.strip_left is missing"},
       {"/normalizer", {{"type", "Replace"}, {"pattern", "a"}, {"content", ""}}, ErrorCode::kInvalidModel, "normalizer.pattern"},
@@ -333,15 +376,20 @@ TEST(Errors, Fields) {
        {{"type", "Replace"}, {"pattern", {{"Regex", "(a)\\1"}}}, {"content", ""}},
        ErrorCode::kUnsupported,
        "the escape '\\1'"},
-      {"/pre_tokenizer", {{"type", "Metaspace"}}, ErrorCode::kUnsupported, "Metaspace"},
+      {"/pre_tokenizer", {{"type", "Metaspace"}}, ErrorCode::kInvalidModel, "pre_tokenizer.replacement is missing"},
+      {"/pre_tokenizer", {{"type", "Metaspace"}, {"replacement", "__"}}, ErrorCode::kInvalidModel, "replacement must be one character"},
+      {"/pre_tokenizer", {{"type", "FixedLength"}, {"length", 0}}, ErrorCode::kInvalidModel, "length must be 1 or more"},
       {"/pre_tokenizer/add_prefix_space", 1, ErrorCode::kInvalidModel, "pre_tokenizer.add_prefix_space is 1"},
       {"/pre_tokenizer",
        {{"type", "Sequence"}, {"pretokenizers", {{{"type", "X"}}}}},
        ErrorCode::kUnsupported,
        "pre_tokenizer.pretokenizers[0].type"},
       {"/pre_tokenizer", {{"type", "Punctuation"}, {"behavior", "Merged"}}, ErrorCode::kInvalidModel, "behavior is 'Merged'"},
-      {"/post_processor", {{"type", "BertProcessing"}}, ErrorCode::kUnsupported, "BertProcessing"},
-      {"/decoder", {{"type", "WordPiece"}}, ErrorCode::kUnsupported, "WordPiece"},
+      {"/post_processor", {{"type", "Magic"}}, ErrorCode::kUnsupported, "post_processor.type is 'Magic'"},
+      {"/post_processor", {{"type", "BertProcessing"}}, ErrorCode::kInvalidModel, "post_processor.cls is missing"},
+      {"/post_processor", {{"type", "BertProcessing"}, {"cls", {"a", "b"}}}, ErrorCode::kInvalidModel, "must be a token and its id"},
+      {"/decoder", {{"type", "Magic"}}, ErrorCode::kUnsupported, "decoder.type is 'Magic'"},
+      {"/decoder", {{"type", "WordPiece"}}, ErrorCode::kInvalidModel, "decoder.prefix is missing"},
       {"/decoder", {{"type", "Strip"}, {"content", "ab"}, {"start", 0}, {"stop", 0}}, ErrorCode::kInvalidModel, "one character"},
       {"/added_tokens", 5, ErrorCode::kInvalidModel, "added_tokens"},
       {"/added_tokens", {{{"id", 1}}}, ErrorCode::kInvalidModel, "added_tokens[0].content is missing"},

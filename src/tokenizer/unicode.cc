@@ -24,6 +24,12 @@ struct LowercaseRun {
   int32_t difference;
 };
 
+struct ScriptRun {
+  uint32_t first;
+  uint32_t last;
+  int16_t script;
+};
+
 #include "tokenizer/unicode_tables.inc"
 
 CodePointRanges decode_set(EncodedSet encoded) {
@@ -308,6 +314,33 @@ void append_lowercase(std::string& out, uint32_t c) {
 const CodePointSet& normalization_inert() {
   static const CodePointSet set(decode_set(kNormalizationInert));
   return set;
+}
+
+const CodePointSet& combining_mark() {
+  static const CodePointSet set(decode_set(kCombiningMark));
+  return set;
+}
+
+const CodePointSet& nonspacing_mark() {
+  static const CodePointSet set(decode_set(kNonspacingMark));
+  return set;
+}
+
+const CodePointSet& bert_control() {
+  static const CodePointSet set(decode_set(kBertControl));
+  return set;
+}
+
+const CodePointSet& grapheme_extend() {
+  static const CodePointSet set(decode_set(kGraphemeExtend));
+  return set;
+}
+
+int script_of(uint32_t c) {
+  const auto* run = std::ranges::upper_bound(kScriptRuns, c, {}, &ScriptRun::first);
+  if (run == std::begin(kScriptRuns)) return -1;
+  --run;
+  return c <= run->last ? run->script : -1;
 }
 
 }  // namespace cameo::tokenizer

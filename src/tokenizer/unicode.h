@@ -106,10 +106,15 @@ void append_lowercase(std::string& out, uint32_t c);
 // Code points that the crate unicode-normalization-alignments does not know (see the table).
 const CodePointSet& normalization_inert();
 
-enum class NormalizationForm { kNfc, kNfd, kNfkc, kNfkd };
+// Combining marks; non-spacing marks; what BertNormalizer takes for a control character, U+0000 and U+FFFD among them.
+const CodePointSet& combining_mark();
+const CodePointSet& nonspacing_mark();
+const CodePointSet& bert_control();
 
-// The normalization form of valid UTF-8. Code points that are newer than the data of Hugging Face's crate stand as they
-// are. Stops with an error when the result would pass max_bytes.
-Result<std::string> normalize(std::string_view text, NormalizationForm form, size_t max_bytes);
+// What belongs to one grapheme cluster with a character before it.
+const CodePointSet& grapheme_extend();
+
+// The number of the script that the pre-tokenizer UnicodeScripts takes c for, or -1 where c goes with any.
+int script_of(uint32_t c);
 
 }  // namespace cameo::tokenizer

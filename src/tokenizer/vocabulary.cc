@@ -44,20 +44,49 @@ Result<Vocabulary> Vocabulary::parse(const Json& json, const std::string& where)
                  largest, limit);
   }
   v.by_id_.assign(size_t{largest} + 1, kNone);
-  v.buckets_.assign(std::bit_ceil(v.tokens_.size() * 2), kNone);
-  const size_t mask = v.buckets_.size() - 1;
-  for (uint32_t i = 0; i < v.tokens_.size(); ++i) {
-    const Token& token = v.tokens_[i];
-    if (v.by_id_[token.id] != kNone) {
-      return error(ErrorCode::kInvalidModel, "{} gives the id {} to both '{}' and '{}'", where, token.id,
-                   v.text(v.tokens_[v.by_id_[token.id]]), v.text(token));
-    }
-    v.by_id_[token.id] = i;
-    size_t at = hash_bytes(v.text(token)) & mask;
-    while (v.buckets_[at] != kNone) at = (at + 1) & mask;
-    v.buckets_[at] = i;
-  }
+  CAMEO_TRY(v.index(where));
   return v;
+}
+
+Result<Vocabulary> Vocabulary::of(const std::vector<std::string_view>& names, const std::string& where) {
+  Vocabulary v;
+  v.tokens_.reserve(names.size());
+  if (names.size() >= kNone) return error(ErrorCode::kInvalidModel, "{} has {} tokens, which is too many", where, names.size());
+  for (const std::string_view name : names) {
+    v.tokens_.push_back({v.blob_.size(), static_cast<uint32_t>(name.size()), static_cast<uint32_t>(v.tokens_.size())});
+    v.blob_ += name;
+  }
+  v.by_id_.assign(names.size(), kNone);
+  CAMEO_TRY(v.index(where));
+  return v;
+}
+
+// Fills the tables for both ways.
+Status Vocabulary::index(const std::string& where) {
+  buckets_.assign(std::bit_ceil(tokens_.size() * 2), kNone);
+  const size_t mask = buckets_.size() - 1;
+  for (uint32_t i = 0; i < tokens_.size(); ++i) {
+    const Token& token = tokens_[i];
+    if (by_id_[token.id] != kNone) {
+      return error(ErrorCode::kInvalidModel, "{} gives the id {} to both '{}' and '{}'", where, token.id, text(tokens_[by_id_[token.id]]),
+                   text(token));
+    }
+    by_id_[token.id] = i;
+    size_t at = hash_bytes(text(token)) & mask;
+    while (buckets_[at] != kNone && text(tokens_[buckets_[at]]) != text(token)) at = (at + 1) & mask;
+    buckets_[at] = i;
+  }
+  return {};
+}
+
+Status Vocabulary::check_token_sizes(const std::string& where) const {
+  constexpr uint32_t kLongest = 4096;
+  for (const Token& token : tokens_) {
+    if (token.size > kLongest) {
+      return error(ErrorCode::kUnsupported, "{} has a token of {} bytes; at most {} are supported", where, token.size, kLongest);
+    }
+  }
+  return {};
 }
 
 std::optional<uint32_t> Vocabulary::id(std::string_view token) const {

@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "tokenizer/regex.h"
-#include "tokenizer/tokenizer.h"
+#include "cameo/tokenizer.h"
 #include "tokenizer/unicode.h"
 
 namespace {

@@ -1,21 +1,25 @@
 #!/usr/bin/env python3
 """Compares Cameo's tokenizer with the PyPI package `tokenizers` on generated strings.
 
-  compare.py ENCODE_LINES TOKENIZER_JSON [--count N] [--seed S] [--json]
+  compare.py ENCODE_LINES [TOKENIZER_JSON...] [--trained] [--count N] [--seed S]
 
 Strings in many scripts, emoji, combining marks, every kind of white space, digits and control characters, code, very
 long words, special tokens inside text, and every assigned code point, are encoded by both, with and without special
-tokens; their ids, and lists of ids that mean nothing, are decoded by both. Any difference is shown, with the string
-that repeats it, and the exit status is 1.
+tokens, in pairs and in batches; ids, tokens, offsets, words, segments, masks and what truncation takes off are compared.
+Their ids, and lists of ids that mean nothing, are decoded by both. Any difference is shown, with the string that repeats
+it, and the exit status is 1.
 """
 import argparse
 import json
+import os
 import random
 import struct
 import subprocess
 import sys
-import time
+import tempfile
 import unicodedata
+
+import numpy as np
 
 try:
     import tokenizers
@@ -101,32 +105,180 @@ def make_strings(count, seed, specials):
     for word in ["a", "ab", "é", "中", "😀", " ", "\n", "1", "!", "'s", "aB1 "]:
         for length in (100, 1000, 20000):
             strings.append(word * length)
+    if count < len(strings):  # a sample of these, and as many of the others
+        strings = rng.sample(strings, count // 2)
     while len(strings) < count:
         strings.append("".join(pieces(rng, specials) for _ in range(rng.choice([1, 2, 3, 5, 8, 13, 30]))))
     return strings
 
 
+def encode_request(texts, flags):
+    """A request of encode_lines.cc for texts, or for the texts of pairs one after the other."""
+    data = [text.encode() for text in texts]
+    return b"e" + struct.pack("<II", flags, len(data)) + b"".join(struct.pack("<I", len(d)) + d for d in data)
+
+
+def decode_request(ids, skip):
+    return b"d" + struct.pack(f"<II{len(ids)}I", int(skip), len(ids), *ids)
+
+
+def pack(encoding, overflowing=True):
+    """An encoding of the package as encode_lines.cc writes it."""
+    def numbers(values):
+        return np.array(values, dtype=np.uint32).tobytes()
+    ids = encoding.ids
+    out = struct.pack("<I", len(ids)) + numbers(ids)
+    tokens = b"\xff".join(t.encode() for t in encoding.tokens)
+    words = [0xFFFFFFFF if w is None else w for w in encoding.word_ids]
+    out += numbers(encoding.type_ids) + numbers(encoding.special_tokens_mask) + numbers(encoding.attention_mask) + numbers(words)
+    out += numbers(encoding.offsets) + struct.pack("<I", len(tokens)) + tokens
+    # In the package some overflowing parts hold others again.
+    more = encoding.overflowing if overflowing else []
+    return out + struct.pack("<I", len(more)) + b"".join(pack(o, False) for o in more)
+
+
+def unpack(data):
+    """What pack() and encode_lines.cc write, as dictionaries to show."""
+    at = 0
+
+    def numbers(count):
+        nonlocal at
+        at += 4 * count
+        return list(struct.unpack_from(f"<{count}I", data, at - 4 * count))
+
+    def one():
+        nonlocal at
+        count = numbers(1)[0]
+        out = {"ids": numbers(count)}
+        for key in ("type_ids", "special", "attention", "words"):
+            out[key] = numbers(count)
+        flat = numbers(2 * count)
+        out["offsets"] = list(zip(flat[::2], flat[1::2]))
+        size = numbers(1)[0]
+        out["tokens"] = [t.decode(errors="replace") for t in data[at:at + size].split(b"\xff")]
+        at += size
+        out["overflowing"] = [one() for _ in range(numbers(1)[0])]
+        return out
+
+    out = []
+    while at < len(data):
+        out.append(one())
+    return out
+
+
+def first_difference(mine, theirs):
+    """Says in a line or two where two answers differ."""
+    for i, (a, b) in enumerate(zip(mine, theirs)):
+        for key in b:
+            if a[key] != b[key]:
+                if key == "overflowing" and len(a[key]) == len(b[key]):
+                    return f"overflowing: {first_difference(a[key], b[key])}"
+                place = next((k for k, (x, y) in enumerate(zip(a[key], b[key])) if x != y), min(len(a[key]), len(b[key])))
+                around = slice(max(0, place - 3), place + 4)
+                return (f"encoding {i}, {key} from {place} (of {len(a[key])} and {len(b[key])})\n  cameo      {ascii(a[key][around])[:200]}\n"
+                        f"  tokenizers {ascii(b[key][around])[:200]}\n  its tokens {ascii(b['tokens'][around])[:200]}")
+    return f"{len(mine)} encodings instead of {len(theirs)}"
+
+
 def ask(program, path, requests):
     """Sends requests to the program; returns the answers and its times."""
-    body = bytearray()
-    for kind, flags, data in requests:
-        size = len(data) if kind == "e" else len(data) // 4
-        body += kind.encode() + struct.pack("<II", flags, size) + data
-    done = subprocess.run([program, path], input=bytes(body), capture_output=True, check=False)
+    done = subprocess.run([program, path], input=b"".join(requests), capture_output=True, check=False)
     if done.returncode != 0:
         sys.exit(f"{program} failed with {done.returncode}: {done.stderr.decode(errors='replace')}")
     out, at, answers = done.stdout, 0, []
-    for kind, _, _ in requests:
+    for _ in requests:
         status, size = struct.unpack_from("<BI", out, at)
         at += 5
-        if kind == "e" and status == 0:
-            answers.append(list(struct.unpack_from(f"<{size}I", out, at)))
-            at += 4 * size
-        else:
-            text = out[at:at + size].decode(errors="surrogateescape")
-            answers.append(text if status == 0 else RuntimeError(text))
-            at += size
+        body = out[at:at + size]
+        answers.append(body if status == 0 else RuntimeError(body.decode(errors="replace")))
+        at += size
     return answers, json.loads(done.stderr)
+
+
+class Comparison:
+    """Collects requests with the package's answers, asks encode_lines and counts differences."""
+
+    def __init__(self, program, path):
+        self.program, self.path, self.tokenizer = program, path, tokenizers.Tokenizer.from_file(path)
+        self.cases = []
+        self.comparisons = self.differences = self.panics = 0
+        self.shown = []
+        self.times = {}
+
+    def encode(self, texts, special=True, pairs=False):
+        """Compares the encoding of a text, a pair, or of several as a batch."""
+        inputs = list(zip(texts[::2], texts[1::2])) if pairs else texts
+        try:
+            if len(inputs) == 1:
+                args = inputs[0] if pairs else inputs
+                encodings = [self.tokenizer.encode(*args, add_special_tokens=special)]
+            else:
+                encodings = self.tokenizer.encode_batch(inputs, add_special_tokens=special)
+        except BaseException as problem:  # the package itself fails on some texts, with a PanicException or an error
+            if isinstance(problem, KeyboardInterrupt):
+                raise
+            self.panics += 1
+            self.cases.append((encode_request(texts, int(special) | 2 | (4 if pairs else 0)), None, texts))
+            return None
+        flags = int(special) | 2 | (4 if pairs else 0)
+        self.cases.append((encode_request(texts, flags), b"".join(map(pack, encodings)), texts))
+        return encodings[0].ids
+
+    def decode(self, ids, skip):
+        try:
+            text = self.tokenizer.decode(ids, skip_special_tokens=skip)
+        except BaseException as problem:
+            if isinstance(problem, KeyboardInterrupt):
+                raise
+            self.panics += 1
+            return
+        self.cases.append((decode_request(ids, skip), text.encode(errors="surrogatepass"), ids))
+
+    def run(self):
+        """Asks encode_lines for what was collected. Where the package failed, any answer but a crash is right."""
+        answers, times = ask(self.program, self.path, [c[0] for c in self.cases])
+        for key, value in times.items():
+            self.times[key] = self.times.get(key, 0) + value
+        for (request, wanted, shown), mine in zip(self.cases, answers):
+            if wanted is None:
+                continue
+            self.comparisons += 1
+            if mine == wanted:
+                continue
+            self.differences += 1
+            if len(self.shown) < 10:
+                kind = "encode" if request[:1] == b"e" else "decode"
+                line = f"{kind} (flags {request[1]}) {ascii(shown)[:300]}"
+                if isinstance(mine, RuntimeError):
+                    line += f"\n  cameo      error: {mine}"
+                elif kind == "encode":
+                    line += "\n  " + first_difference(unpack(mine), unpack(wanted))
+                else:
+                    line += f"\n  cameo      {ascii(mine)[:300]}\n  tokenizers {ascii(wanted)[:300]}"
+                self.shown.append(line)
+                print(line, file=sys.stderr)
+        self.cases = []
+
+    def add(self, strings, rng):
+        """All that is compared of the strings: encodings of texts, pairs and batches, and decoding."""
+        known = [i for i in range(self.tokenizer.get_vocab_size() + 100) if self.tokenizer.id_to_token(i) is not None]
+        for start in range(0, len(strings), 5000):
+            chunk = strings[start:start + 5000]
+            for i, text in enumerate(chunk):
+                ids = self.encode([text])
+                if ids is None:
+                    continue
+                if i % 4 == 0:
+                    self.encode([text], special=False)
+                if i % 5 == 0 and len(text) < 2000:
+                    self.encode([text, chunk[i - 1][:1000]], special=i % 3 != 0, pairs=True)
+                self.decode(ids, False)
+                if i % 2 == 0:
+                    self.decode(ids, True)
+                    self.decode([rng.choice(known) for _ in range(rng.randint(1, 12))], i // 2 % 2 == 0)  # ids that no text gives
+            for i in range(0, len(chunk) - 6, 250):
+                self.encode(chunk[i:i + 6], pairs=i % 500 == 0)
+            self.run()
 
 
 def summarize(line, path):
@@ -136,69 +288,57 @@ def summarize(line, path):
             file.write(line + "\n")
 
 
+def without_settings(path, folder):
+    """A copy of the tokenizer without truncation and padding, or the path itself if it has neither."""
+    with open(path, encoding="utf-8") as file:
+        description = json.load(file)
+    if not description.get("truncation") and not description.get("padding"):
+        return path
+    description["truncation"] = description["padding"] = None
+    copy = os.path.join(folder, "tokenizer.json")
+    with open(copy, "w", encoding="utf-8") as file:
+        json.dump(description, file)
+    return copy
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("encode_lines")
-    parser.add_argument("tokenizer_json")
-    parser.add_argument("--count", type=int, default=100000, help="number of strings (default: 100000)")
+    parser.add_argument("tokenizer_json", nargs="*")
+    parser.add_argument("--trained", action="store_true", help="train small tokenizers of every model and compare them too")
+    parser.add_argument("--count", type=int, default=100000, help="number of strings for each tokenizer (default: 100000)")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--summary", help="write the last line to this file too")
     options = parser.parse_args()
 
-    theirs = tokenizers.Tokenizer.from_file(options.tokenizer_json)
-    specials = [token.content for token in theirs.get_added_tokens_decoder().values()]
-    strings = make_strings(options.count, options.seed, specials)
-    rng = random.Random(options.seed + 1)
-
-    expected, requests, shown = [], [], []
-    encode_seconds = decode_seconds = 0.0
-    known = [i for i in range(theirs.get_vocab_size() + 100) if theirs.id_to_token(i) is not None]
-    for i, text in enumerate(strings):
-        start = time.thread_time()
-        ids = theirs.encode(text).ids
-        encode_seconds += time.thread_time() - start
-        plain = theirs.encode(text, add_special_tokens=False).ids if i % 4 == 0 else None
-        start = time.thread_time()
-        back = theirs.decode(ids, skip_special_tokens=False)
-        decode_seconds += time.thread_time() - start
-        packed = struct.pack(f"<{len(ids)}I", *ids)
-        cases = [("e", 1, text.encode(), ids), ("d", 0, packed, back), ("d", 1, packed, theirs.decode(ids))]
-        if plain is not None:
-            cases.append(("e", 0, text.encode(), plain))
-        if i % 2 == 0:  # ids that no text gives
-            random_ids = [rng.choice(known) for _ in range(rng.randint(1, 12))]
-            cases.append(("d", i // 2 % 2, struct.pack(f"<{len(random_ids)}I", *random_ids),
-                          theirs.decode(random_ids, skip_special_tokens=bool(i // 2 % 2))))
-        for kind, flags, data, answer in cases:
-            requests.append((kind, flags, data))
-            expected.append(answer)
-            shown.append(text)
-
-    answers, times = ask(options.encode_lines, options.tokenizer_json, requests)
-    differences = 0
-    for (kind, flags, data), mine, wanted, text in zip(requests, answers, expected, shown):
-        if isinstance(mine, RuntimeError) or mine != wanted:
-            differences += 1
-            if differences <= 10:
-                request = ascii(text) if kind == "e" else list(struct.unpack(f"<{len(data) // 4}I", data))
-                print(f"{'encode' if kind == 'e' else 'decode'} (flags {flags}) {request}\n  cameo      {mine!r}\n  tokenizers {wanted!r}",
-                      file=sys.stderr)
-    megabytes = sum(len(s.encode()) for s in strings) / 1e6
-    # Cameo's encoding time is over the encodings with and without special tokens.
-    report = {
-        "tokenizer": options.tokenizer_json, "tokenizers_version": tokenizers.__version__, "strings": len(strings), "megabytes": round(megabytes, 2),
-        "comparisons": len(requests), "differences": differences,
-        "encode_mb_per_s": {"cameo": round(times["encoded_bytes"] / 1e6 / times["encode_seconds"], 2),
-                            "tokenizers": round(megabytes / encode_seconds, 2)},
-        "load_seconds": round(times["load_seconds"], 3),
-    }
-    if options.json:
-        print(json.dumps(report))
-    else:
-        speed = report["encode_mb_per_s"]
-        summarize(f"tokenizer: {len(strings)} strings ({megabytes:.1f} MB), {len(requests)} comparisons, {differences} differences; "
-                  f"encoding {speed['cameo']} MB/s, the package {speed['tokenizers']} MB/s", options.summary)
+    paths = list(options.tokenizer_json)
+    trained_in = tempfile.TemporaryDirectory()
+    if options.trained:
+        import trained
+        corpus = [s for s in make_strings(12000, 3, []) if len(s) < 2000]
+        for name, tokenizer in trained.all_trained(corpus):
+            paths.append(os.path.join(trained_in.name, name + ".json"))
+            tokenizer.save(paths[-1])
+    differences = comparisons = panics = 0
+    for path in paths:
+        with tempfile.TemporaryDirectory() as folder:
+            plain = without_settings(path, folder)
+            comparison = Comparison(options.encode_lines, plain)
+            specials = [token.content for token in comparison.tokenizer.get_added_tokens_decoder().values()]
+            strings = make_strings(options.count, options.seed, specials)
+            rng = random.Random(options.seed + 1)
+            comparison.add(strings, rng)
+            runs = [comparison]
+            if plain != path:
+                runs.append(Comparison(options.encode_lines, path))
+                runs[1].add(strings[::10], rng)
+        found = sum(run.differences for run in runs)
+        print(f"{path}: {len(strings)} strings, {sum(run.comparisons for run in runs)} comparisons, {found} differences")
+        differences += found
+        comparisons += sum(run.comparisons for run in runs)
+        panics += sum(run.panics for run in runs)
+    summarize(f"tokenizer: {len(paths)} files, {len(strings)} strings ({sum(len(s.encode()) for s in strings) / 1e6:.1f} MB), "
+              f"{comparisons} comparisons, {differences} differences; the package failed {panics} times", options.summary)
     return 1 if differences else 0
 
 
