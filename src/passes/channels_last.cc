@@ -7,10 +7,12 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "ops/cameo_conv.h"
 #include "ops/channels_last.h"
 #include "passes/layout.h"
 #include "passes/min_cut.h"
 #include "passes/pass.h"
+#include "passes/program_builder.h"
 #include "passes/reshape_target.h"
 
 namespace cameo::passes {
@@ -64,7 +66,11 @@ class LayoutChooser {
         (member.kind == Kind::kToLast ? member.role.inputs : member.role.outputs).push_back(0);
       } else {
         auto role = layout_role(editor_, node);
-        if (!role || !shapes_fit(node, *role)) continue;
+        if (!role || !shapes_fit(node, *role)) {
+          if (is_cameo(node, "Conv") && node.attrs_as<ops::CameoConvAttrs>().channels_last == 0)
+            context_.note(node, "it has not one or two spatial axes, or an operand of its epilogue has fewer axes than its result");
+          continue;
+        }
         absorbed.insert(role->absorbed.begin(), role->absorbed.end());
         member.role = std::move(*role);
       }
