@@ -44,7 +44,7 @@ Status supports(const ir::Node& node, std::span<const ops::Fact> facts) {
   ConvProblem p;
   CAMEO_TRY(cpu::check_conv(node, facts, &p));
   CAMEO_TRY(check(p));
-  if (p.in_channels < 8 || p.out_channels < 8) return refuse("with few channels the transforms cost more than they save");
+  if (p.in_channels < 12 || p.out_channels < 12) return refuse("with few channels the transforms cost more than they save");
   // Extents that are not known count as large.
   const auto tiles = [](int64_t extent) { return extent > 0 ? (extent + M - 1) / M : 64; };
   if (std::max<int64_t>(p.batch, 1) * tiles(p.out_height) * tiles(p.out_width) < 12)
