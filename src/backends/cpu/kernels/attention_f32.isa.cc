@@ -183,18 +183,21 @@ bool hides_all(const AttentionBlock& block, int64_t row, int64_t rows, int64_t j
   return true;
 }
 
-// Turns the scores of one row into weights, relative to its bound.
-void weigh(const State& s, int64_t row, float* scores, int64_t j, int64_t count) {
+// Turns the scores of one row into weights, relative to its bound. Whole: they fill kKeys / kLanes vectors. Full: there are
+// kKeys of them, all to be seen as they are.
+template <bool Whole, bool Full>
+CAMEO_INLINE void weigh(const State& s, int64_t row, float* scores, int64_t j, int64_t count) {
   const AttentionBlock& block = s.block;
   const AttentionQuery& q = block.queries[row];
-  const int64_t vectors = (count + kLanes - 1) / kLanes;
+  constexpr int64_t kVectors = kKeys / kLanes;
+  const int64_t vectors = Whole ? kVectors : (count + kLanes - 1) / kLanes;
   const int64_t begin = q.first - j, end = smaller(q.last - j, count);
-  const bool limited = begin > 0 || end < vectors * kLanes;
-  Vec x[kKeys / kLanes], largest = splat(-kInfinity);
+  const bool limited = !Full && (begin > 0 || end < vectors * kLanes);
+  Vec x[kVectors], largest = splat(-kInfinity);
   for (int64_t v = 0; v < vectors; ++v) {
     x[v] = load(scores + v * kLanes);
-    if (block.softcap > 0) x[v] = block.softcap * vtanh(x[v] / block.softcap);
-    if (q.mask != nullptr) x[v] += mask_at(block, q.mask, j + v * kLanes);
+    if (!Full && block.softcap > 0) x[v] = block.softcap * vtanh(x[v] / block.softcap);
+    if (!Full && q.mask != nullptr) x[v] += mask_at(block, q.mask, j + v * kLanes);
     if (limited) {
       const Vec lane = lane_numbers() + static_cast<float>(v * kLanes);
       const VecI inside = (lane >= splat(static_cast<float>(larger(begin, 0)))) & (lane < splat(static_cast<float>(larger(end, 0))));
@@ -205,12 +208,13 @@ void weigh(const State& s, int64_t row, float* scores, int64_t j, int64_t count)
   float bound = s.bounds[row];
   if (any(largest > splat(bound + kSlack))) {
     const float next = max_lane(largest);
-    // From -infinity there is nothing to correct.
-    const Vec factor = bound == -kInfinity ? Vec{} : vexp(splat(bound - next));
-    float* sums = s.sums + row * s.padded_value;
-    for (int64_t i = 0; i < s.padded_value; i += kLanes) store(sums + i, load(sums + i) * factor);
-    float* weights = s.weights + row * 16;
-    store(weights, load(weights) * factor);
+    if (bound != -kInfinity) {  // before, all sums are zero
+      const Vec factor = vexp(splat(bound - next));
+      float* sums = s.sums + row * s.padded_value;
+      for (int64_t i = 0; i < s.padded_value; i += kLanes) store(sums + i, load(sums + i) * factor);
+      float* weights = s.weights + row * 16;
+      store(weights, load(weights) * factor);
+    }
     s.bounds[row] = bound = next;
   }
   const Vec base = splat(bound == -kInfinity ? 0.f : bound);
@@ -223,6 +227,11 @@ void weigh(const State& s, int64_t row, float* scores, int64_t j, int64_t count)
   store(s.weights + row * 16, weight);
 }
 
+// Whether the row sees all kKeys keys from j on, as they are.
+CAMEO_INLINE bool sees_all(const AttentionBlock& block, const AttentionQuery& q, int64_t j, int64_t count) {
+  return count == kKeys && q.mask == nullptr && block.softcap <= 0 && q.first <= j && q.last >= j + kKeys;
+}
+
 template <int Rows>
 void run_tile(const State& s, int64_t row, int64_t j, int64_t count) {
   const AttentionBlock& block = s.block;
@@ -232,7 +241,15 @@ void run_tile(const State& s, int64_t row, int64_t j, int64_t count) {
   } else {
     multiply_plain_keys(Rows, s, block.keys + j * block.key_stride, count);
   }
-  for (int r = 0; r < Rows; ++r) weigh(s, row + r, s.scores + r * kKeys, j, count);
+  for (int r = 0; r < Rows; ++r) {
+    float* scores = s.scores + r * kKeys;
+    if (sees_all(block, block.queries[row + r], j, count))
+      weigh<true, true>(s, row + r, scores, j, count);
+    else if (count > kKeys - kLanes)
+      weigh<true, false>(s, row + r, scores, j, count);
+    else
+      weigh<false, false>(s, row + r, scores, j, count);
+  }
   const float* values = block.values + j * block.value_stride;
   int64_t stride = block.value_stride;
   if (block.packed != nullptr) {

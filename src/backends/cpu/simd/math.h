@@ -79,8 +79,7 @@ CAMEO_INLINE Vec power_of_two(VecI n) { return as_float((n + 127) << 23); }
 
 CAMEO_INLINE Vec vexp(Vec x) {
   // Beyond these the result is zero or infinity whatever x is; NaN passes.
-  x = select(x < splat(-104.f), splat(-104.f), x);
-  x = select(x > splat(89.f), splat(89.f), x);
+  x = vmin(splat(89.f), vmax(splat(-104.f), x));
   Vec n;
   const Vec y = exp_fraction(x, n) + 1.f;
 #if defined(__AVX512F__)
@@ -93,7 +92,7 @@ CAMEO_INLINE Vec vexp(Vec x) {
 }
 
 CAMEO_INLINE Vec vexpm1(Vec x) {
-  const Vec limited = select(x < splat(-20.f), splat(-20.f), select(x > splat(89.f), splat(89.f), x));
+  const Vec limited = vmin(splat(89.f), vmax(splat(-20.f), x));
   Vec n;
   const Vec q = exp_fraction(limited, n);
   // 2^n * q + (2^n - 1) in two factors, because 2^n may be 2^128
@@ -133,7 +132,7 @@ CAMEO_INLINE Vec vlog(Vec x) {
 CAMEO_INLINE Vec vtanh(Vec x) {
   const Vec magnitude = vabs(x);
   Vec n;
-  const Vec q = exp_fraction(select(magnitude > splat(9.02f), splat(9.02f), magnitude) * 2.f, n);
+  const Vec q = exp_fraction(vmin(splat(9.02f), magnitude) * 2.f, n);
   const Vec power = power_of_two(truncate(n));
   const Vec e = fma(q, power, power - 1.f);
   return copy_sign(e / (e + 2.f), x);

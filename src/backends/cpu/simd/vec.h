@@ -72,8 +72,24 @@ CAMEO_INLINE Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }
 // Element by element: yes where mask is all ones, no where it is zero. Comparisons of Vec give such masks.
 CAMEO_INLINE Vec select(VecI mask, Vec yes, Vec no) { return mask ? yes : no; }
 // As the instruction does: the second operand where either is NaN.
-CAMEO_INLINE Vec vmin(Vec a, Vec b) { return a < b ? a : b; }
-CAMEO_INLINE Vec vmax(Vec a, Vec b) { return a > b ? a : b; }
+CAMEO_INLINE Vec vmin(Vec a, Vec b) {
+#if defined(__AVX512F__)
+  return (Vec)_mm512_maskz_min_ps(0xffff, (__m512)a, (__m512)b);
+#elif defined(__AVX2__)
+  return (Vec)_mm256_min_ps((__m256)a, (__m256)b);
+#else
+  return a < b ? a : b;
+#endif
+}
+CAMEO_INLINE Vec vmax(Vec a, Vec b) {
+#if defined(__AVX512F__)
+  return (Vec)_mm512_maskz_max_ps(0xffff, (__m512)a, (__m512)b);
+#elif defined(__AVX2__)
+  return (Vec)_mm256_max_ps((__m256)a, (__m256)b);
+#else
+  return a > b ? a : b;
+#endif
+}
 CAMEO_INLINE Vec as_float(VecI v) { return (Vec)v; }
 CAMEO_INLINE VecI as_int(Vec v) { return (VecI)v; }
 CAMEO_INLINE Vec to_float(VecI v) { return __builtin_convertvector(v, Vec); }
@@ -97,10 +113,13 @@ CAMEO_INLINE float sum(Vec v) {
     for (int i = 0; i < width; ++i) lanes[i] += lanes[i + width];
   return lanes[0];
 }
+// The largest lane; which one is open where one is NaN.
 CAMEO_INLINE float max_lane(Vec v) {
-  float best = v[0];
-  for (int i = 1; i < kLanes; ++i) best = v[i] > best ? v[i] : best;
-  return best;
+  float lanes[kLanes];
+  store(lanes, v);
+  for (int width = kLanes / 2; width > 0; width /= 2)
+    for (int i = 0; i < width; ++i) lanes[i] = lanes[i] > lanes[i + width] ? lanes[i] : lanes[i + width];
+  return lanes[0];
 }
 
 }  // namespace cameo::cpu::CAMEO_ISA
