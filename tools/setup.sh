@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-packages=(g++ cmake ninja-build ccache mold pkg-config flatbuffers-compiler libflatbuffers-dev libfmt-dev libcli11-dev nlohmann-json3-dev
+packages=(g++ cmake ninja-build ccache pkg-config flatbuffers-compiler libflatbuffers-dev libfmt-dev libcli11-dev nlohmann-json3-dev
   libprotozero-dev libxxhash-dev libpcre2-dev libutf8proc-dev)
 # Formats that the operator ImageDecoder reads; a build without one of them reports it when a model asks for it.
 packages+=(libjpeg62-turbo-dev libturbojpeg0-dev libpng-dev libtiff-dev libwebp-dev libopenjp2-7-dev)
