@@ -2,6 +2,8 @@
 #pragma once
 
 #include <functional>
+#include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -12,11 +14,26 @@
 #include "cameo/logger.h"
 #include "cameo/plan.h"
 #include "cameo/profile.h"
+#include "cameo/tensor.h"
 
 namespace cameo {
 
 // How constant matrices of matrix products are stored; sums stay float32.
 enum class WeightType { kFloat32, kFloat16, kBfloat16, kInt8, kInt4 };
+
+// How the range of an activation follows from what calibration sees: all of it; the range that loses the least information when
+// rounded (Kullback-Leibler); all but the outermost 0.01 % of the values.
+enum class CalibrationMethod { kMinMax, kEntropy, kPercentile };
+
+// How far results may be from those of the float model on the calibration inputs, at most over inputs and outputs.
+struct MaxLoss {
+  enum class Metric {
+    kCosine,    // 1 - cosine of the angle between the results
+    kRelative,  // norm of the difference over the norm of the float result
+    kKl,        // mean divergence of the softmax over the last axis, in nats
+  } metric = Metric::kCosine;
+  double most = 1e-3;
+};
 
 struct BuildOptions {
   std::vector<Profile> profiles;  // none: every shape that the model allows
@@ -34,6 +51,13 @@ struct BuildOptions {
   WeightType weights = WeightType::kFloat32;
   // Rows of a weight that share a scale, a multiple of 16; 0: all rows (int8), 32 (int4).
   int64_t weight_group_size = 0;
+  // Products and convolutions on 8-bit activations and weights; `calibration` gives the ranges, or the cache does.
+  bool int8 = false;
+  std::vector<std::map<std::string, Tensor>> calibration;  // inputs by name, a sample each
+  CalibrationMethod calibration_method = CalibrationMethod::kMinMax;
+  std::string calibration_cache;  // file of ranges that is read when it is there, else written; empty: none
+  // Lowers only as much as this allows, by int8 and weights; needs `calibration`. Layers that do not gain keep float32.
+  std::optional<MaxLoss> max_loss;
   // Called as the build goes on: a stage's name and the share of the whole that is done (0…1). Returning false
   // stops the build with kCancelled.
   std::function<bool(std::string_view stage, double done)> progress;
@@ -47,6 +71,15 @@ struct PassReport {
   std::vector<std::string> notes;  // near misses and refusals, with the node and the reason
 };
 
+// What became of a layer that int8 or weights might have lowered.
+struct LayerPrecision {
+  std::string layer;
+  std::string precision;  // "float32", "int8", "int4", …
+  double loss = -1;       // of the whole model with this layer alone lowered; negative when it was not measured
+  double float_microseconds = -1, low_microseconds = -1;
+  std::string reason;  // why it keeps float32
+};
+
 class CAMEO_API Builder {
  public:
   explicit Builder(Logger& logger = default_logger()) : logger_(&logger) {}
@@ -58,10 +91,13 @@ class CAMEO_API Builder {
 
   // What the passes of the last build did.
   const std::vector<PassReport>& passes() const { return passes_; }
+  // The layers that the last build looked at for a lower precision.
+  const std::vector<LayerPrecision>& precisions() const { return precisions_; }
 
  private:
   Logger* logger_;
   std::vector<PassReport> passes_;
+  std::vector<LayerPrecision> precisions_;
 };
 
 }  // namespace cameo

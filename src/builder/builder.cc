@@ -4,13 +4,13 @@
 
 #include "base/error.h"
 #include "base/thread_pool.h"
+#include "builder/precision.h"
 #include "builder/profiles.h"
 #include "builder/tune.h"
 #include "cameo/version.h"
 #include "onnx/import.h"
 #include "passes/driver.h"
 #include "passes/lower_quantized.h"
-#include "passes/quantize_weights.h"
 #include "plan/content.h"
 
 namespace cameo {
@@ -39,7 +39,8 @@ Status tune(plan::Content& content, const BuildOptions& options, Logger& logger)
   return {};
 }
 
-Result<Plan> build_model(const onnx::Model& model, const BuildOptions& options, Logger& logger, std::vector<PassReport>& reports) {
+Result<Plan> build_model(const onnx::Model& model, const BuildOptions& options, Logger& logger, std::vector<PassReport>& reports,
+                         std::vector<LayerPrecision>& precisions) {
   reports.clear();
   if (options.optimization_level < 0 || options.optimization_level > 5)
     return error(ErrorCode::kInvalidArgument, "optimization_level is {}; it must be 0 to 5", options.optimization_level);
@@ -61,11 +62,7 @@ Result<Plan> build_model(const onnx::Model& model, const BuildOptions& options, 
     CAMEO_TRY(passes::run_passes(content.graph, pass_options, reports));
     CAMEO_TRY(passes::lower_quantized(content.graph, reports.emplace_back()));
   }
-  if (options.weights != WeightType::kFloat32) {
-    const int64_t group = options.weight_group_size == 0 && options.weights == WeightType::kInt4 ? 32 : options.weight_group_size;
-    CAMEO_TRY(passes::quantize_weights(
-        content.graph, [&](const ir::Node&) { return options.weights; }, group, reports.emplace_back()));
-  }
+  CAMEO_TRY(builder::lower_precision(content.graph, options, reports, precisions));
   if (!options.reference) CAMEO_TRY(tune(content, options, logger));
   CAMEO_TRY(report(options, "write the plan", 0.9));
   content.cameo_version = CAMEO_VERSION;
@@ -80,7 +77,7 @@ Result<Plan> build_model(const onnx::Model& model, const BuildOptions& options, 
 
 Result<Plan> Builder::build(const std::string& model_path, const BuildOptions& options) try {
   CAMEO_ASSIGN(const onnx::Model model, onnx::read_model(model_path));
-  auto plan = build_model(model, options, *logger_, passes_);
+  auto plan = build_model(model, options, *logger_, passes_, precisions_);
   // Import names the file itself.
   if (!plan.ok() && !plan.error().message().starts_with(model_path)) return std::move(plan).error().in(model_path);
   return plan;
@@ -90,7 +87,7 @@ Result<Plan> Builder::build(const std::string& model_path, const BuildOptions& o
 
 Result<Plan> Builder::build(std::span<const std::byte> model_bytes, const std::string& folder, const BuildOptions& options) try {
   CAMEO_ASSIGN(const onnx::Model model, onnx::read_model(model_bytes, folder));
-  return build_model(model, options, *logger_, passes_);
+  return build_model(model, options, *logger_, passes_, precisions_);
 } catch (const std::bad_alloc&) {
   return error(ErrorCode::kOutOfMemory, "no memory to build the plan");
 }

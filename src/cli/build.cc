@@ -1,17 +1,73 @@
 // cameo build MODEL -o PLAN
+#include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
+#include <cstdlib>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "cli/cli.h"
 
 namespace cameo::cli {
+namespace {
+
+// "cos:1e-3"
+Result<MaxLoss> parse_max_loss(const std::string& text) {
+  static const std::map<std::string, MaxLoss::Metric> kMetrics = {
+      {"cos", MaxLoss::Metric::kCosine}, {"rel", MaxLoss::Metric::kRelative}, {"kl", MaxLoss::Metric::kKl}};
+  const size_t colon = text.find(':');
+  const auto metric = kMetrics.find(text.substr(0, colon));
+  char* end = nullptr;
+  const std::string number = colon == std::string::npos ? "" : text.substr(colon + 1);
+  const double most = std::strtod(number.c_str(), &end);
+  if (metric == kMetrics.end() || number.empty() || *end != 0 || !(most >= 0) || !std::isfinite(most))
+    return error(ErrorCode::kInvalidArgument, "--max-loss is '{}'; it must be cos:, rel: or kl: and a number, such as cos:1e-3", text);
+  return MaxLoss{metric->second, most};
+}
+
+nlohmann::ordered_json to_json(const std::vector<LayerPrecision>& layers) {
+  auto list = nlohmann::ordered_json::array();
+  for (const LayerPrecision& l : layers) {
+    nlohmann::ordered_json layer = {{"layer", l.layer}, {"precision", l.precision}};
+    if (l.loss >= 0) layer["loss"] = l.loss;
+    if (l.float_microseconds >= 0) layer["float_us"] = l.float_microseconds;
+    if (l.low_microseconds >= 0) layer["low_us"] = l.low_microseconds;
+    if (!l.reason.empty()) layer["reason"] = l.reason;
+    list.push_back(std::move(layer));
+  }
+  return list;
+}
+
+// The table, when a layer was measured or kept float32; else its layers say nothing that the options did not.
+void print_precisions(const std::vector<LayerPrecision>& layers) {
+  if (std::ranges::none_of(layers, [](const LayerPrecision& l) { return l.loss >= 0 || !l.reason.empty(); })) return;
+  std::printf("%-14s %10s %12s %12s  layer\n", "precision", "loss", "float32 us", "lowered us");
+  const auto number = [](double value, const char* format) {
+    char text[32];
+    std::snprintf(text, sizeof text, format, value);
+    return value < 0 ? std::string("-") : std::string(text);
+  };
+  size_t lowered = 0;
+  double saved = 0;
+  for (const LayerPrecision& l : layers) {
+    std::printf("%-14s %10s %12s %12s  %s%s\n", l.precision.c_str(), number(l.loss, "%.3g").c_str(), number(l.float_microseconds, "%.1f").c_str(),
+                number(l.low_microseconds, "%.1f").c_str(), l.layer.c_str(), l.reason.empty() ? "" : (": " + l.reason).c_str());
+    if (!l.reason.empty()) continue;
+    ++lowered;
+    if (l.float_microseconds >= 0 && l.low_microseconds >= 0) saved += l.float_microseconds - l.low_microseconds;
+  }
+  std::printf("%zu of %zu layers lowered, %.1f us less in them\n", lowered, layers.size(), saved);
+}
+
+}  // namespace
 
 Run add_build(CLI::App& app, const Common& common) {
   struct Options {
     std::string model, output;
     std::vector<std::string> min, opt, max, disabled;
+    std::string calibration, max_loss;
     BuildOptions build;
   };
   auto o = std::make_shared<Options>();
@@ -44,11 +100,27 @@ Run add_build(CLI::App& app, const Common& common) {
       ->transform(CLI::CheckedTransformer(kWeights).description(""));
   app.add_option("--group-size", o->build.weight_group_size, "Rows of an int8 or int4 weight that share a scale, a multiple of 16")
       ->check(CLI::NonNegativeNumber);
+  app.add_flag("--int8", o->build.int8, "Run products and convolutions on 8-bit activations and weights; needs --calib or --calib-cache");
+  app.add_option("--calib", o->calibration, "Inputs to calibrate and measure losses on: SAMPLE.npz, SAMPLE/INPUT.npy or INPUT.npy in a folder");
+  static const std::map<std::string, CalibrationMethod> kMethods = {{"minmax", CalibrationMethod::kMinMax},
+                                                                    {"entropy", CalibrationMethod::kEntropy},
+                                                                    {"percentile", CalibrationMethod::kPercentile}};
+  app.add_option("--calib-method", o->build.calibration_method, "How ranges follow from the inputs: minmax, entropy, percentile")
+      ->transform(CLI::CheckedTransformer(kMethods).description(""));
+  app.add_option("--calib-cache", o->build.calibration_cache, "File of ranges: read when it is there, written when it is not");
+  app.add_option("--max-loss", o->max_loss,
+                 "Lower layers by --int8 or --weights only as far as results on the --calib inputs stay within: cos:1e-3, rel:…, kl:…");
   app.add_flag("--verify-passes", o->build.verify_passes, "Check the graph after every pass");
   app.add_option("--external-data-root", o->build.external_data_root, "One more folder that the model's external data may lie in");
   return [o, &common]() -> Result<int> {
     CAMEO_ASSIGN(o->build.profiles, make_profiles(o->min, o->opt, o->max));
     o->build.disabled_passes = o->disabled;
+    if (!o->calibration.empty()) {
+      CAMEO_ASSIGN(o->build.calibration, read_samples(o->calibration));
+    }
+    if (!o->max_loss.empty()) {
+      CAMEO_ASSIGN(o->build.max_loss, parse_max_loss(o->max_loss));
+    }
     o->build.progress = progress_bar();
     StderrLogger logger(common.verbose ? Severity::kVerbose : Severity::kWarning);
     const auto start = std::chrono::steady_clock::now();
@@ -66,8 +138,10 @@ Run add_build(CLI::App& app, const Common& common) {
                                        {"passes", nlohmann::json::array()}};
       for (const PassReport& p : builder.passes())
         object["passes"].push_back({{"name", p.name}, {"changes", p.changes}, {"milliseconds", p.milliseconds}});
+      if (!builder.precisions().empty()) object["layers"] = to_json(builder.precisions());
       std::printf("%s\n", object.dump(2).c_str());
     } else {
+      print_precisions(builder.precisions());
       std::printf("%s: %s (%s of weights), %zu profile%s, built in %.2f s\n", o->output.c_str(), human_bytes(plan.bytes().size()).c_str(),
                   human_bytes(info.weight_bytes).c_str(), o->build.profiles.size(), o->build.profiles.size() == 1 ? "" : "s", seconds);
     }

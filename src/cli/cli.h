@@ -107,7 +107,13 @@ Result<RequestTimes> measure(const Engine& engine, const std::map<std::string, T
 // Errors: kIo, kInvalidInput (damaged, or a type that tensors do not have). Version 1 to 3, either byte order, C and
 // Fortran order.
 Result<Tensor> read_npy(const std::string& path);
+Result<Tensor> parse_npy(std::span<const std::byte> bytes);
 Status write_npy(const std::string& path, const Tensor& tensor);
+// The arrays of a .npz file that np.savez wrote (not compressed), by name.
+Result<std::map<std::string, Tensor>> read_npz(const std::string& path);
+// Samples, a tensor an input each: DATA/SAMPLE.npz, DATA/SAMPLE/INPUT.npy, or DATA/INPUT.npy for a single one; DATA may also be a
+// .npz file. Samples come in the order of their names.
+Result<std::vector<std::map<std::string, Tensor>>> read_samples(const std::string& path);
 // "[[1, 2], [3, 4]]", "5", "[\"a\"]" as a tensor of that type.
 Result<Tensor> parse_literal(const std::string& text, DType dtype);
 // The tensor with elements of that type, when every kind of value can be kept (int32 to int64, float64 to float32, …).

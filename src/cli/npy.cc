@@ -154,6 +154,22 @@ Result<Tensor> to_row_major(const Tensor& from) {
   return to;
 }
 
+void flatten(const nlohmann::json& value, size_t depth, Dims& dims, std::vector<const nlohmann::json*>& out, bool& ragged) {
+  if (!value.is_array()) {
+    ragged |= depth != dims.rank();
+    out.push_back(&value);
+    return;
+  }
+  if (depth == dims.rank() && out.empty()) dims.push_back(static_cast<int64_t>(value.size()));
+  if (depth >= dims.rank() || dims[depth] != static_cast<int64_t>(value.size())) {
+    ragged = true;
+    return;
+  }
+  for (const auto& v : value) flatten(v, depth + 1, dims, out, ragged);
+}
+
+}  // namespace
+
 Result<Tensor> parse_npy(std::span<const std::byte> bytes) {
   const auto* text = reinterpret_cast<const char*>(bytes.data());
   if (bytes.size() < 10 || std::string_view(text, 6) != kMagic) return error(ErrorCode::kInvalidInput, "not a .npy file");
@@ -191,22 +207,6 @@ Result<Tensor> parse_npy(std::span<const std::byte> bytes) {
   if (header.fortran_order && tensor.rank() > 1) return to_row_major(tensor);
   return tensor;
 }
-
-void flatten(const nlohmann::json& value, size_t depth, Dims& dims, std::vector<const nlohmann::json*>& out, bool& ragged) {
-  if (!value.is_array()) {
-    ragged |= depth != dims.rank();
-    out.push_back(&value);
-    return;
-  }
-  if (depth == dims.rank() && out.empty()) dims.push_back(static_cast<int64_t>(value.size()));
-  if (depth >= dims.rank() || dims[depth] != static_cast<int64_t>(value.size())) {
-    ragged = true;
-    return;
-  }
-  for (const auto& v : value) flatten(v, depth + 1, dims, out, ragged);
-}
-
-}  // namespace
 
 Result<Tensor> read_npy(const std::string& path) {
   CAMEO_ASSIGN(const MappedFile file, map_file(path));

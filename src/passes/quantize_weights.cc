@@ -145,6 +145,14 @@ class Quantizer {
 
 }  // namespace
 
+bool has_constant_weight(const ir::Graph& graph, const ir::Node& node) {
+  const MaybeProduct read = read_product(node);
+  const auto* product = std::get_if<Product>(&read);
+  if (product == nullptr) return false;
+  const Tensor& b = graph.value(product->b).constant;
+  return b.defined() && b.dtype() == DType::kFloat32 && b.rank() == 2 && b.num_elements() >= kLeastElements && b.dim(0) >= 16 && b.dim(1) >= 16;
+}
+
 Status quantize_weights(ir::Graph& graph, const ChooseWeightType& choose, int64_t group_size, PassReport& report) {
   report.name = "quantize_weights";
   if (group_size < 0 || group_size % 16 != 0)

@@ -21,6 +21,9 @@ using ChooseWeightType = std::function<WeightType(const ir::Node&)>;
 // column. The graph is to be optimised already; results change by the rounding of the weights.
 Status quantize_weights(ir::Graph& graph, const ChooseWeightType& choose, int64_t group_size, PassReport& report);
 
+// Whether the node is a product with a constant float32 matrix that is large enough to gain.
+bool has_constant_weight(const ir::Graph& graph, const ir::Node& node);
+
 // A float32 matrix, element (r, c) at data[r * row_stride + c * column_stride].
 struct WeightMatrix {
   const float* data;
