@@ -113,7 +113,8 @@ Result<std::vector<std::vector<ops::RtValue>>> graph_inputs(const ir::Graph& gra
     for (ir::ValueId id : graph.inputs) {
       const ir::Value& value = graph.value(id);
       const auto given = samples[i].find(value.name);
-      if (given == samples[i].end()) return error(ErrorCode::kInvalidArgument, "calibration sample {} has no input '{}'", i + 1, value.name);
+      if (given == samples[i].end())
+        return error(ErrorCode::kInvalidArgument, "calibration sample {} has no input '{}'", i + 1, value.name);
       if (given->second.dtype() != value.type.dtype)
         return error(ErrorCode::kInvalidArgument, "input '{}' of calibration sample {} is {}, but the model's is {}", value.name, i + 1,
                      dtype_name(given->second.dtype()), dtype_name(value.type.dtype));
@@ -193,15 +194,18 @@ Result<Ranges> load_ranges(const std::string& path, uint64_t model, CalibrationM
   if (!json.contains("ranges") || !json["ranges"].is_object() || !json.contains("checksum") || !json["checksum"].is_number_unsigned())
     return refused("it is damaged");
   const std::string body = json["ranges"].dump(-1, ' ', false, Json::error_handler_t::replace);
-  if (json["checksum"].get<uint64_t>() != plan::checksum(body.data(), body.size())) return refused("it is damaged: its checksum does not fit");
+  if (json["checksum"].get<uint64_t>() != plan::checksum(body.data(), body.size()))
+    return refused("it is damaged: its checksum does not fit");
   if (!json.contains("model") || json["model"] != model) return refused("it was made for another model, or by other passes");
   if (!json.contains("method") || json["method"] != method_name(method))
     return refused(fmt::format("it was made by another method than {}", method_name(method)));
   Ranges ranges;
   for (const auto& [name, range] : json["ranges"].items()) {
-    if (!range.is_array() || range.size() != 3 || !std::ranges::all_of(range, [](const Json& v) { return v.is_number(); })) return refused("a range is damaged");
+    if (!range.is_array() || range.size() != 3 || !std::ranges::all_of(range, [](const Json& v) { return v.is_number(); }))
+      return refused("a range is damaged");
     const passes::ValueRange r = {range[0].get<float>(), range[1].get<float>(), range[2].get<float>()};
-    if (!std::isfinite(r.min) || !std::isfinite(r.max) || !std::isfinite(r.rms) || r.min > r.max || r.rms < 0) return refused(fmt::format("the range of '{}' is none", name));
+    if (!std::isfinite(r.min) || !std::isfinite(r.max) || !std::isfinite(r.rms) || r.min > r.max || r.rms < 0)
+      return refused(fmt::format("the range of '{}' is none", name));
     ranges[name] = r;
   }
   return ranges;

@@ -148,7 +148,8 @@ class Lowering {
       return {};
     }
     CAMEO_ASSIGN(ranges_, calibrate(graph_, options_.calibration, options_.calibration_method, threads_));
-    return options_.calibration_cache.empty() ? Status() : save_ranges(options_.calibration_cache, ranges_, hash, options_.calibration_method);
+    return options_.calibration_cache.empty() ? Status()
+                                              : save_ranges(options_.calibration_cache, ranges_, hash, options_.calibration_method);
   }
 
   Status find_candidates() {
@@ -208,7 +209,8 @@ class Lowering {
   }
 
   Status report(std::string_view stage) {
-    if (options_.progress && !options_.progress(stage, 0.25)) return error(ErrorCode::kCancelled, "the build was cancelled while it did: {}", stage);
+    if (options_.progress && !options_.progress(stage, 0.25))
+      return error(ErrorCode::kCancelled, "the build was cancelled while it did: {}", stage);
     return {};
   }
 
@@ -277,14 +279,16 @@ double loss_of(MaxLoss::Metric metric, std::span<const Tensor> want, std::span<c
   return worst;
 }
 
-Status lower_precision(ir::Graph& graph, const BuildOptions& options, std::vector<PassReport>& reports, std::vector<LayerPrecision>& layers) {
+Status lower_precision(ir::Graph& graph, const BuildOptions& options, std::vector<PassReport>& reports,
+                       std::vector<LayerPrecision>& layers) {
   layers.clear();
   if (!options.int8 && options.weights == WeightType::kFloat32) {
     if (options.max_loss) return error(ErrorCode::kInvalidArgument, "a bound on the loss is for int8 or weights of fewer bits");
     return {};
   }
   if (options.weight_group_size < 0 || options.weight_group_size % 16 != 0)
-    return error(ErrorCode::kInvalidArgument, "the group size of weights is {}; it must be 0 or a multiple of 16", options.weight_group_size);
+    return error(ErrorCode::kInvalidArgument, "the group size of weights is {}; it must be 0 or a multiple of 16",
+                 options.weight_group_size);
   CAMEO_ASSIGN(graph, Lowering(graph, options, layers).run(reports));
   return {};
 }

@@ -52,8 +52,9 @@ void print_precisions(const std::vector<LayerPrecision>& layers) {
   size_t lowered = 0;
   double saved = 0;
   for (const LayerPrecision& l : layers) {
-    std::printf("%-14s %10s %12s %12s  %s%s\n", l.precision.c_str(), number(l.loss, "%.3g").c_str(), number(l.float_microseconds, "%.1f").c_str(),
-                number(l.low_microseconds, "%.1f").c_str(), l.layer.c_str(), l.reason.empty() ? "" : (": " + l.reason).c_str());
+    std::printf("%-14s %10s %12s %12s  %s%s\n", l.precision.c_str(), number(l.loss, "%.3g").c_str(),
+                number(l.float_microseconds, "%.1f").c_str(), number(l.low_microseconds, "%.1f").c_str(), l.layer.c_str(),
+                l.reason.empty() ? "" : (": " + l.reason).c_str());
     if (!l.reason.empty()) continue;
     ++lowered;
     if (l.float_microseconds >= 0 && l.low_microseconds >= 0) saved += l.float_microseconds - l.low_microseconds;
@@ -101,10 +102,10 @@ Run add_build(CLI::App& app, const Common& common) {
   app.add_option("--group-size", o->build.weight_group_size, "Rows of an int8 or int4 weight that share a scale, a multiple of 16")
       ->check(CLI::NonNegativeNumber);
   app.add_flag("--int8", o->build.int8, "Run products and convolutions on 8-bit activations and weights; needs --calib or --calib-cache");
-  app.add_option("--calib", o->calibration, "Inputs to calibrate and measure losses on: SAMPLE.npz, SAMPLE/INPUT.npy or INPUT.npy in a folder");
-  static const std::map<std::string, CalibrationMethod> kMethods = {{"minmax", CalibrationMethod::kMinMax},
-                                                                    {"entropy", CalibrationMethod::kEntropy},
-                                                                    {"percentile", CalibrationMethod::kPercentile}};
+  app.add_option("--calib", o->calibration,
+                 "Inputs to calibrate and measure losses on: SAMPLE.npz, SAMPLE/INPUT.npy or INPUT.npy in a folder");
+  static const std::map<std::string, CalibrationMethod> kMethods = {
+      {"minmax", CalibrationMethod::kMinMax}, {"entropy", CalibrationMethod::kEntropy}, {"percentile", CalibrationMethod::kPercentile}};
   app.add_option("--calib-method", o->build.calibration_method, "How ranges follow from the inputs: minmax, entropy, percentile")
       ->transform(CLI::CheckedTransformer(kMethods).description(""));
   app.add_option("--calib-cache", o->build.calibration_cache, "File of ranges: read when it is there, written when it is not");

@@ -86,7 +86,8 @@ Result<std::vector<std::map<std::string, Tensor>>> read_samples(const std::strin
     return samples;
   }
   std::vector<fs::path> entries;
-  for (auto it = fs::directory_iterator(path, failure); !failure && it != fs::directory_iterator(); it.increment(failure)) entries.push_back(it->path());
+  for (auto it = fs::directory_iterator(path, failure); !failure && it != fs::directory_iterator(); it.increment(failure))
+    entries.push_back(it->path());
   if (failure) return error(ErrorCode::kIo, "cannot read folder '{}': {}", path, failure.message());
   std::ranges::sort(entries);
   std::map<std::string, Tensor> single;

@@ -11,9 +11,7 @@ namespace cameo::passes {
 namespace {
 
 // Axis of the output channels in the weight.
-int64_t channel_axis(const ir::Node& node) {
-  return is_cameo(node, "Conv") || node.attrs_as<ops::CameoMatMulAttrs>().trans_b != 0 ? 0 : 1;
-}
+int64_t channel_axis(const ir::Node& node) { return is_cameo(node, "Conv") || node.attrs_as<ops::CameoMatMulAttrs>().trans_b != 0 ? 0 : 1; }
 
 struct Int8Weight {
   Tensor codes, scales;
@@ -52,7 +50,8 @@ constexpr double kMostLoss = 0.1;
 
 class Inserter {
  public:
-  Inserter(Editor& editor, const std::map<std::string, ValueRange>& ranges, const std::function<bool(const ir::Node&)>& choose, PassReport& report)
+  Inserter(Editor& editor, const std::map<std::string, ValueRange>& ranges, const std::function<bool(const ir::Node&)>& choose,
+           PassReport& report)
       : editor_(editor), ranges_(ranges), choose_(choose), report_(report) {}
 
   Status run() {

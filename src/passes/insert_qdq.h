@@ -26,9 +26,9 @@ Result<std::vector<ir::ValueId>> int8_candidates(ir::Graph& graph);
 // either (outliers take up the range). Empty when it need not.
 std::string int8_refusal(const ir::Graph& graph, const ir::Node& node, const std::map<std::string, ValueRange>& ranges);
 
-// Has the candidates that `choose` wants, and int8_refusal() does not refuse, read their input as uint8, in the range that `ranges` gives for its name, and their weight
-// as int8 with a scale an output channel: QuantizeLinear and DequantizeLinear are put around them, for lower_quantized(). Residuals
-// that are quantised in any case are read as bytes too. The report says what was refused.
+// Has the candidates that `choose` wants, and int8_refusal() does not refuse, read their input as uint8, in the range that `ranges` gives
+// for its name, and their weight as int8 with a scale an output channel: QuantizeLinear and DequantizeLinear are put around them, for
+// lower_quantized(). Residuals that are quantised in any case are read as bytes too. The report says what was refused.
 Status insert_qdq(ir::Graph& graph, const std::map<std::string, ValueRange>& ranges, const std::function<bool(const ir::Node&)>& choose,
                   PassReport& report);
 

@@ -150,7 +150,8 @@ bool has_constant_weight(const ir::Graph& graph, const ir::Node& node) {
   const auto* product = std::get_if<Product>(&read);
   if (product == nullptr) return false;
   const Tensor& b = graph.value(product->b).constant;
-  return b.defined() && b.dtype() == DType::kFloat32 && b.rank() == 2 && b.num_elements() >= kLeastElements && b.dim(0) >= 16 && b.dim(1) >= 16;
+  return b.defined() && b.dtype() == DType::kFloat32 && b.rank() == 2 && b.num_elements() >= kLeastElements && b.dim(0) >= 16 &&
+         b.dim(1) >= 16;
 }
 
 Status quantize_weights(ir::Graph& graph, const ChooseWeightType& choose, int64_t group_size, PassReport& report) {
