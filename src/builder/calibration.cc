@@ -1,8 +1,11 @@
 #include "builder/calibration.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -21,6 +24,7 @@ constexpr const char* kFormat = "cameo calibration";
 constexpr int kVersion = 1;
 constexpr int kBins = 4096;
 constexpr double kPercentile = 0.9999;
+constexpr double kValuesPerBin = 16;
 
 std::string_view method_name(CalibrationMethod method) {
   return method == CalibrationMethod::kMinMax ? "min-max" : method == CalibrationMethod::kEntropy ? "entropy" : "percentile";
@@ -29,7 +33,7 @@ std::string_view method_name(CalibrationMethod method) {
 // The distribution of one activation between the extremes of the first pass.
 struct Histogram {
   passes::ValueRange range;
-  std::vector<double> counts = std::vector<double>(kBins, 0);
+  std::vector<double> counts;  // kBins, when there is a second pass
 
   void add(std::span<const float> values) {
     const float width = (range.max - range.min) / kBins;
@@ -47,20 +51,51 @@ struct Histogram {
     size_t first = 0, last = kBins;
     while (first + 1 < last && below + counts[first] <= total * (1 - kPercentile)) below += counts[first++];
     while (last - 1 > first && above + counts[last - 1] <= total * (1 - kPercentile)) above += counts[--last];
-    return {at(static_cast<double>(first)), at(static_cast<double>(last)), 0};
+    return {at(static_cast<double>(first)), at(static_cast<double>(last))};
   }
 
   passes::ValueRange entropy() const {
-    // Magnitudes, in half as many bins.
+    // Magnitudes, in half as many bins at most: few values fill few bins, and empty ones look like a distribution's tail.
     const float most = std::max(std::fabs(range.min), std::fabs(range.max));
-    if (most <= 0) return range;
-    std::vector<double> magnitudes(kBins / 2, 0);
+    const double total = std::accumulate(counts.begin(), counts.end(), 0.);
+    const auto bins = static_cast<size_t>(std::min<double>(kBins / 2, total / kValuesPerBin));
+    if (most <= 0 || bins <= 128) return range;
+    std::vector<double> magnitudes(bins, 0);
     for (size_t i = 0; i < counts.size(); ++i) {
       const float centre = std::fabs(at(static_cast<double>(i) + 0.5));
       magnitudes[std::min(magnitudes.size() - 1, static_cast<size_t>(centre / most * static_cast<float>(magnitudes.size())))] += counts[i];
     }
     const float bound = most * static_cast<float>(entropy_threshold(magnitudes)) / static_cast<float>(magnitudes.size());
-    return {std::max(range.min, -bound), std::min(range.max, bound), 0};
+    return {std::max(range.min, -bound), std::min(range.max, bound)};
+  }
+};
+
+// What one pass over an activation tells.
+struct Statistics {
+  Histogram histogram = {{INFINITY, -INFINITY}, {}};
+  double squares = 0, numbers = 0;
+  std::array<double, 256> magnitudes = {};  // by the exponent of a float, values other than zero
+
+  void add(std::span<const float> values) {
+    for (float v : values) {
+      if (!std::isfinite(v)) continue;
+      squares += static_cast<double>(v) * v;
+      ++numbers;
+      histogram.range.min = std::min(histogram.range.min, v);
+      histogram.range.max = std::max(histogram.range.max, v);
+      if (v != 0) ++magnitudes[std::bit_cast<uint32_t>(v) >> 23 & 0xff];
+    }
+  }
+  passes::ValueRange with(passes::ValueRange range) const {
+    range.rms = static_cast<float>(std::sqrt(squares / numbers));
+    const float half_step = (std::max(range.max, 0.f) - std::min(range.min, 0.f)) / 255 / 2;
+    double small = 0, all = 0;
+    for (size_t e = 0; e < magnitudes.size(); ++e) {
+      all += magnitudes[e];
+      if (e < std::bit_cast<uint32_t>(half_step) >> 23) small += magnitudes[e];
+    }
+    range.vanishing = all > 0 ? static_cast<float>(small / all) : 0;
+    return range;
   }
 };
 
@@ -145,28 +180,19 @@ Result<Ranges> calibrate(const ir::Graph& original, const Samples& samples, Cali
     }
     return {};
   };
-  std::vector<Histogram> seen(watched.size(), {{INFINITY, -INFINITY, 0}, {}});
-  std::vector<double> squares(watched.size(), 0), numbers(watched.size(), 0);
-  CAMEO_TRY(for_each_value([&](size_t i, std::span<const float> values) {
-    for (float v : values) {
-      if (!std::isfinite(v)) continue;
-      squares[i] += static_cast<double>(v) * v;
-      ++numbers[i];
-      seen[i].range.min = std::min(seen[i].range.min, v);
-      seen[i].range.max = std::max(seen[i].range.max, v);
-    }
-  }));
+  std::vector<Statistics> seen(watched.size());
+  CAMEO_TRY(for_each_value([&](size_t i, std::span<const float> values) { seen[i].add(values); }));
   if (method != CalibrationMethod::kMinMax) {
-    for (Histogram& h : seen) h.counts.assign(kBins, 0);
-    CAMEO_TRY(for_each_value([&](size_t i, std::span<const float> values) { seen[i].add(values); }));
+    for (Statistics& s : seen) s.histogram.counts.assign(kBins, 0);
+    CAMEO_TRY(for_each_value([&](size_t i, std::span<const float> values) { seen[i].histogram.add(values); }));
   }
   Ranges ranges;
   for (size_t i = 0; i < watched.size(); ++i) {
-    const Histogram& h = seen[i];
+    const Histogram& h = seen[i].histogram;
     if (!(h.range.min <= h.range.max)) continue;
-    passes::ValueRange& range = ranges[graph.value(watched[i]).name];
-    range = method == CalibrationMethod::kMinMax ? h.range : method == CalibrationMethod::kEntropy ? h.entropy() : h.percentile();
-    range.rms = static_cast<float>(std::sqrt(squares[i] / numbers[i]));
+    ranges[graph.value(watched[i]).name] = seen[i].with(method == CalibrationMethod::kMinMax    ? h.range
+                                                        : method == CalibrationMethod::kEntropy ? h.entropy()
+                                                                                                : h.percentile());
   }
   return ranges;
 }
@@ -201,10 +227,11 @@ Result<Ranges> load_ranges(const std::string& path, uint64_t model, CalibrationM
     return refused(fmt::format("it was made by another method than {}", method_name(method)));
   Ranges ranges;
   for (const auto& [name, range] : json["ranges"].items()) {
-    if (!range.is_array() || range.size() != 3 || !std::ranges::all_of(range, [](const Json& v) { return v.is_number(); }))
+    if (!range.is_array() || range.size() != 4 || !std::ranges::all_of(range, [](const Json& v) { return v.is_number(); }))
       return refused("a range is damaged");
-    const passes::ValueRange r = {range[0].get<float>(), range[1].get<float>(), range[2].get<float>()};
-    if (!std::isfinite(r.min) || !std::isfinite(r.max) || !std::isfinite(r.rms) || r.min > r.max || r.rms < 0)
+    const passes::ValueRange r = {range[0].get<float>(), range[1].get<float>(), range[2].get<float>(), range[3].get<float>()};
+    if (!std::isfinite(r.min) || !std::isfinite(r.max) || !std::isfinite(r.rms) || !std::isfinite(r.vanishing) || r.min > r.max ||
+        r.rms < 0)
       return refused(fmt::format("the range of '{}' is none", name));
     ranges[name] = r;
   }
@@ -213,7 +240,7 @@ Result<Ranges> load_ranges(const std::string& path, uint64_t model, CalibrationM
 
 Status save_ranges(const std::string& path, const Ranges& ranges, uint64_t model, CalibrationMethod method) {
   Json body = Json::object();
-  for (const auto& [name, range] : ranges) body[name] = {range.min, range.max, range.rms};
+  for (const auto& [name, range] : ranges) body[name] = {range.min, range.max, range.rms, range.vanishing};
   const std::string text = body.dump(-1, ' ', false, Json::error_handler_t::replace);
   const Json json = {{"format", kFormat},
                      {"version", kVersion},

@@ -46,7 +46,7 @@ Result<double> weight_loss(const Tensor& w, int64_t axis) {
   return all == 0 ? 0 : std::sqrt(lost / all);
 }
 
-constexpr double kMostLoss = 0.1;
+constexpr double kMostLoss = 0.1, kMostVanishing = 0.8;
 
 class Inserter {
  public:
@@ -158,6 +158,7 @@ std::string int8_refusal(const ir::Graph& graph, const ir::Node& node, const std
   // The error of rounding to steps is spread evenly over a step.
   const double step = (std::max(r.max, 0.f) - std::min(r.min, 0.f)) / 255, lost = r.rms > 0 ? step / std::sqrt(12.) / r.rms : 0;
   if (lost > kMostLoss) return fmt::format("rounding its input would lose {:.0f} % of it", lost * 100);
+  if (r.vanishing > kMostVanishing) return fmt::format("rounding its input would make {:.0f} % of it zero", r.vanishing * 100);
   const auto weight = weight_loss(graph.value(node.inputs[1]).constant, channel_axis(node));
   if (weight.ok() && *weight > kMostLoss) return fmt::format("rounding its weight would lose {:.0f} % of it", *weight * 100);
   return {};

@@ -13,7 +13,8 @@ namespace cameo::passes {
 // The values of a tensor, as far as calibration has seen them.
 struct ValueRange {
   float min = 0, max = 0;
-  float rms = 0;  // root of the mean square; 0: not known
+  float rms = 0;        // root of the mean square; 0: not known
+  float vanishing = 0;  // share of the values other than zero that rounding to 255 steps of the range makes zero
 };
 
 // What an 8-bit product or convolution would be: a node of ai.cameo.MatMul or ai.cameo.Conv with a constant float32 weight.
@@ -22,8 +23,8 @@ bool is_int8_candidate(const GraphView& view, const ir::Node& node);
 // The values that the candidates read, each once, and those that they make.
 Result<std::vector<ir::ValueId>> int8_inputs(ir::Graph& graph);
 Result<std::vector<ir::ValueId>> int8_candidates(ir::Graph& graph);
-// Why a candidate keeps float32 all the same: its input has no range, or rounding input and weight would lose more than a tenth of
-// either (outliers take up the range). Empty when it need not.
+// Why a candidate keeps float32 all the same: its input has no range, or rounding would lose more than a tenth of input
+// or weight, or make most of the input zero (outliers take up the range). Empty when it need not.
 std::string int8_refusal(const ir::Graph& graph, const ir::Node& node, const std::map<std::string, ValueRange>& ranges);
 
 // Has the candidates that `choose` wants, and int8_refusal() does not refuse, read their input as uint8, in the range that `ranges` gives
