@@ -1,0 +1,131 @@
+// Without a cache: at each step the sequences are computed anew, padded on the right. Nothing that a causal model computes for
+// a token depends on what stands behind it, so a row's logits are those that it has alone.
+#include <algorithm>
+#include <cstring>
+
+#include "base/error.h"
+#include "ops/attention_rows.h"
+#include "pipelines/decoder_strategy.h"
+
+namespace cameo {
+namespace {
+
+constexpr size_t kMostPreallocated = size_t{1} << 30;  // bytes of logits: beyond that the context's own memory, which grows
+
+class Recompute final : public Decoder::Strategy {
+ public:
+  Recompute(LanguageModel model, ExecutionContext context, const DecoderOptions& options, bool copy_all)
+      : Strategy(std::move(model), std::move(context)), copy_all_(copy_all) {
+    if (!copy_all_) reserve(static_cast<size_t>(options.max_batch), static_cast<size_t>(options.max_length));
+  }
+
+  Status prefill(std::span<const std::vector<uint32_t>> prompts) override {
+    rows_.assign(prompts.begin(), prompts.end());
+    return compute();
+  }
+
+  Status step(std::span<const uint32_t> tokens) override {
+    for (size_t row = 0; row < rows_.size(); ++row) rows_[row].push_back(tokens[row]);
+    auto status = compute();
+    if (!status.ok())
+      for (auto& row : rows_) row.pop_back();
+    return status;
+  }
+
+  Status reorder(std::span<const size_t> sources) override {
+    reorder_logits(sources);
+    std::vector<std::vector<uint32_t>> rows;
+    for (size_t source : sources) rows.push_back(rows_[source]);
+    rows_ = std::move(rows);
+    return {};
+  }
+
+  size_t batch() const override { return rows_.size(); }
+  size_t length(size_t row) const override { return rows_[row].size(); }
+  void clear() override { rows_.clear(); }
+
+ private:
+  // Memory for all steps up to that size.
+  void reserve(size_t rows, size_t length) {
+    if (rows == 0 || length == 0 || length > kMostPreallocated / rows) return;
+    for (auto* buffer : {&ids_, &mask_, &positions_}) buffer->reserve(rows * length * sizeof(int64_t));
+    const size_t token = static_cast<size_t>(model_.vocabulary) * dtype_size(model_.logits_type);
+    if (token > 0 && length * rows <= kMostPreallocated / token) all_logits_.resize(rows * length * token);
+  }
+
+  template <class Fn>
+  Status set(const LanguageModel::Input& input, std::vector<std::byte>& buffer, const Dims& dims, Fn value) {
+    const auto width = static_cast<size_t>(dims[1]);
+    const auto fill = [&](auto zero) {
+      using T = decltype(zero);
+      buffer.resize(static_cast<size_t>(dims.num_elements()) * sizeof(T));
+      auto* to = reinterpret_cast<T*>(buffer.data());
+      for (size_t row = 0; row < rows_.size(); ++row)
+        for (size_t i = 0; i < width; ++i) to[row * width + i] = static_cast<T>(value(row, i));
+    };
+    if (input.dtype == DType::kInt64)
+      fill(int64_t{0});
+    else if (input.dtype == DType::kInt32)
+      fill(int32_t{0});
+    else
+      fill(uint8_t{0});
+    return context_.set_input(input.name, Tensor::view(input.dtype, dims, buffer.data()));
+  }
+
+  Status set_inputs(size_t longest) {
+    const Dims dims = {static_cast<int64_t>(rows_.size()), static_cast<int64_t>(longest)};
+    const auto is_token = [&](size_t row, size_t i) { return i < rows_[row].size(); };
+    CAMEO_TRY(set(model_.ids, ids_, dims, [&](size_t row, size_t i) { return is_token(row, i) ? rows_[row][i] : 0; }));
+    if (model_.mask) CAMEO_TRY(set(*model_.mask, mask_, dims, [&](size_t row, size_t i) { return is_token(row, i) ? 1 : 0; }));
+    if (model_.positions) CAMEO_TRY(set(*model_.positions, positions_, dims, [](size_t, size_t i) { return i; }));
+    for (const auto& cache : model_.caches) {
+      CAMEO_ASSIGN(Tensor none, Tensor::allocate(model_.cache_type, {dims[0], cache.heads, 0, cache.size}));
+      CAMEO_TRY(context_.set_input(cache.past, none));
+    }
+    // Memory that holds no more than what the step needs is not bound: the context has its own then.
+    const size_t needed = static_cast<size_t>(dims.num_elements() * model_.vocabulary) * dtype_size(model_.logits_type);
+    const bool fits = !copy_all_ && needed > 0 && needed <= all_logits_.size();
+    return context_.set_tensor_address(model_.logits, fits ? all_logits_.data() : nullptr, fits ? all_logits_.size() : 0);
+  }
+
+  Status compute() {
+    size_t longest = 0;
+    for (const auto& row : rows_) longest = std::max(longest, row.size());
+    lap();
+    CAMEO_TRY(set_inputs(longest));
+    times.copy_in_ms = lap();
+    CAMEO_TRY(context_.run());
+    times.compute_ms = lap();
+    CAMEO_ASSIGN(Tensor logits, context_.output(model_.logits));
+    if (logits.rank() != 3 || logits.dim(0) != static_cast<int64_t>(rows_.size()) || logits.dim(1) != static_cast<int64_t>(longest))
+      return error(ErrorCode::kUnsupported, "the model gave logits of shape {} for {} rows of {} tokens", logits.dims().to_string(),
+                   rows_.size(), longest);
+    if (copy_all_) {
+      all_logits_.resize(std::max(all_logits_.size(), logits.num_bytes()));
+      std::memcpy(all_logits_.data(), logits.raw(), logits.num_bytes());
+      logits = Tensor::view(logits.dtype(), logits.dims(), all_logits_.data());
+    }
+    const int64_t width = logits.dim(2);
+    CAMEO_TRY(reserve_logits(rows_.size(), width));
+    for (size_t row = 0; row < rows_.size(); ++row) {
+      const auto last = static_cast<int64_t>(row * longest + rows_[row].size() - 1);
+      ops::load_row(logits.dtype(), logits.raw(), last * width, width, logits_.data() + static_cast<int64_t>(row) * width);
+    }
+    times.copy_out_ms = lap();
+    return {};
+  }
+
+  bool copy_all_;
+  std::vector<std::vector<uint32_t>> rows_;
+  std::vector<std::byte> ids_, mask_, positions_;
+  std::vector<std::byte> all_logits_;
+};
+
+}  // namespace
+
+std::unique_ptr<Decoder::Strategy> make_recompute_strategy(LanguageModel model, ExecutionContext context, const DecoderOptions& options,
+                                                           bool copy_all) {
+  return std::make_unique<Recompute>(std::move(model), std::move(context), options, copy_all);
+}
+
+}  // namespace cameo

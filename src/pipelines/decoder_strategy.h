@@ -1,0 +1,79 @@
+// What the ways to decode have in common; each is a file, decoder_NAME.cc.
+#pragma once
+
+#include <chrono>
+#include <optional>
+
+#include "pipelines/decoder.h"
+
+namespace cameo {
+
+// How an engine's inputs and outputs are those of a language model.
+struct LanguageModel {
+  struct Input {
+    std::string name;
+    DType dtype = DType::kUndefined;
+  };
+  struct Cache {
+    std::string past, present;
+    int64_t heads = 0, size = 0;
+  };
+  Input ids;
+  std::optional<Input> mask, positions;
+  std::string logits;
+  DType logits_type = DType::kFloat32;
+  std::vector<Cache> caches;  // keys and values of all layers, in the order of the inputs
+  DType cache_type = DType::kFloat32;
+  int64_t vocabulary = 0;  // 0 when the model does not say
+  int64_t max_length = 0;  // of input_ids; 0: no limit
+  int64_t max_batch = 0;
+
+  static Result<LanguageModel> read(const Engine& engine);
+};
+
+class Decoder::Strategy {
+ public:
+  Strategy(LanguageModel model, ExecutionContext context) : model_(std::move(model)), context_(std::move(context)) {}
+  virtual ~Strategy() = default;
+
+  // Both have been checked: rows, lengths, ids.
+  virtual Status prefill(std::span<const std::vector<uint32_t>> prompts) = 0;
+  virtual Status step(std::span<const uint32_t> tokens) = 0;
+  virtual Status reorder(std::span<const size_t> sources) = 0;
+  // Tokens of each row.
+  virtual size_t batch() const = 0;
+  virtual size_t length(size_t row) const = 0;
+  virtual void clear() = 0;
+
+  std::span<const float> logits(size_t row) const {
+    return std::span(logits_).subspan(row * static_cast<size_t>(info.vocabulary), static_cast<size_t>(info.vocabulary));
+  }
+
+  DecoderInfo info;
+  DecoderTimes times;
+  ExecutionContext& context() { return context_; }
+
+ protected:
+  // Milliseconds since the last call.
+  double lap() {
+    const auto now = std::chrono::steady_clock::now();
+    return std::chrono::duration<double, std::milli>(now - std::exchange(lap_, now)).count();
+  }
+  // Room for the logits of so many rows; `vocabulary` is what the model gave.
+  Status reserve_logits(size_t rows, int64_t vocabulary);
+  // Copies rows of logits among themselves.
+  void reorder_logits(std::span<const size_t> sources);
+
+  LanguageModel model_;
+  ExecutionContext context_;
+  std::vector<float> logits_;  // [batch, vocabulary]
+
+ private:
+  std::chrono::steady_clock::time_point lap_;
+};
+
+// The whole sequences anew at each step. `copy_all`: DecodeMode::kRecompute, else kLastLogits.
+std::unique_ptr<Decoder::Strategy> make_recompute_strategy(LanguageModel model, ExecutionContext context, const DecoderOptions& options,
+                                                           bool copy_all);
+
+}  // namespace cameo

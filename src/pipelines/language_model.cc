@@ -1,0 +1,75 @@
+#include <algorithm>
+
+#include "base/error.h"
+#include "pipelines/decoder_strategy.h"
+
+namespace cameo {
+namespace {
+
+constexpr std::string_view kPast = "past_key_values.", kPresent = "present.";
+
+bool is_index(const TensorInfo& t, size_t rank) {
+  return t.is_tensor && (t.dtype == DType::kInt64 || t.dtype == DType::kInt32) && t.has_rank && t.dims.size() == rank;
+}
+
+bool is_float(DType type) { return type == DType::kFloat32 || type == DType::kFloat16 || type == DType::kBfloat16; }
+
+// The largest extent that the model and its profiles allow; 0 when nothing limits it.
+int64_t limit(const Engine& engine, const std::string& input, size_t dim) {
+  for (const TensorInfo& t : engine.inputs())
+    if (t.name == input && t.dims[dim].value >= 0) return t.dims[dim].value;
+  int64_t most = 0;
+  for (const Profile& profile : engine.profiles()) {
+    const auto range = std::find_if(profile.inputs.begin(), profile.inputs.end(), [&](const InputRange& r) { return r.name == input; });
+    if (range == profile.inputs.end() || dim >= range->max.rank()) return 0;
+    most = std::max(most, range->max[dim]);
+  }
+  return most;
+}
+
+}  // namespace
+
+Result<LanguageModel> LanguageModel::read(const Engine& engine) {
+  const auto refuse = [](const TensorInfo& t) {
+    return error(ErrorCode::kUnsupported,
+                 "'{}' ({}) is not an input of the language models that are known: input_ids, attention_mask and position_ids, "
+                 "int64[batch, sequence], and past_key_values.N.key and .value, float[batch, heads, past, size]",
+                 t.name, t.type);
+  };
+  LanguageModel model;
+  for (const TensorInfo& t : engine.inputs()) {
+    if (t.name == "input_ids" && is_index(t, 2)) {
+      model.ids = {t.name, t.dtype};
+    } else if (t.name == "attention_mask" && (is_index(t, 2) || (t.dtype == DType::kBool && t.dims.size() == 2))) {
+      model.mask = {t.name, t.dtype};
+    } else if (t.name == "position_ids" && is_index(t, 2)) {
+      model.positions = {t.name, t.dtype};
+    } else if (t.name.starts_with(kPast) && t.is_tensor && is_float(t.dtype) && t.dims.size() == 4 && t.dims[1].value > 0 &&
+               t.dims[3].value > 0) {
+      if (!model.caches.empty() && model.cache_type != t.dtype) return refuse(t);
+      model.cache_type = t.dtype;
+      model.caches.push_back({t.name, std::string(kPresent) + t.name.substr(kPast.size()), t.dims[1].value, t.dims[3].value});
+    } else {
+      return refuse(t);
+    }
+  }
+  if (model.ids.name.empty()) return error(ErrorCode::kUnsupported, "the model has no input 'input_ids', int64[batch, sequence]");
+  const auto outputs = engine.outputs();
+  const auto find = [&](const std::string& name) {
+    return std::find_if(outputs.begin(), outputs.end(), [&](const TensorInfo& t) { return t.name == name; });
+  };
+  const auto logits = find("logits");
+  if (logits == outputs.end() || !logits->is_tensor || !is_float(logits->dtype) || logits->dims.size() != 3)
+    return error(ErrorCode::kUnsupported, "the model has no output 'logits' of type float32[batch, sequence, vocabulary]");
+  for (const Cache& cache : model.caches)
+    if (const auto present = find(cache.present); present == outputs.end() || present->dtype != model.cache_type)
+      return error(ErrorCode::kUnsupported, "input '{}' has no output '{}' that goes with it", cache.past, cache.present);
+  model.logits = logits->name;
+  model.logits_type = logits->dtype;
+  model.vocabulary = std::max<int64_t>(logits->dims[2].value, 0);
+  model.max_batch = limit(engine, model.ids.name, 0);
+  model.max_length = limit(engine, model.ids.name, 1);
+  return model;
+}
+
+}  // namespace cameo
