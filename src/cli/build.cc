@@ -92,13 +92,8 @@ Run add_build(CLI::App& app, const Common& common) {
       ->capture_default_str();
   app.add_flag("--reference", o->build.reference, "Neither passes nor fast kernels: the plain operators, to compare with");
   app.add_option("--disable-pass", o->disabled, "Leave a pass out (names: cameo inspect --passes); repeatable")->allow_extra_args(false);
-  static const std::map<std::string, WeightType> kWeights = {{"fp32", WeightType::kFloat32},
-                                                             {"fp16", WeightType::kFloat16},
-                                                             {"bf16", WeightType::kBfloat16},
-                                                             {"int8", WeightType::kInt8},
-                                                             {"int4", WeightType::kInt4}};
   app.add_option("--weights", o->build.weights, "How weights of matrix products are stored: fp32, fp16, bf16, int8, int4")
-      ->transform(CLI::CheckedTransformer(kWeights).description(""));
+      ->transform(CLI::CheckedTransformer(weight_types()).description(""));
   app.add_option("--group-size", o->build.weight_group_size, "Rows of an int8 or int4 weight that share a scale, a multiple of 16")
       ->check(CLI::NonNegativeNumber);
   app.add_flag("--int8", o->build.int8, "Run products and convolutions on 8-bit activations and weights; needs --calib or --calib-cache");

@@ -38,6 +38,7 @@ Run add_profile(CLI::App& app, const Common& common);
 Run add_surgeon(CLI::App& app, const Common& common);
 Run add_exec(CLI::App& app, const Common& common);
 Run add_generate(CLI::App& app, const Common& common);
+Run add_embed(CLI::App& app, const Common& common);
 
 // Shapes by input name, from "input_ids:1x16,attention_mask:1x16"; "name:scalar" is a scalar. The text after the last
 // colon of each part is the shape, and a name may stand in single quotes.
@@ -47,6 +48,9 @@ Result<std::map<std::string, Dims>> parse_shapes(const std::string& text);
 // opt takes max, one without min or max takes opt.
 Result<std::vector<Profile>> make_profiles(const std::vector<std::string>& min, const std::vector<std::string>& opt,
                                            const std::vector<std::string>& max);
+
+// The values of --weights by name.
+const std::map<std::string, WeightType>& weight_types();
 
 // Whether the file begins like a plan.
 bool is_plan_file(const std::string& path);

@@ -81,6 +81,15 @@ Result<std::vector<Profile>> make_profiles(const std::vector<std::string>& min, 
   return profiles;
 }
 
+const std::map<std::string, WeightType>& weight_types() {
+  static const std::map<std::string, WeightType> kTypes = {{"fp32", WeightType::kFloat32},
+                                                           {"fp16", WeightType::kFloat16},
+                                                           {"bf16", WeightType::kBfloat16},
+                                                           {"int8", WeightType::kInt8},
+                                                           {"int4", WeightType::kInt4}};
+  return kTypes;
+}
+
 bool is_plan_file(const std::string& path) {
   const auto file = map_file(path);
   return file.ok() && file->bytes.size() >= sizeof plan::kMagic && std::memcmp(file->bytes.data(), plan::kMagic, sizeof plan::kMagic) == 0;

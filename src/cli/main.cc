@@ -52,6 +52,7 @@ constexpr Command kCommands[] = {
     {"surgeon", "Write the optimised graph of a model as ONNX again", &add_surgeon},
     {"exec", "Build and measure with trtexec's flags", &add_exec},
     {"generate", "Complete text with a language model", &add_generate},
+    {"embed", "Turn texts into vectors with an encoder", &add_embed},
 };
 
 int run(int argc, char** argv) {

@@ -1,7 +1,9 @@
 // Weight-only quantisation of a graph's matrix products.
 #include "passes/quantize_weights.h"
 
+#include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <map>
 #include <tuple>
 
@@ -9,11 +11,14 @@
 #include "base/thread_pool.h"
 #include "ops/cameo_matmul.h"
 #include "ops/cameo_quantized_weight_matmul.h"
+#include "ops/cast.h"
+#include "ops/move_attrs.h"
 
 namespace cameo::passes {
 namespace {
 
 constexpr int64_t kLeastElements = 4096;
+constexpr float kLargestHalf = 65504;
 
 // A product with a constant right side.
 struct Product {
@@ -74,6 +79,7 @@ class Quantizer {
 
   Status visit(uint32_t index) {
     const ir::Node& node = editor_.node(index);
+    if (node.op->domain.empty() && node.op->name == "Gather") return visit_table(index);
     MaybeProduct read = read_product(node);
     if (std::holds_alternative<NoMatch>(read)) return {};
     const WeightType type = choose_(node);
@@ -92,6 +98,32 @@ class Quantizer {
   }
 
  private:
+  // Rows of a constant matrix by number (embeddings): kept as halves and widened once looked up.
+  Status visit_table(uint32_t index) {
+    const ir::Node& node = editor_.node(index);
+    const WeightType type = choose_(node);
+    const Tensor* table = editor_.constant(node.inputs[0]);
+    const bool rows = node.attrs_as<ops::GatherAttrs>().axis == 0;
+    if (type == WeightType::kFloat32 || !rows || table == nullptr || table->dtype() != DType::kFloat32 || table->rank() != 2 ||
+        table->num_elements() < kLeastElements)
+      return {};
+    Tensor& halves = tables_[{table->raw(), type}];
+    if (!halves.defined()) {
+      const bool fits =
+          std::all_of(table->span<float>().begin(), table->span<float>().end(), [](float v) { return std::fabs(v) <= kLargestHalf; });
+      if (!fits && type != WeightType::kBfloat16) return note(node, "its table does not fit float16");
+      CAMEO_ASSIGN(halves, Tensor::allocate(type == WeightType::kBfloat16 ? DType::kBfloat16 : DType::kFloat16, table->dims()));
+      CAMEO_TRY(ops::cast_tensor(*table, halves, {}));
+    }
+    Patch patch(editor_);
+    const ir::ValueId found = patch.node("Gather", {patch.constant(halves), node.inputs[1]});
+    patch.replace(node.outputs[0], patch.node("Cast", {found}, {{"to", static_cast<int64_t>(DType::kFloat32)}}));
+    auto applied = editor_.apply(std::move(patch), index, std::vector<uint32_t>{index});
+    if (!applied.ok()) return std::move(applied).error().in(editor_.node(index).describe());
+    ++report_.changes;
+    return {};
+  }
+
   Status note(const ir::Node& node, std::string_view reason) {
     report_.notes.push_back(fmt::format("{}: {}", node.describe(), reason));
     return {};
@@ -141,6 +173,7 @@ class Quantizer {
   PassReport& report_;
   ThreadPool threads_;
   std::map<std::tuple<const void*, bool, WeightType>, QuantizedWeight> done_;
+  std::map<std::pair<const void*, WeightType>, Tensor> tables_;
 };
 
 }  // namespace

@@ -16,9 +16,10 @@ namespace cameo::passes {
 // Bits, and rows that share a scale (0: all), of a node's weight; kFloat32 leaves the node alone.
 using ChooseWeightType = std::function<WeightType(const ir::Node&)>;
 
-// Turns MatMul, Gemm and ai.cameo.MatMul with a constant right side into ai.cameo.QuantizedWeightMatMul. Products that cannot be
-// turned, or are too small to gain, keep float32; the report's notes say why. group_size: a multiple of 16, 0 for one scale a
-// column. The graph is to be optimised already; results change by the rounding of the weights.
+// Turns MatMul, Gemm and ai.cameo.MatMul with a constant right side into ai.cameo.QuantizedWeightMatMul. Gather from rows
+// of a constant matrix (embeddings) reads float16 instead, bfloat16 where that is asked for. Products that cannot be turned, or are too
+// small to gain, keep float32; the report's notes say why. group_size: a multiple of 16, 0 for one scale a column. The graph is to be
+// optimised already; results change by the rounding of the weights.
 Status quantize_weights(ir::Graph& graph, const ChooseWeightType& choose, int64_t group_size, PassReport& report);
 
 // Whether the node is a product with a constant float32 matrix that is large enough to gain.
