@@ -194,7 +194,11 @@ class Lowering {
       CAMEO_TRY(passes::lower_quantized(graph, report()));
     }
     if (options_.weights != WeightType::kFloat32) {
-      const auto choose = [&](const ir::Node& node) { return options_.int8 || is_chosen(node) ? options_.weights : WeightType::kFloat32; };
+      // Embedding tables are no layers of their own: without a bound on the loss they follow.
+      const auto choose = [&](const ir::Node& node) {
+        const bool is_table = node.op->name == "Gather" && !options_.max_loss;
+        return options_.int8 || is_table || is_chosen(node) ? options_.weights : WeightType::kFloat32;
+      };
       CAMEO_TRY(passes::quantize_weights(graph, choose, group, report()));
     }
     return graph;
