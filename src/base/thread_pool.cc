@@ -38,6 +38,7 @@ int usable_processors() {
 
 ThreadPool::ThreadPool(int threads, std::span<const int> cpus) {
   if (threads <= 0) threads = usable_processors();
+  shares_ = std::vector<Share>(static_cast<size_t>(threads));
   try {
     for (int i = 1; i < threads; ++i)
       workers_.emplace_back([this, i, list = std::vector<int>(cpus.begin(), cpus.end())] { work(i, list); });
@@ -63,8 +64,10 @@ void ThreadPool::run(int64_t tasks, Function function, void* closure) {
   closure_ = closure;
   tasks_ = tasks;
   done_.store(0, std::memory_order_relaxed);
-  const uint32_t epoch = static_cast<uint32_t>(open_.load(std::memory_order_relaxed) >> 32) + 1;
-  open_.store(uint64_t{epoch} << 32 | static_cast<uint64_t>(tasks), std::memory_order_release);
+  const uint32_t epoch = epoch_.load(std::memory_order_relaxed) + 1;
+  for (size_t i = 0; i < shares_.size(); ++i)
+    shares_[i].open.store(uint64_t{epoch} << 32 | static_cast<uint64_t>(share_begin(i + 1) - share_begin(i)), std::memory_order_release);
+  epoch_.store(epoch, std::memory_order_release);
   signal_.fetch_add(1);
   if (sleepers_.load() > 0) signal_.notify_all();
   drain(0, epoch);
@@ -75,22 +78,27 @@ void ThreadPool::run(int64_t tasks, Function function, void* closure) {
   }
 }
 
-// Does tasks of that job until none is left.
+// Does tasks of that job until none is left, those of its own share first.
 void ThreadPool::drain(int worker, uint32_t epoch) {
   inside_task = true;
-  uint64_t open = open_.load(std::memory_order_acquire);
+  for (size_t i = 0; i < shares_.size(); ++i) drain_share(worker, (static_cast<size_t>(worker) + i) % shares_.size(), epoch);
+  inside_task = false;
+}
+
+void ThreadPool::drain_share(int worker, size_t share, uint32_t epoch) {
+  std::atomic<uint64_t>& left = shares_[share].open;
+  uint64_t open = left.load(std::memory_order_acquire);
   while (open >> 32 == epoch && (open & UINT32_MAX) != 0) {
-    if (!open_.compare_exchange_weak(open, open - 1, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
-    const int64_t task = tasks_ - static_cast<int64_t>(open & UINT32_MAX);
+    if (!left.compare_exchange_weak(open, open - 1, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
+    const int64_t task = share_begin(share + 1) - static_cast<int64_t>(open & UINT32_MAX);
     try {
       function_(closure_, task, worker);
     } catch (...) {
       if (!failed_.exchange(true)) failure_ = std::current_exception();
     }
     done_.fetch_add(1, std::memory_order_release);
-    open = open_.load(std::memory_order_acquire);
+    open = left.load(std::memory_order_acquire);
   }
-  inside_task = false;
 }
 
 void ThreadPool::work(int worker, std::span<const int> cpus) {
@@ -118,7 +126,7 @@ void ThreadPool::work(int worker, std::span<const int> cpus) {
     }
     seen = signal;
     if (stop_.load()) return;
-    drain(worker, static_cast<uint32_t>(open_.load(std::memory_order_acquire) >> 32));
+    drain(worker, epoch_.load(std::memory_order_acquire));
   }
 }
 

@@ -5,10 +5,12 @@
 //   AVX-512 (32 registers)  14 x 2 panels; for few rows 9 x 3, 6 x 4
 //   AVX2 (16)               6 x 1; 2 x 2; 1 x 3
 //   portable (16 of SSE)    2 x 1
-// A block of rows of A is first copied to scratch with a fixed row stride: the copy
-// costs a load and a store for every `columns` multiplications, makes all addresses constants from one pointer, and keeps
-// rows whose stride is a power of two from evicting each other. The block stays in the L2 cache, the panels in use stay
-// in L1 while all tiles of the block pass over them, and the next panels are prefetched meanwhile.
+// A block of rows of A is first copied to scratch with a fixed row stride: the copy costs a load and a store for every
+// `columns` multiplications, makes all addresses constants from one pointer, and keeps rows whose stride is a power of two
+// from evicting each other. The block stays in the L2 cache, the panels in use stay in L1 while all tiles of the block pass
+// over them, and the next panels are fetched meanwhile.
+// Few rows of A by rows of B (multiply_rows) are dot products: vectors of sums along the depth, 4 x 4 at a time (AVX-512),
+// 2 x 4 (others), or 1 x 8.
 #include "backends/cpu/kernels/gemm_f32.h"
 
 #include "backends/cpu/simd/math.h"

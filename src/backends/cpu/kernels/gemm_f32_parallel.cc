@@ -102,22 +102,24 @@ namespace {
 
 // How products are cut into tasks.
 struct Split {
-  int64_t tiles, row_blocks, column_blocks, groups;
+  int64_t tiles, row_blocks, column_blocks;
+  int64_t group, groups;  // panels in a group; number of groups
   bool parallel;
   bool pack_first;  // all of A, for all tasks
 };
 
-constexpr int64_t kGroupPanels = 4;
-
 int64_t num_panels(const GemmF32& part) { return (part.columns + kPanelColumns - 1) / kPanelColumns; }
-int64_t num_groups(const GemmF32& part) { return (num_panels(part) + kGroupPanels - 1) / kGroupPanels; }
+// Panels are dealt out in groups.
+int64_t num_groups(const GemmF32& part, int64_t group) { return (num_panels(part) + group - 1) / group; }
 
 Split split(int threads, std::span<const GemmF32> parts, int64_t rows) {
   Split s = {};
   int64_t cost = 0;
-  for (const GemmF32& part : parts) {
-    s.groups += num_groups(part);
-    cost += gemm_cost(rows, part.depth, part.columns);
+  for (const GemmF32& part : parts) cost += gemm_cost(rows, part.depth, part.columns);
+  for (s.group = 4; s.group > 0; s.group /= 2) {
+    s.groups = 0;
+    for (const GemmF32& part : parts) s.groups += num_groups(part, s.group);
+    if (s.groups >= 2 * threads || s.group == 1) break;
   }
   if (rows <= 0 || s.groups == 0) return s;
   s.tiles = (rows + kTileRows - 1) / kTileRows;
@@ -125,6 +127,9 @@ Split split(int threads, std::span<const GemmF32> parts, int64_t rows) {
   s.column_blocks = 1;
   s.parallel = threads > 1 && cost >= kMinParallelCost;
   if (!s.parallel) return s;
+  // Rows stay with a thread from one node to the next, in its cache, where there are enough to pay for reading B as often.
+  constexpr int64_t kRowsOfThread = 48;
+  if (rows >= kRowsOfThread * threads) s.row_blocks = std::max<int64_t>(s.row_blocks, threads);
   const int64_t most = std::clamp<int64_t>(cost / kMinParallelCost, threads, int64_t{8} * threads);
   // Columns first: a block of rows uses each panel from the L1 cache. Each task packs its rows, which pays for many columns
   // only; few rows are packed once for all, which takes a turn of all threads of its own.
@@ -165,16 +170,16 @@ void gemm_f32(ThreadPool& pool, std::span<const GemmF32> parts, int64_t rows, fl
     });
   }
   const auto run = [&](int64_t task, int worker) {
-    const int64_t row = task % s.row_blocks;
+    const int64_t row = task / s.column_blocks, columns = task % s.column_blocks;
     const float* packed = s.pack_first ? packed_at(row) : nullptr;
     // The groups of columns count through all parts.
-    int64_t begin = group_at(task / s.row_blocks), end = group_at(task / s.row_blocks + 1);
+    int64_t begin = group_at(columns), end = group_at(columns + 1);
     for (const GemmF32& part : parts) {
       if (end <= 0) break;
-      const int64_t panel_begin = std::max<int64_t>(begin, 0) * kGroupPanels, panel_end = std::min(end * kGroupPanels, num_panels(part));
+      const int64_t panel_begin = std::max<int64_t>(begin, 0) * s.group, panel_end = std::min(end * s.group, num_panels(part));
       kernels.multiply(part, row_at(row), row_at(row + 1), panel_begin, panel_end, packed, scratch + worker * kGemmScratch);
-      begin -= num_groups(part);
-      end -= num_groups(part);
+      begin -= num_groups(part, s.group);
+      end -= num_groups(part, s.group);
     }
   };
   const int64_t tasks = s.row_blocks * s.column_blocks;
