@@ -22,7 +22,7 @@ struct QuantizedGemm {
 enum class ByteType : int8_t { kNone, kUint8, kInt8, kFloat };
 
 // v = acc * scales + bias + residual * residual_scale, cut to [low, high]; y is v as float, or nearest(v) + zero as a byte, which the
-// bounds must let fit. NaN becomes low.
+// bounds must let fit. NaN becomes low. Rows of `count` elements; strides count elements.
 struct QuantizedFinish {
   const int32_t* acc;
   const float *scales, *bias;
@@ -33,7 +33,8 @@ struct QuantizedFinish {
   void* y;
   ByteType y_type;
   int32_t zero;
-  int64_t count;
+  int64_t count, rows;
+  int64_t acc_stride, residual_stride, y_stride;
 };
 
 // Bytes to floats, (x - zero) * scale, and back: nearest(x / scale) + zero, saturated; NaN becomes zero.

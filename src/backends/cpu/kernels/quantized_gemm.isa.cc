@@ -167,31 +167,37 @@ CAMEO_INLINE void store_byte(void* p, int64_t i, float cut, int32_t zero) {
 
 template <ByteType Residual, ByteType Y>
 void finish_as(const QuantizedFinish& given) {
+  constexpr int64_t kResidualSize = Residual == ByteType::kFloat ? 4 : 1, kSize = Y == ByteType::kFloat ? 4 : 1;
   const QuantizedFinish f = given;  // bytes that are stored may alias what is given, but not a copy
   const Vec low = splat(f.low), high = splat(f.high), residual_scale = splat(f.residual_scale);
-  int64_t i = 0;
-  for (; i + kLanes <= f.count; i += kLanes) {
-    Vec v = fma(to_float(load_i(f.acc + i)), load(f.scales + i), load(f.bias + i));
-    if constexpr (Residual == ByteType::kFloat) v = fma(load(static_cast<const float*>(f.residual) + i), residual_scale, v);
-    if constexpr (Residual == ByteType::kUint8 || Residual == ByteType::kInt8)
-      v = fma(load_bytes(f.residual, Residual, i), residual_scale, v);
-    v = vmin(vmax(v, low), high);
-    if constexpr (Y == ByteType::kFloat)
-      store(static_cast<float*>(f.y) + i, v);
-    else
-      store_bytes(f.y, i, v, f.zero);
-  }
-  for (; i < f.count; ++i) {
-    float v = static_cast<float>(f.acc[i]) * f.scales[i] + f.bias[i];
-    if constexpr (Residual == ByteType::kFloat) v = static_cast<const float*>(f.residual)[i] * f.residual_scale + v;
-    if constexpr (Residual == ByteType::kUint8 || Residual == ByteType::kInt8)
-      v = load_byte(f.residual, Residual, i) * f.residual_scale + v;
-    v = v > f.low ? v : f.low;
-    v = v < f.high ? v : f.high;
-    if constexpr (Y == ByteType::kFloat)
-      static_cast<float*>(f.y)[i] = v;
-    else
-      store_byte(f.y, i, v, f.zero);
+  for (int64_t row = 0; row < f.rows; ++row) {
+    const int32_t* acc = f.acc + row * f.acc_stride;
+    const void* residual = static_cast<const uint8_t*>(f.residual) + row * f.residual_stride * kResidualSize;
+    void* y = static_cast<uint8_t*>(f.y) + row * f.y_stride * kSize;
+    int64_t i = 0;
+    for (; i + kLanes <= f.count; i += kLanes) {
+      Vec v = fma(to_float(load_i(acc + i)), load(f.scales + i), load(f.bias + i));
+      if constexpr (Residual == ByteType::kFloat) v = fma(load(static_cast<const float*>(residual) + i), residual_scale, v);
+      if constexpr (Residual == ByteType::kUint8 || Residual == ByteType::kInt8)
+        v = fma(load_bytes(residual, Residual, i), residual_scale, v);
+      v = vmin(vmax(v, low), high);
+      if constexpr (Y == ByteType::kFloat)
+        store(static_cast<float*>(y) + i, v);
+      else
+        store_bytes(y, i, v, f.zero);
+    }
+    for (; i < f.count; ++i) {
+      float v = static_cast<float>(acc[i]) * f.scales[i] + f.bias[i];
+      if constexpr (Residual == ByteType::kFloat) v = static_cast<const float*>(residual)[i] * f.residual_scale + v;
+      if constexpr (Residual == ByteType::kUint8 || Residual == ByteType::kInt8)
+        v = load_byte(residual, Residual, i) * f.residual_scale + v;
+      v = v > f.low ? v : f.low;
+      v = v < f.high ? v : f.high;
+      if constexpr (Y == ByteType::kFloat)
+        static_cast<float*>(y)[i] = v;
+      else
+        store_byte(y, i, v, f.zero);
+    }
   }
 }
 

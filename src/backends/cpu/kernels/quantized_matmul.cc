@@ -48,7 +48,7 @@ Status run(ops::KernelContext& c) {
     return error(ErrorCode::kInvalidPlan, "X is {} of shape {}, but W has {} rows", dtype_name(x.dtype()), x.dims().to_string(), attrs.k);
   const int64_t rows = Dims(x.dims().span().first(x.rank() - 1)).num_elements();
   const cpu::QuantizedInput input = cpu::quantized_input(c, attrs.x_zero);
-  return cpu::run_quantized(c, attrs, rows, input.zero, false, MatrixRows(input.data, attrs.k));
+  return cpu::run_quantized(c, attrs, c.input(1), rows, input.zero, false, MatrixRows(input.data, attrs.k));
 }
 
 }  // namespace

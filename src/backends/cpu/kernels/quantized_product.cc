@@ -83,8 +83,8 @@ class Finisher {
     return f;
   }
 
-  // Sums of row `row` from column `first` on become elements of the output; they are overwritten.
-  void run(int64_t row, int64_t first, int64_t count, int32_t* acc) const {
+  // Sums of some rows from column `first` on become elements of the output; they are overwritten.
+  void run(int64_t row, int64_t rows, int64_t first, int64_t count, int32_t* acc, int64_t acc_stride) const {
     const int64_t at = row * n_ + first;
     QuantizedFinish f = {.acc = acc,
                          .scales = scales_ + first,
@@ -97,7 +97,11 @@ class Finisher {
                          .y = y_ + at * y_size_,
                          .y_type = y_type_,
                          .zero = y_zero_,
-                         .count = count};
+                         .count = count,
+                         .rows = rows,
+                         .acc_stride = acc_stride,
+                         .residual_stride = n_,
+                         .y_stride = n_};
     if (simple_) {
       if (const Tensor* residual = simple_->residual) {
         f.residual_type = byte_type(residual->dtype());
@@ -106,15 +110,19 @@ class Finisher {
       return quantized_gemm_kernels().finish(f);
     }
     // A whole program runs on floats in the place of the sums.
-    auto* floats = reinterpret_cast<float*>(acc);
-    f.y = floats;
+    f.y = acc;
     f.y_type = ByteType::kFloat;
+    f.y_stride = acc_stride;
     quantized_gemm_kernels().finish(f);
-    program_.run(row, first, count, floats);
-    if (y_type_ == ByteType::kFloat)
-      std::memcpy(y_ + at * 4, floats, static_cast<size_t>(count) * 4);
-    else
-      quantized_gemm_kernels().to_bytes({y_ + at, y_type_, floats, y_scale_, static_cast<float>(y_zero_), count});
+    for (int64_t r = 0; r < rows; ++r) {
+      auto* floats = reinterpret_cast<float*>(acc + r * acc_stride);
+      program_.run(row + r, first, count, floats);
+      uint8_t* y = y_ + (at + r * n_) * y_size_;
+      if (y_type_ == ByteType::kFloat)
+        std::memcpy(y, floats, static_cast<size_t>(count) * 4);
+      else
+        quantized_gemm_kernels().to_bytes({y, y_type_, floats, y_scale_, static_cast<float>(y_zero_), count});
+    }
   }
 
  private:
@@ -178,11 +186,11 @@ QuantizedInput quantized_input(ops::KernelContext& c, int64_t zero) {
   return {copy, static_cast<int32_t>(zero) + 128};
 }
 
-Status run_quantized(ops::KernelContext& c, const ops::QuantizedAttrs& attrs, int64_t rows, int32_t x_zero, bool depthwise,
-                     const QuantizedRows& source) {
+Status run_quantized(ops::KernelContext& c, const ops::QuantizedAttrs& attrs, const Tensor& weight, int64_t rows, int32_t x_zero,
+                     bool depthwise, const QuantizedRows& source) {
   const int64_t n = attrs.n, panels = (n + 15) / 16, columns = depthwise ? n : panels * 16;
   const auto& packed = c.node().packed;
-  if (packed.size() != 1 || packed[0].dtype() != DType::kInt32 || packed[0].num_elements() != columns)
+  if (packed.empty() || packed[0].dtype() != DType::kInt32 || packed[0].num_elements() != columns)
     return error(ErrorCode::kInvalidPlan, "the packed sums of the weight do not fit it");
   if (c.output(0).dtype() != static_cast<DType>(attrs.y_type) || c.output(0).num_elements() != rows * n)
     return error(ErrorCode::kInvalidPlan, "the output does not fit {} rows of {} columns", rows, n);
@@ -195,7 +203,7 @@ Status run_quantized(ops::KernelContext& c, const ops::QuantizedAttrs& attrs, in
 
   const auto& kernels = quantized_gemm_kernels();
   const auto multiply = has_vnni() ? kernels.multiply_vnni : kernels.multiply;
-  const auto* w = c.input(1).data<int8_t>();
+  const auto* w = weight.data<int8_t>();
   const int64_t workers = c.threads().size();
   // All panels for a tile of rows, so that its rows are looked up once, unless that leaves threads without work.
   const int64_t tile_rows = depthwise ? 16 : kTileRows;
@@ -222,7 +230,7 @@ Status run_quantized(ops::KernelContext& c, const ops::QuantizedAttrs& attrs, in
       for (int64_t r = 0; r < count; ++r) {
         for (int64_t t = 0; t < source.taps; ++t) row[t] = at[t * count + r];
         kernels.depthwise(row, source.taps, w, start.data(), n, sums);
-        finisher.run(first_row + r, 0, n, sums);
+        finisher.run(first_row + r, 1, 0, n, sums, n);
       }
       return;
     }
@@ -238,8 +246,7 @@ Status run_quantized(ops::KernelContext& c, const ops::QuantizedAttrs& attrs, in
                 .c = sums,
                 .ldc = group * 16},
                count, panel, last);
-      for (int64_t r = 0; r < count; ++r)
-        finisher.run(first_row + r, panel * 16, std::min(n, last * 16) - panel * 16, sums + r * group * 16);
+      finisher.run(first_row, count, panel * 16, std::min(n, last * 16) - panel * 16, sums, group * 16);
     }
   });
   return {};

@@ -29,8 +29,8 @@ struct QuantizedInput {
 };
 QuantizedInput quantized_input(ops::KernelContext& context, int64_t zero);
 
-// Runs the node: `rows` rows of n columns. W and w_scale have been checked, the packed sums are checked here.
-Status run_quantized(ops::KernelContext& context, const ops::QuantizedAttrs& attrs, int64_t rows, int32_t x_zero, bool depthwise,
-                     const QuantizedRows& source);
+// Runs the node: `rows` rows of n columns by the packed weight w. It and w_scale have been checked, the packed sums are checked here.
+Status run_quantized(ops::KernelContext& context, const ops::QuantizedAttrs& attrs, const Tensor& w, int64_t rows, int32_t x_zero,
+                     bool depthwise, const QuantizedRows& source);
 
 }  // namespace cameo::cpu

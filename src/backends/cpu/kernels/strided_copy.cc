@@ -57,6 +57,13 @@ void copy_transposed(ThreadPool& threads, const Axes<2>& axes, int64_t count, co
   });
 }
 
+// Few elements behind each other in `to`, each contiguous in `from`: pixels of few channels.
+template <int Columns, class T>
+void interleave(const T* from, int64_t from_stride, T* __restrict to, int64_t rows) {
+  for (int64_t i = 0; i < rows; ++i)
+    for (int j = 0; j < Columns; ++j) to[i * Columns + j] = from[j * from_stride + i];
+}
+
 struct Wide {
   uint64_t half[2];
 };
@@ -65,6 +72,19 @@ template <class T>
 void copy_elements(ThreadPool& threads, const Axes<2>& axes, int64_t count, const T* from, T* to) {
   const int64_t row = axes.extents[axes.rank - 1], step_from = axes.strides[kFrom][axes.rank - 1],
                 step_to = axes.strides[kTo][axes.rank - 1];
+  if (axes.rank >= 2 && row >= 2 && row <= 4 && step_to == 1 && axes.strides[kTo][axes.rank - 2] == row &&
+      axes.strides[kFrom][axes.rank - 2] == 1) {
+    constexpr int64_t kBlock = 4096;
+    const int64_t rows = axes.extents[axes.rank - 2], blocks = (rows + kBlock - 1) / kBlock;
+    const auto turn = row == 2 ? &interleave<2, T> : row == 3 ? &interleave<3, T> : &interleave<4, T>;
+    return share(threads, count / (rows * row) * blocks, count * static_cast<int64_t>(sizeof(T)), [&](int64_t begin, int64_t end) {
+      for (int64_t unit = begin; unit < end; ++unit) {
+        const int64_t first = unit % blocks * kBlock;
+        turn(from + axes.offset(kFrom, unit / blocks, 2) + first, step_from, to + axes.offset(kTo, unit / blocks, 2) + first * row,
+             std::min(kBlock, rows - first));
+      }
+    });
+  }
   share(threads, count / row, count * static_cast<int64_t>(sizeof(T)), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const T* p = from + axes.offset(kFrom, r, 1);
