@@ -211,7 +211,10 @@ Run add_embed(CLI::App& app, const Common& common) {
   static const std::map<std::string, Pooling> kPoolings = {{"mean", Pooling::kMean}, {"cls", Pooling::kCls}, {"max", Pooling::kMax}};
   app.add_option("--pooling", o->pooling, "mean, cls or max; default: what 1_Pooling/config.json says, else mean")
       ->transform(CLI::CheckedTransformer(kPoolings).description(""));
-  app.add_flag("--normalize,!--no-normalize", o->normalize, "Scale vectors to length 1; default: what modules.json says, else yes");
+  app.add_flag_callback(
+      "--normalize", [o] { o->normalize = true; }, "Scale vectors to length 1; default: what modules.json says, else yes");
+  app.add_flag_callback(
+      "--no-normalize", [o] { o->normalize = false; }, "Leave vectors as long as they are");
   app.add_option("--max-length", o->max_length, "Cut texts off after so many tokens; 0: as the model's files say")->capture_default_str();
   app.add_option("--pad-to", o->pad_to, "Pad every text to so many tokens")->capture_default_str();
   app.add_option("--batch-tokens", o->batch_tokens, "Tokens that run together, padding included")
