@@ -35,6 +35,14 @@ struct MaxLoss {
   double most = 1e-3;
 };
 
+// Whether a causal language model is made to keep keys and values. That changes its inputs and outputs: the plan takes the next tokens
+// of each row, past_lengths, last_positions and the caches, and gives the logits of each row's last token. docs/text.md has the details.
+enum class KvCache {
+  kOff,
+  kAuto,  // where it can be done; if not, PassReport "add_kv_cache" says why
+  kOn,    // it is an error where it cannot
+};
+
 struct BuildOptions {
   std::vector<Profile> profiles;  // none: every shape that the model allows
   // How much to measure when kernels are chosen: 0 nothing, builds at once; 3 each candidate on the shapes at opt; 5 most.
@@ -51,6 +59,9 @@ struct BuildOptions {
   WeightType weights = WeightType::kFloat32;
   // Rows of a weight that share a scale, a multiple of 16; 0: all rows (int8), 32 (int4).
   int64_t weight_group_size = 0;
+  // With a cache, ranges of input_ids in `profiles` are those of whole sequences: they say what rows and how many tokens of each the
+  // cache may hold; ranges of other inputs do not matter.
+  KvCache kv_cache = KvCache::kOff;
   // Products and convolutions on 8-bit activations and weights; `calibration` gives the ranges, or the cache does.
   bool int8 = false;
   std::vector<std::map<std::string, Tensor>> calibration;  // inputs by name, a sample each

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/thread_pool.h"
+#include "builder/kv_cache.h"
 #include "builder/precision.h"
 #include "builder/profiles.h"
 #include "builder/tune.h"
@@ -46,6 +47,8 @@ Result<Plan> build_model(const onnx::Model& model, const BuildOptions& options, 
     return error(ErrorCode::kInvalidArgument, "optimization_level is {}; it must be 0 to 5", options.optimization_level);
   if (options.threads < 0 || options.threads > 1024)
     return error(ErrorCode::kInvalidArgument, "threads is {}; it must be 0 (all processors) to 1024", options.threads);
+  if (options.reference && options.kv_cache != KvCache::kOff)
+    return error(ErrorCode::kInvalidArgument, "a cache of keys and values is made by passes, and `reference` asks for none");
   CAMEO_TRY(report(options, "import", 0));
   CAMEO_ASSIGN(onnx::ImportedModel imported, onnx::import_model(model, {.external_data_root = options.external_data_root}));
   plan::Content content;
@@ -59,7 +62,10 @@ Result<Plan> build_model(const onnx::Model& model, const BuildOptions& options, 
                                               .folding_budget_bytes = options.folding_budget_bytes,
                                               .logger = &logger,
                                               .check_cancelled = [&] { return report(options, "optimise", 0.2); }};
+    std::vector<PassReport> early;
+    if (options.kv_cache != KvCache::kOff) CAMEO_TRY(builder::add_kv_cache(content, options.kv_cache, pass_options, early));
     CAMEO_TRY(passes::run_passes(content.graph, pass_options, reports));
+    if (!early.empty()) reports.push_back(std::move(early.back()));
     CAMEO_TRY(passes::lower_quantized(content.graph, reports.emplace_back()));
   }
   CAMEO_TRY(builder::lower_precision(content.graph, options, reports, precisions));

@@ -106,6 +106,11 @@ Run add_build(CLI::App& app, const Common& common) {
   app.add_option("--calib-cache", o->build.calibration_cache, "File of ranges: read when it is there, written when it is not");
   app.add_option("--max-loss", o->max_loss,
                  "Lower layers by --int8 or --weights only as far as results on the --calib inputs stay within: cos:1e-3, rel:…, kl:…");
+  static const std::map<std::string, KvCache> kCaches = {{"off", KvCache::kOff}, {"auto", KvCache::kAuto}, {"on", KvCache::kOn}};
+  app.add_option("--kv-cache", o->build.kv_cache,
+                 "Make a language model keep keys and values: off, auto (where it can be done), on. Its inputs become the next tokens and "
+                 "the caches; shapes of input_ids then say how many rows and tokens these hold")
+      ->transform(CLI::CheckedTransformer(kCaches).description(""));
   app.add_flag("--verify-passes", o->build.verify_passes, "Check the graph after every pass");
   app.add_option("--external-data-root", o->build.external_data_root, "One more folder that the model's external data may lie in");
   return [o, &common]() -> Result<int> {
@@ -123,6 +128,10 @@ Run add_build(CLI::App& app, const Common& common) {
     Builder builder(logger);
     CAMEO_ASSIGN(const Plan plan, builder.build(o->model, o->build));
     CAMEO_TRY(plan.save(o->output));
+    if (o->build.kv_cache == KvCache::kAuto)
+      for (const PassReport& p : builder.passes())
+        for (const std::string& note : p.notes)
+          if (p.name == "add_kv_cache") std::fprintf(stderr, "no cache of keys and values: %s\n", note.c_str());
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     CAMEO_ASSIGN(const PlanInfo info, plan_info(plan));
     if (common.json) {

@@ -1,5 +1,5 @@
 // TensorScatter (ai.onnx 24): the cache [batch, .., length, ..] with `update`, which may be shorter along `axis`, written from
-// position write_indices[batch] on (0 by default); in mode circular positions wrap around at the end of the axis.
+// position write_indices[batch] on (0 by default); in mode circular positions wrap around at the end of the axis. The output may have the memory of the cache.
 #include "ops/move.h"
 
 namespace cameo::ops {
@@ -43,7 +43,8 @@ Status reference(KernelContext& c) {
   const Tensor &cache = c.input(0), &update = c.input(1);
   Tensor& y = c.output(0);
   CAMEO_ASSIGN(const size_t axis, normalize_axis(attrs.axis, cache.rank()));
-  CAMEO_TRY(copy_input(c));
+  // In the cache's own memory, only what is new is written.
+  if (y.raw() != cache.raw()) CAMEO_TRY(copy_input(c));
   if (update.num_elements() == 0) return {};
   const int64_t batch = cache.dim(0), middle = product(cache.dims(), 1, axis), inner = product(cache.dims(), axis + 1, cache.rank());
   const int64_t length = cache.dim(axis), count = update.dim(axis);

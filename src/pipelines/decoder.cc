@@ -44,15 +44,20 @@ Result<Decoder> Decoder::create(const Engine& engine, const DecoderOptions& opti
     return error(ErrorCode::kInvalidArgument, "max_length is {} and max_batch {}; they must be 0 to {}", options.max_length,
                  options.max_batch, kMostReserved);
   CAMEO_ASSIGN(LanguageModel model, LanguageModel::read(engine));
-  DecoderInfo info = {.vocabulary = model.vocabulary,
-                      .max_length = model.max_length,
-                      .max_batch = model.max_batch,
-                      .why_not_cached = "the plan keeps no keys and values"};
-  if (options.mode == DecodeMode::kCached)
-    return error(ErrorCode::kUnsupported, "the model cannot be run with a cache: {}", info.why_not_cached);
+  DecoderInfo info = {.vocabulary = model.vocabulary, .max_length = model.max_length, .max_batch = model.max_batch};
+  const bool can_cache = model.in_place;
+  if (!can_cache) info.why_not_cached = "the plan was built without one; cameo build --kv-cache=on adds it, or says why it cannot";
+  if (options.mode == DecodeMode::kCached && !can_cache)
+    return error(ErrorCode::kUnsupported, "the plan cannot be run with a cache of keys and values: {}", info.why_not_cached);
+  if (options.mode == DecodeMode::kRecompute && model.in_place)
+    return error(ErrorCode::kUnsupported,
+                 "the plan was built with a cache, and gives the logits of last tokens alone; the mode that copies "
+                 "every logit back takes one built with --kv-cache=off");
   CAMEO_ASSIGN(ExecutionContext context, engine.create_context({.threads = options.threads}));
-  info.mode = options.mode == DecodeMode::kRecompute ? DecodeMode::kRecompute : DecodeMode::kLastLogits;
-  auto strategy = make_recompute_strategy(std::move(model), std::move(context), options, info.mode == DecodeMode::kRecompute);
+  info.mode = options.mode == DecodeMode::kAuto ? (can_cache ? DecodeMode::kCached : DecodeMode::kLastLogits) : options.mode;
+  auto strategy = model.in_place
+                      ? make_in_place_strategy(std::move(model), std::move(context), options, info.mode != DecodeMode::kCached)
+                      : make_recompute_strategy(std::move(model), std::move(context), options, info.mode == DecodeMode::kRecompute);
   strategy->info = std::move(info);
   return Decoder(std::move(strategy));
 }

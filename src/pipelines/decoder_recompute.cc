@@ -79,7 +79,7 @@ class Recompute final : public Decoder::Strategy {
     if (model_.mask) CAMEO_TRY(set(*model_.mask, mask_, dims, [&](size_t row, size_t i) { return is_token(row, i) ? 1 : 0; }));
     if (model_.positions) CAMEO_TRY(set(*model_.positions, positions_, dims, [](size_t, size_t i) { return i; }));
     for (const auto& cache : model_.caches) {
-      CAMEO_ASSIGN(Tensor none, Tensor::allocate(model_.cache_type, {dims[0], cache.heads, 0, cache.size}));
+      CAMEO_ASSIGN(Tensor none, Tensor::allocate(model_.cache_type, cache.dims(dims[0], 0)));
       CAMEO_TRY(context_.set_input(cache.past, none));
     }
     // Memory that holds no more than what the step needs is not bound: the context has its own then.

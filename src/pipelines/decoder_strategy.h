@@ -14,12 +14,17 @@ struct LanguageModel {
     std::string name;
     DType dtype = DType::kUndefined;
   };
+  // Keys or values of a layer: [batch, heads, length, size], or [batch, length, heads * size].
   struct Cache {
     std::string past, present;
-    int64_t heads = 0, size = 0;
+    bool packed = false;
+    int64_t heads = 1, size = 0;
+    // [batch, …] with so many positions.
+    Dims dims(int64_t batch, int64_t length) const { return packed ? Dims{batch, length, size} : Dims{batch, heads, length, size}; }
   };
   Input ids;
   std::optional<Input> mask, positions;
+  bool in_place = false;  // the plan was built with a cache (BuildOptions::kv_cache), whose memory is written where it lies
   std::string logits;
   DType logits_type = DType::kFloat32;
   std::vector<Cache> caches;  // keys and values of all layers, in the order of the inputs
@@ -72,6 +77,9 @@ class Decoder::Strategy {
   std::chrono::steady_clock::time_point lap_;
 };
 
+// Plans built with a cache. With `recompute` the whole sequences are fed at each step all the same.
+std::unique_ptr<Decoder::Strategy> make_in_place_strategy(LanguageModel model, ExecutionContext context, const DecoderOptions& options,
+                                                          bool recompute);
 // The whole sequences anew at each step. `copy_all`: DecodeMode::kRecompute, else kLastLogits.
 std::unique_ptr<Decoder::Strategy> make_recompute_strategy(LanguageModel model, ExecutionContext context, const DecoderOptions& options,
                                                            bool copy_all);

@@ -14,12 +14,16 @@ namespace {
 
 using Rows = std::vector<std::vector<uint32_t>>;
 
-// The model of the repository, "model" or "model_with_past", built once.
+// The model of the repository, "model" or "model_with_past", with "+cache" built with one; built once.
 const Engine& tiny_gpt2(const std::string& name) {
   static std::map<std::string, Engine> engines;
   if (const auto it = engines.find(name); it != engines.end()) return it->second;
-  const Plan plan = Builder().build(std::string(CAMEO_MODELS) + "/tiny-gpt2/" + name + ".onnx", {.optimization_level = 0}).value();
-  return engines.emplace(name, Engine::load(plan).value()).first->second;
+  const size_t plus = name.find('+');
+  BuildOptions options = {.optimization_level = 0};
+  if (plus != std::string::npos) options.kv_cache = KvCache::kOn;
+  const auto plan = Builder().build(std::string(CAMEO_MODELS) + "/tiny-gpt2/" + name.substr(0, plus) + ".onnx", options);
+  EXPECT_TRUE(plan.ok()) << plan.error().message();
+  return engines.emplace(name, Engine::load(*plan).value()).first->second;
 }
 
 Decoder make(const std::string& name, DecodeMode mode) {
@@ -135,8 +139,13 @@ TEST_P(DecoderModes, BadInput) {
 
 INSTANTIATE_TEST_SUITE_P(TinyGpt2, DecoderModes,
                          testing::Values(Case{"model", DecodeMode::kRecompute}, Case{"model", DecodeMode::kLastLogits},
-                                         Case{"model_with_past", DecodeMode::kRecompute}),
-                         [](const auto& info) { return info.param.model + "_" + std::string(decode_mode_name(info.param.mode)); });
+                                         Case{"model_with_past", DecodeMode::kRecompute}, Case{"model+cache", DecodeMode::kCached},
+                                         Case{"model+cache", DecodeMode::kLastLogits}, Case{"model_with_past+cache", DecodeMode::kCached}),
+                         [](const auto& info) {
+                           std::string name = info.param.model + "_" + std::string(decode_mode_name(info.param.mode));
+                           std::replace(name.begin(), name.end(), '+', '_');
+                           return name;
+                         });
 
 TEST(Decoder, LengthsAreCheckedBeforeTheFirstStep) {
   const Profile profile = {{{"input_ids", {1, 1}, {1, 8}, {2, 16}}, {"attention_mask", {1, 1}, {1, 8}, {2, 16}}}};

@@ -27,6 +27,16 @@ int64_t limit(const Engine& engine, const std::string& input, size_t dim) {
   return most;
 }
 
+// Keys or values, when the input is one of these.
+std::optional<LanguageModel::Cache> read_cache(const TensorInfo& t) {
+  const size_t rank = t.dims.size();
+  if (!t.name.starts_with(kPast) || !t.is_tensor || !is_float(t.dtype) || (rank != 3 && rank != 4)) return std::nullopt;
+  LanguageModel::Cache cache = {t.name, std::string(kPresent) + t.name.substr(kPast.size()), rank == 3, 1, t.dims[rank - 1].value};
+  if (rank == 4) cache.heads = t.dims[1].value;
+  if (cache.heads < 1 || cache.size < 1) return std::nullopt;
+  return cache;
+}
+
 }  // namespace
 
 Result<LanguageModel> LanguageModel::read(const Engine& engine) {
@@ -37,6 +47,7 @@ Result<LanguageModel> LanguageModel::read(const Engine& engine) {
                  t.name, t.type);
   };
   LanguageModel model;
+  int lengths = 0;
   for (const TensorInfo& t : engine.inputs()) {
     if (t.name == "input_ids" && is_index(t, 2)) {
       model.ids = {t.name, t.dtype};
@@ -44,15 +55,21 @@ Result<LanguageModel> LanguageModel::read(const Engine& engine) {
       model.mask = {t.name, t.dtype};
     } else if (t.name == "position_ids" && is_index(t, 2)) {
       model.positions = {t.name, t.dtype};
-    } else if (t.name.starts_with(kPast) && t.is_tensor && is_float(t.dtype) && t.dims.size() == 4 && t.dims[1].value > 0 &&
-               t.dims[3].value > 0) {
-      if (!model.caches.empty() && model.cache_type != t.dtype) return refuse(t);
+    } else if ((t.name == "past_lengths" || t.name == "last_positions") && t.is_tensor && t.dtype == DType::kInt64 && t.dims.size() == 1) {
+      ++lengths;
+    } else if (auto cache = read_cache(t); cache && (model.caches.empty() || model.cache_type == t.dtype)) {
       model.cache_type = t.dtype;
-      model.caches.push_back({t.name, std::string(kPresent) + t.name.substr(kPast.size()), t.dims[1].value, t.dims[3].value});
+      model.caches.push_back(*std::move(cache));
     } else {
       return refuse(t);
     }
   }
+  model.in_place = lengths == 2;
+  if (lengths == 1 || (model.in_place && (model.caches.empty() || model.mask || model.positions)))
+    return error(ErrorCode::kUnsupported, "the inputs are those of a plan with a cache only in part");
+  if (!model.in_place)
+    for (const Cache& cache : model.caches)
+      if (cache.packed) return error(ErrorCode::kUnsupported, "input '{}' is not [batch, heads, past, size]", cache.past);
   if (model.ids.name.empty()) return error(ErrorCode::kUnsupported, "the model has no input 'input_ids', int64[batch, sequence]");
   const auto outputs = engine.outputs();
   const auto find = [&](const std::string& name) {
@@ -68,7 +85,8 @@ Result<LanguageModel> LanguageModel::read(const Engine& engine) {
   model.logits_type = logits->dtype;
   model.vocabulary = std::max<int64_t>(logits->dims[2].value, 0);
   model.max_batch = limit(engine, model.ids.name, 0);
-  model.max_length = limit(engine, model.ids.name, 1);
+  model.max_length =
+      model.in_place ? limit(engine, model.caches[0].past, model.caches[0].packed ? 1 : 2) : limit(engine, model.ids.name, 1);
   return model;
 }
 

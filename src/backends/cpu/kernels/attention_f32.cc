@@ -169,6 +169,8 @@ Status run(ops::KernelContext& c) {
   const auto& kernels = cpu::attention_kernels();
   const auto pack = [&](int64_t set, int64_t block, float* to) {
     const int64_t batch = set / p.key.heads, head = set % p.key.heads, j = block * cpu::kAttentionKeys;
+    // Of a cache that has room left only what is used.
+    if (p.lengths && j >= p.lengths[batch]) return;
     kernels.pack(p.key.row(batch, head, j), p.key.row_stride, p.value.row(batch, head, j), p.value.row_stride,
                  std::min(cpu::kAttentionKeys, total - j), size, value_size, to + block * packed_block);
   };
