@@ -22,11 +22,13 @@ struct QuantizedWeight {
 // rows, 4 bytes high and 4 bytes low.
 struct SplitRows {
   int8_t* values;
-  int32_t* sums;  // [rows][groups][2]: sum of high, sum of low, over each group of rows of the weight
+  int32_t* sums;  // [rows][groups][2]: sum of high, sum of low, over each group of rows of the weight, times `unit`
   float* scales;  // [rows]
   int64_t rows;
   int64_t depth;  // a multiple of 16; zero from the weight's depth on
+  int32_t unit;   // minus the zero point of the weight, or -1 where it has many
 };
+inline constexpr int32_t split_unit(const QuantizedWeight& w) { return w.zeros != nullptr ? -1 : w.bits == 4 ? -8 : -128; }
 // Rows in the block that row r lies in.
 inline constexpr int64_t split_block(int64_t r, int64_t rows) {
   const int64_t rest = rows % 8, at = r - (rows - rest);

@@ -156,9 +156,9 @@ void multiply_float(const QuantizedWeightProduct& p) {
 }
 
 #if defined(__AVX512F__)
-#define CAMEO_VNNI __attribute__((target("avx512vnni")))
+#define CAMEO_VNNI __attribute__((target("avx512vnni,avx512vl")))
 
-bool split_row(const float* a, int64_t depth, int64_t group, const SplitRows& to, int64_t row) {
+CAMEO_VNNI bool split_row(const float* a, int64_t depth, int64_t group, const SplitRows& to, int64_t row) {
   constexpr int32_t kMost = 127 * 256 + 127;
   const auto load_row = [&](int64_t k) { return depth - k >= 16 ? load(a + k) : load_part(a + k, depth - k); };
   // As integers, magnitudes of floats compare as the floats do, and NaN and infinity are the greatest.
@@ -177,39 +177,42 @@ bool split_row(const float* a, int64_t depth, int64_t group, const SplitRows& to
   int8_t* values = to.values + (row - in_block) * to.depth * 2 + in_block * 8;
   const int64_t groups = depth == 0 ? 0 : (depth + group - 1) / group;
   int32_t* sums = to.sums + row * groups * 2;
-  __m512i high_sums = _mm512_setzero_si512(), low_sums = _mm512_setzero_si512();
+  const __m128i ones = _mm_set1_epi8(1), unit = _mm_set1_epi32(to.unit);
+  __m128i high_sums = _mm_setzero_si128(), low_sums = _mm_setzero_si128();
   int64_t group_end = group;
   for (int64_t k = 0; k < depth; k += 16) {
     const __m512i q = _mm512_cvtps_epi32((__m512)(load_row(k) * inverse));
     const __m512i high = _mm512_srai_epi32(_mm512_add_epi32(q, _mm512_set1_epi32(128)), 8);
     const __m512i low = _mm512_sub_epi32(q, _mm512_slli_epi32(high, 8));
-    high_sums = _mm512_add_epi32(high_sums, high);
-    low_sums = _mm512_add_epi32(low_sums, low);
     const __m128i high_bytes = _mm512_cvtepi32_epi8(high), low_bytes = _mm512_cvtepi32_epi8(low);
+    high_sums = _mm_dpbusd_epi32(high_sums, ones, high_bytes);
+    low_sums = _mm_dpbusd_epi32(low_sums, ones, low_bytes);
     const __m128i first = _mm_unpacklo_epi32(high_bytes, low_bytes), second = _mm_unpackhi_epi32(high_bytes, low_bytes);
-    int8_t* unit = values + k / 4 * block * 8;
-    _mm_storel_epi64(reinterpret_cast<__m128i*>(unit), first);
-    _mm_storeh_pd(reinterpret_cast<double*>(unit + block * 8), _mm_castsi128_pd(first));
-    _mm_storel_epi64(reinterpret_cast<__m128i*>(unit + block * 16), second);
-    _mm_storeh_pd(reinterpret_cast<double*>(unit + block * 24), _mm_castsi128_pd(second));
+    int8_t* part = values + k / 4 * block * 8;
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(part), first);
+    _mm_storeh_pd(reinterpret_cast<double*>(part + block * 8), _mm_castsi128_pd(first));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(part + block * 16), second);
+    _mm_storeh_pd(reinterpret_cast<double*>(part + block * 24), _mm_castsi128_pd(second));
     if (k + 16 >= group_end || k + 16 >= depth) {
-      *sums++ = _mm512_reduce_add_epi32(high_sums);
-      *sums++ = _mm512_reduce_add_epi32(low_sums);
-      high_sums = low_sums = _mm512_setzero_si512();
+      const __m128i pairs = _mm_hadd_epi32(high_sums, low_sums);
+      _mm_storel_epi64(reinterpret_cast<__m128i*>(sums), _mm_mullo_epi32(_mm_hadd_epi32(pairs, pairs), unit));
+      sums += 2;
+      high_sums = low_sums = _mm_setzero_si128();
       group_end += group;
     }
   }
   return true;
 }
 
-CAMEO_INLINE __m512i broadcast4(const int8_t* p) {
-  int32_t four;
-  __builtin_memcpy(&four, p, 4);
-  return _mm512_set1_epi32(four);
+// sums += dot products of the weights with four bytes. (The compiler's own way with sums in arrays is a load and some copies more.)
+CAMEO_INLINE void add_products(__m512i& sums, __m512i weights, const int8_t* four) {
+  typedef int32_t Four __attribute__((may_alias, aligned(1)));
+  __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sums) : "v"(weights), "m"(*reinterpret_cast<const Four*>(four)));
 }
 
 // Rows of A by one panel. Chains: independent sums a row and half, so that one row does not wait for its own results.
-template <int Bits, int Rows, int Chains>
+// Whole: 256 * high + low of a group fits int32, so that the sums become floats but once.
+template <int Bits, int Rows, int Chains, bool Whole>
 CAMEO_VNNI void split_panel(const QuantizedWeightProduct& p, int64_t panel, int64_t row, float* y) {
   const QuantizedWeight& w = p.w;
   const SplitRows& s = p.split;
@@ -223,17 +226,30 @@ CAMEO_VNNI void split_panel(const QuantizedWeightProduct& p, int64_t panel, int6
   int64_t at = 0;
   for (int64_t g = 0; g < w.groups; ++g) {
     const int64_t end = at + group_deep < deep ? at + group_deep : deep;
+    // The zero point's part is known before the sums.
+    const int64_t index = (panel * w.groups + g) * kPanel;
     __m512i highs[Rows][Chains], lows[Rows][Chains];
-    for (int r = 0; r < Rows; ++r)
-      for (int c = 0; c < Chains; ++c) highs[r][c] = lows[r][c] = _mm512_setzero_si512();
+    for (int r = 0; r < Rows; ++r) {
+      const int32_t* sums = s.sums + ((row + r) * w.groups + g) * 2;
+      highs[r][0] = _mm512_set1_epi32(sums[0]);
+      lows[r][0] = _mm512_set1_epi32(sums[1]);
+      for (int c = 1; c < Chains; ++c) highs[r][c] = lows[r][c] = _mm512_setzero_si512();
+    }
+    if (w.zeros != nullptr) {
+      const __m512i zero = (__m512i)load_zero(w, index);
+      for (int r = 0; r < Rows; ++r) {
+        highs[r][0] = _mm512_mullo_epi32(highs[r][0], zero);
+        lows[r][0] = _mm512_mullo_epi32(lows[r][0], zero);
+      }
+    }
     const auto step = [&](int64_t i, int chain) CAMEO_VNNI __attribute__((always_inline)) {
       const __m512i packed = _mm512_loadu_si512(values + i * 64);
       _mm_prefetch(reinterpret_cast<const char*>(values + i * 64 + 2048), _MM_HINT_T0);
       const int8_t* x = a + i * Rows * kRowsPerLane * 2;
       const auto multiply = [&](__m512i weights, const int8_t* four) CAMEO_VNNI __attribute__((always_inline)) {
         for (int r = 0; r < Rows; ++r) {
-          highs[r][chain] = _mm512_dpbusd_epi32(highs[r][chain], weights, broadcast4(four + r * 8));
-          lows[r][chain] = _mm512_dpbusd_epi32(lows[r][chain], weights, broadcast4(four + r * 8 + 4));
+          add_products(highs[r][chain], weights, four + r * 8);
+          add_products(lows[r][chain], weights, four + r * 8 + 4);
         }
       };
       if constexpr (Bits == 8) {
@@ -245,19 +261,19 @@ CAMEO_VNNI void split_panel(const QuantizedWeightProduct& p, int64_t panel, int6
     };
     for (; at + Chains <= end; at += Chains)
       for (int c = 0; c < Chains; ++c) step(at + c, c);
-    for (; at < end; ++at) step(at, 0);
-    const int64_t index = (panel * w.groups + g) * kPanel;
+    if constexpr (Chains > 1)
+      for (; at < end; ++at) step(at, 0);
     const Vec scale = load_scale(w, index);
-    const VecI zero = load_zero(w, index);
     for (int r = 0; r < Rows; ++r) {
       for (int c = 1; c < Chains; ++c) {
         highs[r][0] = _mm512_add_epi32(highs[r][0], highs[r][c]);
         lows[r][0] = _mm512_add_epi32(lows[r][0], lows[r][c]);
       }
-      const int32_t* sums = s.sums + ((row + r) * w.groups + g) * 2;
-      const Vec high_part = to_float((VecI)highs[r][0] - zero * splat_i(sums[0]));
-      const Vec low_part = to_float((VecI)lows[r][0] - zero * splat_i(sums[1]));
-      total[r] = fma(fma(high_part, splat(256.f), low_part), scale, total[r]);
+      const VecI high = (VecI)highs[r][0], low = (VecI)lows[r][0];
+      if constexpr (Whole)
+        total[r] = fma(to_float((high << 8) + low), scale, total[r]);
+      else
+        total[r] = fma(fma(to_float(high), splat(256.f), to_float(low)), scale, total[r]);
     }
   }
   for (int r = 0; r < Rows; ++r) store(y + r * p.ldy, total[r] * splat(s.scales[row + r]));
@@ -265,8 +281,14 @@ CAMEO_VNNI void split_panel(const QuantizedWeightProduct& p, int64_t panel, int6
 
 template <int Bits, int Rows, int Chains>
 CAMEO_VNNI void multiply_rows(const QuantizedWeightProduct& p, int64_t row) {
-  for (int64_t panel = p.first_panel; panel < p.last_panel; ++panel)
-    split_panel<Bits, Rows, Chains>(p, panel, row, p.y + (row - p.first_row) * p.ldy + (panel - p.first_panel) * kPanel);
+  const bool whole = p.w.group <= (Bits == 4 ? 4096 : 256);
+  for (int64_t panel = p.first_panel; panel < p.last_panel; ++panel) {
+    float* y = p.y + (row - p.first_row) * p.ldy + (panel - p.first_panel) * kPanel;
+    if (whole)
+      split_panel<Bits, Rows, Chains, true>(p, panel, row, y);
+    else
+      split_panel<Bits, Rows, Chains, false>(p, panel, row, y);
+  }
 }
 
 template <int Bits>

@@ -40,10 +40,12 @@ cpu::SplitRows split_rows(ops::KernelContext& c, const float* a, int64_t rows, c
                           .sums = c.scratch<int32_t>(rows * w.groups * 2).data(),
                           .scales = c.scratch<float>(rows).data(),
                           .rows = rows,
-                          .depth = depth};
+                          .depth = depth,
+                          .unit = cpu::split_unit(w)};
   std::atomic<bool> all = true;
   const auto& kernels = cpu::quantized_weight_kernels();
-  const int64_t step = std::max<int64_t>(1, 16384 / std::max<int64_t>(w.depth, 1));
+  // Whole blocks: the rows of one share cache lines.
+  const int64_t step = std::max<int64_t>(1, 2048 / std::max<int64_t>(w.depth, 1)) * 8;
   c.threads().parallel_for((rows + step - 1) / step, [&](int64_t task, int) {
     for (int64_t r = task * step; r < std::min(rows, (task + 1) * step); ++r)
       if (!kernels.split_row(a + r * w.depth, w.depth, w.group, split, r)) all.store(false, std::memory_order_relaxed);
@@ -108,11 +110,18 @@ Status run(ops::KernelContext& c) {
     p.y = buffers + worker * (tile_floats + buffer_floats);
     p.ldy = step * 16;
     p.buffer = p.y + tile_floats;
+    // Whole panels of the only output are made where they belong.
+    const bool direct = parts.size() == 1 && parts[0].data != nullptr && p.last_panel * 16 <= n;
+    if (direct) {
+      p.y = parts[0].data + p.first_row * n + p.first_panel * 16;
+      p.ldy = n;
+    }
     multiply(p);
     const int64_t first = p.first_panel * 16, last = std::min(n, p.last_panel * 16);
     for (int64_t r = p.first_row; r < p.last_row; ++r) {
       float* row = p.y + (r - p.first_row) * p.ldy;
       epilogue.run(r, first, last - first, row);
+      if (direct) continue;
       for (const Part& part : parts) {
         const int64_t from = std::max(first, part.begin), to = std::min(last, part.begin + part.width);
         if (from < to && part.data != nullptr)

@@ -176,7 +176,7 @@ void check_kernels(const Weight& w, int64_t rows) {
     std::vector<int8_t> values(static_cast<size_t>(rows * depth * 2) + 64, 99);
     std::vector<int32_t> sums(static_cast<size_t>(rows * attrs.groups() * 2));
     std::vector<float> scales(static_cast<size_t>(rows));
-    p.split = {values.data(), sums.data(), scales.data(), rows, depth};
+    p.split = {values.data(), sums.data(), scales.data(), rows, depth, split_unit(p.w)};
     for (int64_t r = 0; table.split && r < rows; ++r)
       ASSERT_TRUE(table.kernels->split_row(p.a + r * attrs.k, attrs.k, attrs.group(), p.split, r));
     (table.split ? table.kernels->multiply_split : table.kernels->multiply_float)(p);
