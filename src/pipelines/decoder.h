@@ -8,18 +8,9 @@
 #include <vector>
 
 #include "cameo/engine.h"
+#include "cameo/generate.h"
 
 namespace cameo {
-
-// How logits of the next token are computed.
-enum class DecodeMode {
-  kAuto,        // kCached where the plan can, else kLastLogits
-  kCached,      // keys and values of earlier tokens are kept; a step computes one token a row
-  kLastLogits,  // the whole sequences anew at each step, in memory reserved once; logits of the last tokens only are copied back
-  kRecompute,   // the whole sequences anew at each step; every logit is copied back
-};
-// "auto", "cached", "o1", "recompute"
-std::string_view decode_mode_name(DecodeMode mode);
 
 struct DecoderOptions {
   DecodeMode mode = DecodeMode::kAuto;

@@ -265,7 +265,7 @@ class Cli(unittest.TestCase):
         self.assertEqual(out["finish_reason"], "length")
         self.assertTrue(self.ok_json("generate", MODEL, "--verify", os.path.join(MODEL, "reference.json"))["agrees"])
         self.fails(3, ["no tokens"], "generate", MODEL, "--prompt", "")
-        self.fails(3, ["dimension 1", "is 23", "1 to 16"], "generate", MODEL, "--plan", self.plan, "--prompt", "In the beginning", "--max-new-tokens", "21")
+        self.fails(3, ["3 prompt tokens", "21 new ones", "allows 16", "--max-shapes"], "generate", MODEL, "--plan", self.plan, "--prompt", "In the beginning", "--max-new-tokens", "21")
         self.fails(3, ["tokenizer.json"], "generate", self.folder.name, "--prompt", "x")
 
     def test_json_errors(self):

@@ -1,0 +1,176 @@
+#include "pipelines/model_folder.h"
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/file.h"
+
+namespace cameo {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+constexpr size_t kMostBytes = size_t{64} << 20;  // of a settings file
+
+bool is_there(const fs::path& path) {
+  std::error_code ignored;
+  return fs::exists(path, ignored);
+}
+
+Result<std::string> read_text(const fs::path& path) {
+  CAMEO_ASSIGN(const MappedFile file, map_file(path.string()));
+  if (file.bytes.size() > kMostBytes)
+    return error(ErrorCode::kInvalidModel, "'{}' has {} bytes; at most {} are sensible", path.string(), file.bytes.size(), kMostBytes);
+  return std::string(reinterpret_cast<const char*>(file.bytes.data()), file.bytes.size());
+}
+
+// A JSON file that is an object; its fields are asked for by kind.
+class Settings {
+ public:
+  // Empty where there is no such file.
+  static Result<Settings> read(const fs::path& path) {
+    Settings settings;
+    settings.path_ = path.string();
+    if (!is_there(path)) return settings;
+    CAMEO_ASSIGN(const std::string text, read_text(path));
+    // Objects nested without end would use up the stack.
+    int depth = 0;
+    bool deep = false;
+    const auto watch = [&](int level, Json::parse_event_t, Json&) {
+      depth = level;
+      deep |= level > 100;
+      return !deep;
+    };
+    settings.json_ = Json::parse(text, watch, /*allow_exceptions=*/false);
+    if (deep) return error(ErrorCode::kInvalidModel, "'{}' is nested deeper than 100 levels", settings.path_);
+    if (settings.json_.is_discarded()) return error(ErrorCode::kInvalidModel, "'{}' is not valid JSON", settings.path_);
+    if (!settings.json_.is_object()) return error(ErrorCode::kInvalidModel, "'{}' is not a JSON object", settings.path_);
+    return settings;
+  }
+
+  const Json* find(const char* key) const {
+    const auto it = json_.find(key);
+    return it == json_.end() || it->is_null() ? nullptr : &*it;
+  }
+  Error wrong(const char* key, std::string_view wanted) const {
+    return error(ErrorCode::kInvalidModel, "'{}': field {} is {}, not {}", path_, key, find(key)->type_name(), wanted);
+  }
+  Status number(const char* key, double& value) const {
+    const Json* field = find(key);
+    if (!field) return {};
+    if (!field->is_number()) return wrong(key, "a number");
+    value = field->get<double>();
+    return {};
+  }
+  Status count(const char* key, size_t& value) const {
+    const Json* field = find(key);
+    if (!field) return {};
+    if (!field->is_number_unsigned()) return wrong(key, "a number of 0 or more");
+    value = field->get<size_t>();
+    return {};
+  }
+  // A token id, or several.
+  Status ids(const char* key, std::vector<uint32_t>& value) const {
+    const Json* field = find(key);
+    if (!field) return {};
+    const auto add = [&](const Json& id) {
+      if (!id.is_number_unsigned() || id.get<uint64_t>() > UINT32_MAX) return false;
+      value.push_back(id.get<uint32_t>());
+      return true;
+    };
+    bool good = true;
+    if (field->is_array())
+      for (const Json& id : *field) good = good && add(id);
+    else
+      good = add(*field);
+    return good ? Status() : wrong(key, "a token id or a list of them");
+  }
+
+ private:
+  std::string path_;
+  Json json_ = Json::object();
+};
+
+Status read_defaults(const Settings& file, GenerateOptions& defaults) {
+  const Json* sample = file.find("do_sample");
+  if (sample && !sample->is_boolean()) return file.wrong("do_sample", "true or false");
+  if (sample && sample->get<bool>()) {
+    defaults.temperature = 1;
+    defaults.top_k = 50;  // Hugging Face's default
+    CAMEO_TRY(file.number("temperature", defaults.temperature));
+    CAMEO_TRY(file.count("top_k", defaults.top_k));
+    CAMEO_TRY(file.number("top_p", defaults.top_p));
+    CAMEO_TRY(file.number("min_p", defaults.min_p));
+  } else {
+    CAMEO_TRY(file.count("num_beams", defaults.num_beams));
+    CAMEO_TRY(file.number("length_penalty", defaults.length_penalty));
+  }
+  CAMEO_TRY(file.number("repetition_penalty", defaults.repetition_penalty));
+  return file.count("max_new_tokens", defaults.max_new_tokens);
+}
+
+// A template, or a list of named ones of which "default" counts.
+Status read_chat_template(const Settings& file, const std::string& path, ModelFolder& folder) {
+  const Json* field = file.find("chat_template");
+  if (!field || !folder.chat_template.empty()) return {};
+  if (field->is_array()) {
+    for (const Json& named : *field)
+      if (named.is_object() && named.value("name", Json()) == "default" && named.contains("template")) field = &named["template"];
+    if (field->is_array()) return {};
+  }
+  if (!field->is_string()) return file.wrong("chat_template", "a string");
+  folder.chat_template = field->get<std::string>();
+  folder.chat_template_file = path;
+  return {};
+}
+
+}  // namespace
+
+Result<ModelFolder> read_model_folder(const std::string& given) {
+  const fs::path path(given);
+  std::error_code ignored;
+  ModelFolder folder;
+  fs::path at = path;
+  if (fs::is_directory(path, ignored)) {
+    for (const char* name : {"model.plan", "model.onnx"}) {
+      if (!is_there(path / name)) continue;
+      folder.model = (path / name).string();
+      break;
+    }
+  } else {
+    if (!is_there(path)) return error(ErrorCode::kIo, "there is no file or folder '{}'", given);
+    folder.model = given;
+    at = path.parent_path();
+  }
+  folder.tokenizer = (at / "tokenizer.json").string();
+
+  CAMEO_ASSIGN(const Settings config, Settings::read(at / "config.json"));
+  CAMEO_ASSIGN(const Settings generation, Settings::read(at / "generation_config.json"));
+  CAMEO_ASSIGN(const Settings tokenizer, Settings::read(at / "tokenizer_config.json"));
+  CAMEO_TRY(generation.ids("eos_token_id", folder.end_tokens));
+  if (folder.end_tokens.empty()) CAMEO_TRY(config.ids("eos_token_id", folder.end_tokens));
+  CAMEO_TRY(config.count("n_positions", folder.max_positions));
+  CAMEO_TRY(config.count("max_position_embeddings", folder.max_positions));
+  CAMEO_TRY(read_defaults(generation, folder.defaults));
+
+  for (const char* name : {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"}) {
+    const Json* token = tokenizer.find(name);
+    if (token && token->is_object() && token->contains("content")) token = &(*token)["content"];
+    if (!token) continue;
+    if (!token->is_string()) return tokenizer.wrong(name, "the text of a token");
+    folder.special_tokens[name] = token->get<std::string>();
+  }
+  if (folder.end_tokens.empty() && folder.special_tokens.count("eos_token")) folder.end_token = folder.special_tokens["eos_token"];
+
+  if (const fs::path own = at / "chat_template.jinja"; is_there(own)) {
+    CAMEO_ASSIGN(folder.chat_template, read_text(own));
+    folder.chat_template_file = own.string();
+  }
+  CAMEO_TRY(read_chat_template(tokenizer, (at / "tokenizer_config.json").string(), folder));
+  CAMEO_TRY(read_chat_template(config, (at / "config.json").string(), folder));
+  return folder;
+}
+
+}  // namespace cameo

@@ -1,0 +1,28 @@
+// What the files beside a model say: where the model is, how text ends, how to sample, the chat template.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "cameo/generate.h"
+
+namespace cameo {
+
+struct ModelFolder {
+  std::string model;      // model.onnx, or a plan
+  std::string tokenizer;  // tokenizer.json
+  GenerateOptions defaults;
+  std::vector<uint32_t> end_tokens;
+  std::string end_token;  // its text, where no file gives its id
+  size_t max_positions = 0;
+  std::string chat_template;                          // empty: none
+  std::string chat_template_file;                     // where it was
+  std::map<std::string, std::string> special_tokens;  // "bos_token" -> "<s>"
+};
+
+// `path` is a folder, or a model in one. Files that are not there are left out, but the model and tokenizer.json have to be.
+// Errors: kIo for missing files, kInvalidModel, naming file and field, for damaged ones.
+Result<ModelFolder> read_model_folder(const std::string& path);
+
+}  // namespace cameo
