@@ -33,7 +33,7 @@ bool PositionLifter::has_batch(ir::ValueId id) const {
 void PositionLifter::note_table(const ir::Node& node) {
   const auto& table = b_.shape(node.inputs[0]);
   const auto at = static_cast<size_t>(std::max<int64_t>(attr<int64_t>(node, "axis").value_or(0), 0));
-  if (!table || at >= table->size() || !(*table)[at].is_const() || uniform_.of(node.inputs[1]) == std::nullopt) return;
+  if (!table || at >= table->size() || !(*table)[at].is_const()) return;
   most_positions_ = most_positions_ == 0 ? (*table)[at].value() : std::min(most_positions_, (*table)[at].value());
 }
 
