@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/thread_pool.h"
+#include "builder/batch_rows.h"
 #include "builder/kv_cache.h"
 #include "builder/precision.h"
 #include "builder/profiles.h"
@@ -71,6 +72,12 @@ Result<Plan> build_model(const onnx::Model& model, const BuildOptions& options, 
   CAMEO_TRY(builder::lower_precision(content.graph, options, reports, precisions));
   if (!options.reference) CAMEO_TRY(tune(content, options, logger));
   CAMEO_TRY(report(options, "write the plan", 0.9));
+  if (!options.reference) {
+    if (auto batch = builder::independent_batch(content.graph); batch.ok())
+      content.batch = std::move(batch).value();
+    else
+      logger.log(Severity::kVerbose, "runs take the whole batch at once: " + batch.error().message());
+  }
   content.cameo_version = CAMEO_VERSION;
   content.target = plan::host_target();
   content.model_name = content.graph.name;

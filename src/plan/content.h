@@ -18,6 +18,8 @@ struct Content {
   std::string model_name;
   ir::Graph graph;
   std::vector<Profile> profiles;
+  // The symbol that is the first extent of inputs and outputs whose rows are independent; empty: not known.
+  std::string batch;
 };
 
 // The bytes of a plan. The same content gives the same bytes. Errors: kUnsupported for what a plan cannot hold.

@@ -78,6 +78,7 @@ class Reader {
     content.backend = text(p.backend());
     content.target = text(p.target());
     content.model_name = text(p.model_name());
+    content.batch = text(p.batch());
     if (!p.graph()) return damaged("the plan has no graph");
     CAMEO_ASSIGN(content.graph, graph(*p.graph(), 0));
     if (auto status = ir::verify(content.graph); !status.ok()) return damaged("{}", status.error().message());

@@ -25,7 +25,7 @@ class Writer {
     }
     builder_.Finish(fb::CreatePlan(builder_, builder_.CreateString(content.cameo_version), builder_.CreateString(content.backend),
                                    builder_.CreateString(content.target), builder_.CreateString(content.model_name), graph,
-                                   builder_.CreateVector(profiles)));
+                                   builder_.CreateVector(profiles), builder_.CreateString(content.batch)));
     return assemble();
   }
 

@@ -4,7 +4,7 @@
 
 #include "base/error.h"
 #include "runtime/engine_impl.h"
-#include "runtime/executor.h"
+#include "runtime/batch_run.h"
 
 namespace cameo {
 
@@ -17,6 +17,7 @@ struct ExecutionContext::Impl {
       : engine(std::move(e)),
         state(allocator, options.threads, options.cpus),
         executor(engine->content.graph, state),
+        batch_run(engine->content.graph, engine->content.batch, engine->weight_bytes, executor, allocator),
         shapes(engine->inputs.size()),
         has_shape(engine->inputs.size(), false),
         inputs(engine->inputs.size()),
@@ -88,6 +89,7 @@ struct ExecutionContext::Impl {
   std::shared_ptr<const Engine::Impl> engine;
   runtime::ExecutionState state;
   runtime::Executor executor;
+  runtime::BatchRun batch_run;
   std::optional<size_t> profile;
   std::vector<Dims> shapes;
   std::vector<bool> has_shape;
@@ -218,7 +220,7 @@ Status ExecutionContext::run() try {
       return error(ErrorCode::kInvalidInput, "input '{}' was given no data: call set_input() or set_tensor_address()",
                    c.engine->inputs[i].name);
   CAMEO_TRY(c.check_bools());
-  CAMEO_TRY(c.executor.run(c.inputs, c.bindings, c.outputs));
+  CAMEO_TRY(c.batch_run.run(c.inputs, c.bindings, c.outputs));
   c.has_run = true;
   return {};
 } catch (const std::bad_alloc&) {
@@ -277,8 +279,11 @@ void ExecutionContext::cancel() { impl_->state.cancelled.store(true, std::memory
 Result<MemoryForecast> ExecutionContext::memory_forecast() try {
   Impl& c = *impl_;
   CAMEO_TRY(c.check_shapes());
-  CAMEO_ASSIGN(const auto* s, c.executor.specialization(c.engine->facts_of(c.shapes)));
-  return MemoryForecast{s->arena_bytes, s->without_reuse, s->output_bytes, c.engine->weight_bytes, s->complete};
+  const std::vector<ops::Fact> facts = c.engine->facts_of(c.shapes);
+  CAMEO_ASSIGN(const auto* used, c.batch_run.specialization_used(facts));
+  const size_t arena = used->arena_bytes;
+  CAMEO_ASSIGN(const auto* whole, c.executor.specialization(facts));
+  return MemoryForecast{arena, whole->without_reuse, whole->output_bytes, c.engine->weight_bytes, whole->complete};
 } catch (const std::bad_alloc&) {
   return error(ErrorCode::kOutOfMemory, "no memory to infer the model's shapes");
 }

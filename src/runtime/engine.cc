@@ -2,7 +2,6 @@
 
 #include "base/error.h"
 #include "runtime/engine_impl.h"
-#include "runtime/executor.h"
 
 namespace cameo {
 namespace {
@@ -156,8 +155,10 @@ Result<MemoryForecast> Engine::memory_forecast(std::span<const Dims> input_shape
   for (size_t i = 0; i < input_shapes.size(); ++i)
     if (impl_->inputs[i].is_tensor) CAMEO_TRY(impl_->check_input_shape(i, input_shapes[i]));
   CAMEO_TRY(impl_->check_shapes(input_shapes, std::nullopt));
-  CAMEO_ASSIGN(const auto s, runtime::specialize(impl_->content.graph, impl_->facts_of(input_shapes)));
-  return MemoryForecast{s.arena_bytes, s.without_reuse, s.output_bytes, impl_->weight_bytes, s.complete};
+  CAMEO_ASSIGN(ExecutionContext context, create_context({.threads = 1}));
+  for (size_t i = 0; i < input_shapes.size(); ++i)
+    if (impl_->inputs[i].is_tensor) CAMEO_TRY(context.set_input_shape(impl_->inputs[i].name, input_shapes[i]));
+  return context.memory_forecast();
 } catch (const std::bad_alloc&) {
   return error(ErrorCode::kOutOfMemory, "no memory to infer the model's shapes");
 }
