@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "builder/kv_cache.h"
 #include "cli/cli.h"
 #include "onnx/import.h"
 #include "ops/op.h"
@@ -17,7 +18,7 @@ using Json = nlohmann::ordered_json;
 struct Options {
   std::string path, shapes;
   std::vector<std::string> disabled;
-  bool layers = false, passes = false, onnx_operators = false;
+  bool layers = false, passes = false, onnx_operators = false, kv_cache = false;
 };
 
 struct Weights {
@@ -88,6 +89,21 @@ void print_layers(const Json& list) {
   }
 }
 
+// Of a language model, whether it can be built with a cache of keys and values; with --kv-cache the graph is what it becomes.
+std::optional<PassReport> add_cache(const Options& o, const std::vector<std::string>& disabled, ir::Graph& graph) {
+  const auto has = [&](const std::vector<ir::ValueId>& ids, std::string_view name) {
+    return std::any_of(ids.begin(), ids.end(), [&](ir::ValueId id) { return graph.value(id).name == name; });
+  };
+  if (!has(graph.inputs, "input_ids") || !has(graph.outputs, "logits")) return std::nullopt;
+  plan::Content content;
+  content.graph = graph;
+  std::vector<PassReport> reports;
+  if (auto status = builder::add_kv_cache(content, KvCache::kAuto, {.disabled = disabled}, reports); !status.ok())
+    return PassReport{"add_kv_cache", 0, 0, {status.error().message()}};
+  if (o.kv_cache) graph = std::move(content.graph);
+  return reports.back();
+}
+
 Result<int> inspect_model(const Options& o, const Common& common) {
   CAMEO_ASSIGN(const onnx::Model model, onnx::read_model(o.path));
   CAMEO_ASSIGN(onnx::ImportedModel m, onnx::import_model(model, {.allow_unsupported = true, .allow_missing_external_data = true}));
@@ -121,7 +137,9 @@ Result<int> inspect_model(const Options& o, const Common& common) {
     std::vector<std::string> disabled = o.disabled;
     if (o.onnx_operators)
       for (std::string& name : passes_with_own_operators()) disabled.push_back(std::move(name));
+    const std::optional<PassReport> cache = add_cache(o, disabled, m.graph);
     CAMEO_TRY(passes::run_passes(m.graph, {.disabled = disabled, .verify = true}, reports));
+    if (cache) reports.push_back(*cache);
     object["passes"] = Json::array();
     for (const PassReport& p : reports)
       object["passes"].push_back({{"name", p.name}, {"changes", p.changes}, {"milliseconds", p.milliseconds}, {"notes", p.notes}});
@@ -256,6 +274,7 @@ Run add_inspect(CLI::App& app, const Common& common) {
   app.add_flag("--passes", o->passes, "Show what each optimisation pass does to the model, and why it left alone what it nearly took");
   app.add_option("--disable-pass", o->disabled, "Leave a pass out, with --passes; repeatable")->allow_extra_args(false);
   app.add_flag("--onnx-operators", o->onnx_operators, "With --passes: without those that make Cameo's own operators");
+  app.add_flag("--kv-cache", o->kv_cache, "With --passes: with a cache of keys and values added to a language model, where it can be");
   app.add_option("--shapes", o->shapes, "Forecast memory at these shapes, as name:1x128");
   return [o, &common] { return is_plan_file(o->path) ? inspect_plan(*o, common) : inspect_model(*o, common); };
 }
