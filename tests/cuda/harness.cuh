@@ -140,7 +140,7 @@ inline double relative_error(const Buffer& x, Scalar type, const Buffer& referen
   if (r.bad) return INFINITY;
   return r.size > 0 ? std::sqrt(r.error / r.size) : std::sqrt(r.error);
 }
-inline double tolerance(Scalar type) { return type == Scalar::kFloat32 ? 2e-5 : type == Scalar::kFloat16 ? 2e-3 : 1.2e-2; }
+inline double tolerance(Scalar type) { return type == Scalar::kFloat32 ? 5e-5 : type == Scalar::kFloat16 ? 2e-3 : 1.2e-2; }
 inline const char* name(Scalar type) { return type == Scalar::kFloat32 ? "f32" : type == Scalar::kFloat16 ? "f16" : "bf16"; }
 
 inline void check(double error, double limit, const std::string& line) {

@@ -38,9 +38,10 @@ cudaError_t run_few(const AttentionArgs& a, const DeviceTraits& device, cudaStre
   const int64_t units = static_cast<int64_t>(a.batch) * a.kv_heads;
   int splits = 1;
   if (device.capability >= 90)
-    while (splits < 8 && units * splits < device.multiprocessors && a.keys / splits > 64) splits *= 2;
+    while (splits < 8 && ((units * splits < device.multiprocessors && a.keys / splits > 64) || (units * splits < 3 * device.multiprocessors && a.keys / splits > 256)))
+      splits *= 2;
   const int rows = a.queries * (a.heads / a.kv_heads);
-  LaunchShape shape{.grid = dim3(static_cast<unsigned>(units * splits)), .block = dim3(32 * kFewWarps)};
+  LaunchShape shape{.grid = dim3(static_cast<unsigned>(units * splits)), .block = dim3(256)};
   shape.cluster = static_cast<unsigned>(splits);
   if (rows == 1) return launch(attention_few<T, HD, 1>, shape, stream, a, splits);
   if (rows <= 4) return launch(attention_few<T, HD, 4>, shape, stream, a, splits);

@@ -32,6 +32,12 @@ __device__ __forceinline__ bool sees(const AttentionArgs& a, const RowView& view
   return key < view.length && (!a.causal || key <= p) && (a.window < 0 || key >= p - a.window);
 }
 
+__device__ __forceinline__ float power_of_2(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
 // An additive bias in units of log2; -infinity hides. Finite values stay finite.
 __device__ __forceinline__ float to_log2(float bias) { return bias == -INFINITY ? bias : fmaxf(bias, -1e38f) * kLog2e; }
 __device__ __forceinline__ float bias_at(const AttentionArgs& a, int64_t index) {
@@ -100,7 +106,8 @@ __global__ void __launch_bounds__(128) attention_mma(const __grid_constant__ Att
     if (diagonal) {
       const float* table = a.relative + static_cast<int64_t>(h) * a.relative_stride + a.relative_origin;
       const int rows = min(BM, a.queries - row0);
-      for (int d = range.first - (rows - 1) + tid; d < range.last; d += 128) relative[d + BM - 1] = to_log2(table[d - row0]);
+      for (int d = range.first - (BM - 1) + tid; d < range.last; d += 128)
+        relative[d + BM - 1] = d > range.first - rows ? to_log2(table[d - row0]) : 0.f;
     }
   }
 
@@ -142,59 +149,83 @@ __global__ void __launch_bounds__(128) attention_mma(const __grid_constant__ Att
       }
 
     const int key0 = tile * BN;
+    const float scale = a.scale * kLog2e;
+    // Biases of a tile that all its rows see. Along a diagonal a relative bias is the same: fragments 8 rows further down have
+    // the values of the fragment 8 keys before.
+    constexpr int DIAGONALS = BN / 8 + 2 * MT - 1;
+    float along[BIAS ? DIAGONALS : 1][2];
+    const bool tile_seen = key0 >= range.first && key0 + BN <= range.last && (!a.causal || key0 + BN - 1 <= row0 + view.offset) &&
+                           (a.window < 0 || key0 >= row0 + BM - 1 + view.offset - a.window);
+    const bool simple = tile_seen && a.softcap == 0.f && !per_element;
+    if constexpr (BIAS) {
+      if (simple) {
+        const float* from = relative + key0 + 2 * t - warp * MT * 16 - g + BM - 1 - 8 * (2 * MT - 1);
+#pragma unroll
+        for (int d = 0; d < DIAGONALS; ++d) along[d][0] = diagonal ? from[8 * d] : 0.f, along[d][1] = diagonal ? from[8 * d + 1] : 0.f;
+      }
+    }
+    // Products that need nothing added are scaled within the power of 2.
+    const float late = !BIAS && simple && scale > 0.f ? scale : 1.f;
 #pragma unroll
     for (int i = 0; i < MT; ++i) {
       const int warp_row = row0 + (warp * MT + i) * 16;
       const int row = warp_row + g;
-      if (a.softcap == 0.f) {
-        const float scale = a.scale * kLog2e;
+      if (BIAS && simple) {
+#pragma unroll
+        for (int n = 0; n < BN / 8; ++n) {
+          float2 kb{};
+          if (per_key) kb = *reinterpret_cast<const float2*>(key_bias + key0 + n * 8 + 2 * t);
+#pragma unroll
+          for (int e = 0; e < 4; ++e)
+            s[i][n][e] = s[i][n][e] * scale + ((e & 1 ? kb.y : kb.x) + along[BIAS ? n - (e >> 1) - 2 * i + 2 * MT - 1 : 0][e & 1]);
+        }
+      } else if (late == 1.f) {
 #pragma unroll
         for (int n = 0; n < BN / 8; ++n)
 #pragma unroll
-          for (int e = 0; e < 4; ++e) s[i][n][e] *= scale;
-      } else {
+          for (int e = 0; e < 4; ++e) s[i][n][e] = a.softcap == 0.f ? s[i][n][e] * scale : score(a, s[i][n][e]);
+        if (!simple) {
+          int from[2], to[2];
 #pragma unroll
-        for (int n = 0; n < BN / 8; ++n)
-#pragma unroll
-          for (int e = 0; e < 4; ++e) s[i][n][e] = score(a, s[i][n][e]);
-      }
-      const int p = warp_row + view.offset;
-      const bool whole = key0 >= range.first && key0 + BN <= range.last && (!a.causal || key0 + BN - 1 <= p) &&
-                         (a.window < 0 || key0 >= p + 15 - a.window);
-      if (BIAS || !whole) {
-#pragma unroll
-        for (int n = 0; n < BN / 8; ++n)
-#pragma unroll
-          for (int e = 0; e < 4; ++e) {
-            const int key = key0 + n * 8 + 2 * t + (e & 1), r = row + (e >> 1) * 8;
-            if (r < a.queries && sees(a, view, r, key)) {
-              if (BIAS) {
-                float add = 0.f;
-                if (per_key) add = key_bias[key];
-                if (per_element) add = bias_at(a, bias_row(a, b, h, r) + key);
-                if (diagonal) add += relative[key - (r - row0) + BM - 1];
-                s[i][n][e] += add;
-              }
-            } else {
-              s[i][n][e] = -INFINITY;
-            }
+          for (int e = 0; e < 2; ++e) {
+            const int r = row + e * 8;
+            const KeyRange seen = key_range(a, view, r, r);
+            from[e] = seen.first, to[e] = r < a.queries ? seen.last : 0;
           }
+#pragma unroll
+          for (int n = 0; n < BN / 8; ++n)
+#pragma unroll
+            for (int e = 0; e < 4; ++e) {
+              const int key = key0 + n * 8 + 2 * t + (e & 1), r = row + (e >> 1) * 8;
+              if (key >= from[e >> 1] && key < to[e >> 1]) {
+                if (BIAS) {
+                  float add = 0.f;
+                  if (per_key) add = key_bias[key];
+                  if (per_element) add = bias_at(a, bias_row(a, b, h, r) + key);
+                  if (diagonal) add += relative[key - (r - row0) + BM - 1];
+                  s[i][n][e] += add;
+                }
+              } else {
+                s[i][n][e] = -INFINITY;
+              }
+            }
+        }
       }
 #pragma unroll
       for (int e = 0; e < 2; ++e) {
-        float largest = m[i][e];
+        float largest = -INFINITY;
 #pragma unroll
         for (int n = 0; n < BN / 8; ++n) largest = fmaxf(largest, fmaxf(s[i][n][2 * e], s[i][n][2 * e + 1]));
         largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, 1));
-        largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, 2));
+        largest = fmaxf(m[i][e], fmaxf(largest, __shfl_xor_sync(~0u, largest, 2)) * late);
         const float base = largest == -INFINITY ? 0.f : largest;
-        const float correction = exp2f(m[i][e] - base);
+        const float correction = power_of_2(m[i][e] - base);
         m[i][e] = largest;
         float sum = 0.f;
 #pragma unroll
         for (int n = 0; n < BN / 8; ++n) {
-          s[i][n][2 * e] = exp2f(s[i][n][2 * e] - base);
-          s[i][n][2 * e + 1] = exp2f(s[i][n][2 * e + 1] - base);
+          s[i][n][2 * e] = power_of_2(s[i][n][2 * e] * late - base);
+          s[i][n][2 * e + 1] = power_of_2(s[i][n][2 * e + 1] * late - base);
           sum += s[i][n][2 * e] + s[i][n][2 * e + 1];
         }
         l[i][e] = l[i][e] * correction + sum;

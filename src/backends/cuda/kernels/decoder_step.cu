@@ -1,0 +1,394 @@
+// A decoder's step as a chain of kernels with programmatic dependent launch. A layer is five:
+//   norm + queries, keys, values | attention + append | output + residual | norm + up + activation | down + residual
+// The embedding is part of the first, the final norm and the choice of the token are part of the head's product. Each kernel
+// has its weights (attention: its cached keys and values) on the way before it waits for the one before it, so that a step
+// costs about what reading the weights costs, and some 2 us of latency a kernel where they are small.
+// Above 16 sequences (or where x does not fit) norms are kernels of their own, for blocks then have many rows to normalise.
+//
+// The step's first kernel lets others start only when all before it is done; so whatever later kernels read before they wait
+// (lengths, caches, weights) is not being written by the step before.
+#include "backends/cuda/kernels/decoder_step.h"
+
+#include <cmath>
+
+#include "backends/cuda/kernels/attention_few.cuh"
+#include "backends/cuda/kernels/skinny_gemm.cuh"
+#include "backends/cuda/kernels/skinny_variants.h"
+
+namespace cameo::cuda {
+namespace {
+
+struct StepAttention {
+  const void* qkv;  // [batch, (heads + 2 kv_heads) * size]
+  void* out;        // [batch, heads * size]
+  void* k_cache;    // [batch, kv_heads, capacity, size]
+  void* v_cache;
+  const int32_t* lengths;
+  const float* rope_cos;  // [capacity, size / 2] or null
+  const float* rope_sin;
+  int32_t heads, kv_heads, capacity, splits;
+  float scale;  // times log2(e)
+};
+
+// One new query a head: rotates it and the new key, appends key and value to the caches, attends over all keys.
+template <typename T, int HD, int R, int WARPS>
+__global__ void __launch_bounds__(32 * WARPS) step_attention(const __grid_constant__ StepAttention a) {
+  using Queries = FewQueries<T, HD, R, WARPS>;
+  using L = FewLayout<T, HD>;
+  constexpr int U = Queries::kUnroll, V = L::kVector;
+  __shared__ float shared[Queries::kShared];
+  launch_dependents();
+  Queries state;
+  const int group = a.heads / a.kv_heads, split = a.splits > 1 ? cluster_rank() : 0;
+  const int unit = blockIdx.x / a.splits, b = unit / a.kv_heads, kv_head = unit % a.kv_heads;
+  const int position = min(max(a.lengths[b], 0), a.capacity);  // the keys cached so far; at capacity nothing is added
+  const int64_t cache = (static_cast<int64_t>(b) * a.kv_heads + kv_head) * a.capacity * HD;
+  T* k = static_cast<T*>(a.k_cache) + cache;
+  T* v = static_cast<T*>(a.v_cache) + cache;
+  const int share = (position + a.splits - 1) / a.splits, first = split * share, last = min(first + share, position);
+  int j0 = first + state.warp * L::kGroups * U;
+  uint4 kp[U][L::kChunks], vp[U][L::kChunks];
+  state.template load<U>(kp, k, HD, j0, last);
+  state.template load<U>(vp, v, HD, j0, last);
+
+  wait_for_predecessor();
+  const T* row = static_cast<const T*>(a.qkv) + static_cast<int64_t>(b) * (a.heads + 2 * a.kv_heads) * HD;
+  // 16 bytes of a head that begins at `from`, rotated by halves where there is a table.
+  const auto rotated = [&](const T* from, int c, float* f) {
+    if (!state.has_piece(c)) {
+#pragma unroll
+      for (int e = 0; e < V; ++e) f[e] = 0.f;
+      return;
+    }
+    unpack16<T>(load_fresh(from + state.piece(c)), f);
+    if (!a.rope_cos) return;
+    const bool upper = state.piece(c) >= HD / 2;
+    const int pair = upper ? state.piece(c) - HD / 2 : state.piece(c) + HD / 2;
+    const int64_t at = static_cast<int64_t>(min(position, a.capacity - 1)) * (HD / 2) + (upper ? pair : state.piece(c));
+    float g[V];
+    unpack16<T>(load_fresh(from + pair), g);
+#pragma unroll
+    for (int e = 0; e < V; ++e) f[e] = f[e] * a.rope_cos[at + e] + (upper ? g[e] : -g[e]) * a.rope_sin[at + e];
+  };
+#pragma unroll
+  for (int r = 0; r < R; ++r)
+#pragma unroll
+    for (int c = 0; c < L::kChunks; ++c) {
+      rotated(row + (kv_head * group + min(r, group - 1)) * HD, c, state.q[r] + c * V);
+#pragma unroll
+      for (int e = 0; e < V; ++e) state.q[r][c * V + e] *= a.scale;
+    }
+  if (split == 0 && state.warp == WARPS - 1 && position < a.capacity) {
+    uint4 kn[1][L::kChunks], vn[1][L::kChunks];
+#pragma unroll
+    for (int c = 0; c < L::kChunks; ++c) {
+      float f[V];
+      rotated(row + (a.heads + kv_head) * HD, c, f);
+      kn[0][c] = pack16<T>(f);
+      vn[0][c] = state.has_piece(c) ? load_fresh(row + (a.heads + a.kv_heads + kv_head) * HD + state.piece(c)) : uint4{};
+      if (state.which == 0 && state.has_piece(c)) {
+        *reinterpret_cast<uint4*>(k + static_cast<int64_t>(position) * HD + state.piece(c)) = kn[0][c];
+        *reinterpret_cast<uint4*>(v + static_cast<int64_t>(position) * HD + state.piece(c)) = vn[0][c];
+      }
+    }
+    state.template add<1>(kn, vn, [&](int, int, float product) { return state.which == 0 ? product : -INFINITY; });
+  }
+  while (j0 < last) {
+    state.template add<U>(kp, vp, [&](int, int u, float product) { return j0 + u * L::kGroups + state.which < last ? product : -INFINITY; });
+    j0 += WARPS * L::kGroups * U;
+    state.template load<U>(kp, k, HD, j0, last);
+    state.template load<U>(vp, v, HD, j0, last);
+  }
+  T* out = static_cast<T*>(a.out) + static_cast<int64_t>(b) * a.heads * HD + kv_head * group * HD;
+  state.finish(shared, a.splits, split, [&](int r, int d, float value) {
+    if (r < group) out[r * HD + d] = from_float<T>(value);
+  });
+}
+
+struct StepNorm {
+  SkinnyEmbedding embedding;  // or x
+  const void* x;
+  void* y;  // [batch, size]
+  const void* weight;
+  const void* bias;
+  int32_t size;
+  NormKind kind;
+  float epsilon;
+  bool trigger_late;
+};
+
+// A block normalises a row, after embedding it where tokens are given.
+template <typename T>
+__global__ void __launch_bounds__(256) step_norm(const __grid_constant__ StepNorm a) {
+  extern __shared__ float held[];  // [size]
+  __shared__ float partial[2][8];
+  const int m = blockIdx.x, tid = threadIdx.x;
+  if (!a.trigger_late) launch_dependents();
+  wait_for_predecessor();
+  if (a.trigger_late) launch_dependents();
+  const SkinnyEmbedding& e = a.embedding;
+  const int token = e.tokens ? min(max(e.tokens[m], 0), e.vocabulary - 1) : 0, position = e.tokens ? min(max(e.lengths[m], 0), e.capacity - 1) : 0;
+  const auto block_sum = [&](float x, int which) {
+    x = warp_sum(x);
+    if (tid % 32 == 0) partial[which][tid / 32] = x;
+    __syncthreads();
+    float sum = 0.f;
+    for (int w = 0; w < 8; ++w) sum += partial[which][w];
+    return sum;
+  };
+  float sum = 0.f, squares = 0.f;
+  for (int i = tid; i < a.size; i += 256) {
+    float v;
+    if (e.tokens) {
+      v = to_float(static_cast<const T*>(e.table)[static_cast<int64_t>(token) * a.size + i]) * e.scale;
+      if (e.positions) v += to_float(static_cast<const T*>(e.positions)[static_cast<int64_t>(position) * a.size + i]);
+      const T rounded = from_float<T>(v);
+      static_cast<T*>(e.x_out)[static_cast<int64_t>(m) * a.size + i] = rounded;
+      v = to_float(rounded);
+    } else {
+      v = to_float(static_cast<const T*>(a.x)[static_cast<int64_t>(m) * a.size + i]);
+    }
+    held[i] = v;
+    sum += v;
+  }
+  const float mean = a.kind == NormKind::kLayer ? block_sum(sum, 0) / a.size : 0.f;
+  for (int i = tid; i < a.size; i += 256) squares += (held[i] - mean) * (held[i] - mean);
+  const float inverse = 1.f / sqrtf(block_sum(squares, 1) / a.size + a.epsilon);
+  for (int i = tid; i < a.size; i += 256) {
+    float v = held[i];
+    if (a.kind != NormKind::kNone) {
+      v = (v - mean) * inverse * to_float(static_cast<const T*>(a.weight)[i]);
+      if (a.bias) v += to_float(static_cast<const T*>(a.bias)[i]);
+    }
+    static_cast<T*>(a.y)[static_cast<int64_t>(m) * a.size + i] = from_float<T>(v);
+  }
+}
+
+// Chooses a token from a row of float32 logits; the float32 step only.
+__global__ void __launch_bounds__(1024) step_choose(const float* logits, int n, SkinnySampling q) {
+  __shared__ unsigned long long best[32];
+  const int m = blockIdx.x;
+  launch_dependents();
+  wait_for_predecessor();
+  unsigned long long key = 0;
+  for (int i = threadIdx.x; i < n; i += 1024) {
+    float v = logits[static_cast<int64_t>(m) * n + i];
+    if (q.inverse_temperature != 0.f) v = v * q.inverse_temperature + gumbel(q.seed, q.lengths[m], m, i);
+    key = max(key, sampling_key(v, i));
+  }
+  for (int x = 16; x > 0; x >>= 1) key = max(key, __shfl_xor_sync(~0u, key, x));
+  if (threadIdx.x % 32 == 0) best[threadIdx.x / 32] = key;
+  __syncthreads();
+  if (threadIdx.x) return;
+  for (int w = 1; w < 32; ++w) key = max(key, best[w]);
+  choose_token(q, m, static_cast<int>(~static_cast<uint32_t>(key)));
+}
+
+template <typename T, int HD>
+cudaError_t run_attention(StepAttention a, int batch, const DeviceTraits& device, cudaStream_t stream) {
+  const int units = batch * a.kv_heads, group = a.heads / a.kv_heads;
+  const int64_t most = a.capacity > 1024 ? 4 * device.multiprocessors : 2 * device.multiprocessors;
+  a.splits = 1;
+  while (a.splits < 8 && units * a.splits * 2 <= most) a.splits *= 2;
+  LaunchShape shape{.grid = dim3(units * a.splits)};
+  shape.cluster = a.splits, shape.dependent = true;
+  const auto with_rows = [&](auto warps) {
+    shape.block = dim3(32 * warps());
+    if (group == 1) return launch(step_attention<T, HD, 1, warps()>, shape, stream, a);
+    if (group <= 4) return launch(step_attention<T, HD, 4, warps()>, shape, stream, a);
+    return launch(step_attention<T, HD, 8, warps()>, shape, stream, a);
+  };
+  if (units > device.multiprocessors) return with_rows(std::integral_constant<int, 4>{});
+  return with_rows(std::integral_constant<int, 8>{});
+}
+
+template <typename T>
+cudaError_t run_attention_of(int size, const StepAttention& a, int batch, const DeviceTraits& device, cudaStream_t stream) {
+  switch (size) {
+    case 32: return run_attention<T, 32>(a, batch, device, stream);
+    case 64: return run_attention<T, 64>(a, batch, device, stream);
+    case 80: return run_attention<T, 80>(a, batch, device, stream);
+    case 96: return run_attention<T, 96>(a, batch, device, stream);
+    default: return run_attention<T, 128>(a, batch, device, stream);
+  }
+}
+
+// Where things lie in the workspace, in bytes.
+struct Layout {
+  int64_t x, normed, qkv, attended, ffn, logits, best, blocks_done, total;
+  explicit Layout(const DecoderConfig& c) {
+    int64_t at = 0;
+    const auto place = [&](int64_t bytes) {
+      const int64_t here = at;
+      at += (bytes + 255) / 256 * 256;
+      return here;
+    };
+    const int64_t row = c.batch * bytes_of(c.type);
+    best = place(c.batch * 8), blocks_done = place(4);
+    x = place(row * c.hidden), normed = place(row * c.hidden);
+    qkv = place(row * (c.heads + 2 * c.kv_heads) * c.head_size), attended = place(row * c.heads * c.head_size);
+    ffn = place(row * c.ffn);
+    logits = place(c.type == Scalar::kFloat32 ? row * c.vocabulary : 0);
+    total = at;
+  }
+};
+
+class Step {
+ public:
+  Step(const DecoderConfig& config, const DecoderWeights& weights, const DecoderState& state, void* workspace, const DeviceTraits& device,
+       cudaStream_t stream)
+      : c_(config), w_(weights), s_(state), at_(config), base_(static_cast<uint8_t*>(workspace)), device_(device), stream_(stream) {}
+
+  cudaError_t run() {
+    for (int i = 0; i < c_.layers && ok(); ++i) {
+      const DecoderLayer& layer = w_.layers[i];
+      const int qkv = (c_.heads + 2 * c_.kv_heads) * c_.head_size;
+      product(layer.qkv, base_ + at_.x, c_.hidden, base_ + at_.qkv, qkv, qkv, {.weight = layer.norm1_weight, .bias = layer.norm1_bias, .embed = i == 0});
+      attend(layer);
+      product(layer.out, base_ + at_.attended, c_.heads * c_.head_size, base_ + at_.x, c_.hidden, c_.hidden, {.residual = true});
+      const bool glu = c_.activation == Activation::kSwiGlu;
+      product(layer.up, base_ + at_.x, c_.hidden, base_ + at_.ffn, glu ? 2 * c_.ffn : c_.ffn, c_.ffn,
+              {.weight = layer.norm2_weight, .bias = layer.norm2_bias, .activation = c_.activation});
+      product(layer.down, base_ + at_.ffn, c_.ffn, base_ + at_.x, c_.hidden, c_.hidden, {.residual = true});
+    }
+    const bool exact = c_.type == Scalar::kFloat32;
+    void* logits = exact && !s_.logits ? base_ + at_.logits : s_.logits;
+    product(w_.head, base_ + at_.x, c_.hidden, logits, c_.vocabulary, c_.vocabulary,
+            {.weight = w_.final_norm_weight, .bias = w_.final_norm_bias, .sample = true});
+    if (exact && ok()) {
+      LaunchShape shape{.grid = dim3(c_.batch), .block = dim3(1024)};
+      shape.dependent = true;
+      keep(launch(step_choose, shape, stream_, static_cast<const float*>(logits), int{c_.vocabulary}, sampling()));
+    }
+    return status_;
+  }
+
+ private:
+  struct Around {
+    const void* weight = nullptr;  // of the norm before the product; null: none
+    const void* bias = nullptr;
+    bool embed = false, residual = false, sample = false;
+    Activation activation = Activation::kNone;
+  };
+
+  bool ok() const { return status_ == cudaSuccess; }
+  void keep(cudaError_t e) {
+    if (ok()) status_ = e;
+  }
+  SkinnySampling sampling() const {
+    SkinnySampling q;
+    q.best = reinterpret_cast<unsigned long long*>(base_ + at_.best), q.blocks_done = reinterpret_cast<unsigned int*>(base_ + at_.blocks_done);
+    q.tokens = s_.tokens, q.lengths = s_.lengths, q.done = s_.done, q.history = s_.history, q.history_stride = s_.history_stride;
+    q.capacity = c_.capacity, q.end_token = s_.end_token, q.seed = s_.seed;
+    q.inverse_temperature = s_.temperature > 0.f ? 1.f / s_.temperature : 0.f;
+    return q;
+  }
+  SkinnyEmbedding embedding() const {
+    SkinnyEmbedding e;
+    e.tokens = s_.tokens, e.lengths = s_.lengths, e.table = w_.token_embedding, e.positions = w_.position_embedding;
+    e.x_out = base_ + at_.x, e.vocabulary = c_.vocabulary, e.capacity = c_.capacity, e.scale = c_.embedding_scale;
+    return e;
+  }
+
+  void product(const DecoderMatrix& matrix, const void* x, int k, void* y, int n, int64_t y_stride, const Around& around) {
+    if (!ok()) return;
+    SkinnyParams p;
+    SkinnyGemmArgs& a = p.a;
+    a.type = c_.type, a.format = matrix.format, a.m = c_.batch, a.n = n, a.k = k, a.x = x, a.x_stride = k, a.w = matrix.w;
+    a.scales = matrix.scales, a.zeros = matrix.zeros, a.group = matrix.group, a.bias = matrix.bias, a.y = y, a.y_stride = y_stride;
+    if (around.residual) a.residual = y, a.residual_stride = y_stride;
+    a.activation = around.activation, a.dependent = true;
+    const bool exact = c_.type == Scalar::kFloat32;
+    if (around.weight) {
+      a.norm = c_.norm, a.norm_weight = around.weight, a.norm_bias = around.bias, a.epsilon = c_.epsilon;
+      const bool fused = !exact && c_.batch <= 16 && skinny_shape(a, around.sample, device_).shared <= static_cast<size_t>(device_.shared_memory / 2 - 1024);
+      if (fused) {
+        if (around.embed) p.embedding = embedding(), p.trigger_late = true;
+      } else {
+        normalise(around);
+        a.norm = NormKind::kNone, a.x = base_ + at_.normed;
+      }
+    }
+    if (exact) {
+      keep(skinny_f32(a, device_, stream_));
+      return;
+    }
+    if (around.sample) p.sampling = sampling();
+    keep(c_.type == Scalar::kFloat16 ? skinny_f16(p, device_, stream_) : skinny_bf16(p, device_, stream_));
+  }
+
+  void normalise(const Around& around) {
+    StepNorm a{};
+    if (around.embed) a.embedding = embedding(), a.trigger_late = true;
+    a.x = base_ + at_.x, a.y = base_ + at_.normed, a.weight = around.weight, a.bias = around.bias, a.size = c_.hidden, a.kind = c_.norm;
+    a.epsilon = c_.epsilon;
+    LaunchShape shape{.grid = dim3(c_.batch), .block = dim3(256), .shared = static_cast<size_t>(c_.hidden) * 4};
+    shape.dependent = true;
+    switch (c_.type) {
+      case Scalar::kFloat16: keep(launch(step_norm<__half>, shape, stream_, a)); break;
+      case Scalar::kBFloat16: keep(launch(step_norm<__nv_bfloat16>, shape, stream_, a)); break;
+      default: keep(launch(step_norm<float>, shape, stream_, a)); break;
+    }
+  }
+
+  void attend(const DecoderLayer& layer) {
+    if (!ok()) return;
+    StepAttention a{};
+    a.qkv = base_ + at_.qkv, a.out = base_ + at_.attended, a.k_cache = layer.k_cache, a.v_cache = layer.v_cache, a.lengths = s_.lengths;
+    a.rope_cos = c_.rope_cos, a.rope_sin = c_.rope_sin, a.heads = c_.heads, a.kv_heads = c_.kv_heads, a.capacity = c_.capacity;
+    a.scale = (c_.attention_scale != 0.f ? c_.attention_scale : 1.f / std::sqrt(static_cast<float>(c_.head_size))) * kLog2e;
+    switch (c_.type) {
+      case Scalar::kFloat16: keep(run_attention_of<__half>(c_.head_size, a, c_.batch, device_, stream_)); break;
+      case Scalar::kBFloat16: keep(run_attention_of<__nv_bfloat16>(c_.head_size, a, c_.batch, device_, stream_)); break;
+      default: keep(run_attention_of<float>(c_.head_size, a, c_.batch, device_, stream_)); break;
+    }
+  }
+
+  const DecoderConfig& c_;
+  const DecoderWeights& w_;
+  const DecoderState& s_;
+  Layout at_;
+  uint8_t* base_;
+  const DeviceTraits& device_;
+  cudaStream_t stream_;
+  cudaError_t status_ = cudaSuccess;
+};
+
+}  // namespace
+
+int64_t decoder_workspace(const DecoderConfig& config) { return Layout(config).total; }
+
+const char* decoder_refusal(const DecoderConfig& c, const DecoderWeights& w, const DeviceTraits& device) {
+  if (device.capability < 90) return "needs compute capability 9.0";
+  if (c.layers < 1 || c.hidden < 1 || c.ffn < 1 || c.vocabulary < 1 || c.capacity < 1) return "an extent is not positive";
+  if (c.batch < 1 || c.batch > (c.type == Scalar::kFloat32 ? 16 : 64)) return "the batch is not 1 to 64 (float32: 16)";
+  if (c.heads < 1 || c.kv_heads < 1 || c.heads % c.kv_heads || c.heads / c.kv_heads > kFewRows) return "more than 8 queries would share keys";
+  if (c.head_size != 32 && c.head_size != 64 && c.head_size != 80 && c.head_size != 96 && c.head_size != 128) return "the head's size is not covered";
+  if (c.norm == NormKind::kNone) return "a norm is needed";
+  if (!c.rope_cos != !c.rope_sin) return "rotary positions need both tables";
+  if (c.hidden * int64_t{4} > 48 * 1024) return "the hidden size is above 12288";
+  const auto check = [&](const DecoderMatrix& matrix, int n, int k, Activation activation) {
+    SkinnyGemmArgs a;
+    a.type = c.type, a.format = matrix.format, a.m = c.batch, a.n = n, a.k = k, a.x_stride = k, a.w = matrix.w, a.scales = matrix.scales;
+    a.group = matrix.group, a.activation = activation;
+    return matrix.w ? skinny_gemm_refusal(a, device) : "a weight is missing";
+  };
+  const bool glu = c.activation == Activation::kSwiGlu;
+  for (int i = 0; i < c.layers; ++i) {
+    const DecoderLayer& l = w.layers[i];
+    if (!l.norm1_weight || !l.norm2_weight || !l.k_cache || !l.v_cache) return "a norm's weight or a cache is missing";
+    for (const char* why : {check(l.qkv, (c.heads + 2 * c.kv_heads) * c.head_size, c.hidden, Activation::kNone),
+                            check(l.out, c.hidden, c.heads * c.head_size, Activation::kNone),
+                            check(l.up, glu ? 2 * c.ffn : c.ffn, c.hidden, c.activation), check(l.down, c.hidden, c.ffn, Activation::kNone)})
+      if (why) return why;
+  }
+  if (!w.token_embedding || !w.final_norm_weight) return "a weight is missing";
+  return check(w.head, c.vocabulary, c.hidden, Activation::kNone);
+}
+
+cudaError_t decoder_step(const DecoderConfig& config, const DecoderWeights& weights, const DecoderState& state, void* workspace,
+                         const DeviceTraits& device, cudaStream_t stream) {
+  return Step(config, weights, state, workspace, device, stream).run();
+}
+
+}  // namespace cameo::cuda

@@ -1,0 +1,317 @@
+// Decoder steps against plain kernels in float32, for GPT-2-like and Llama-like models of random weights.
+#include "backends/cuda/kernels/decoder_step.h"
+
+#include <chrono>
+
+#include "harness.cuh"
+
+namespace cameo::cuda_test {
+namespace {
+
+using namespace cameo::cuda;
+
+struct Case {
+  const char* what;
+  Scalar type;
+  WeightFormat format;
+  bool llama;
+  int layers, hidden, heads, kv_heads, head_size, ffn, vocabulary, batch, capacity;
+};
+
+struct Matrix {
+  Buffer w, scales, bias;
+  DecoderMatrix view;
+  Matrix(const Case& c, int n, int k, bool with_bias) {
+    const float spread = 1.f / std::sqrt(float(k));
+    view.format = c.format;
+    if (c.format == WeightFormat::kPlain) {
+      w = random(c.type, int64_t{n} * k, spread);
+    } else {
+      const bool four = c.format == WeightFormat::kInt4;
+      view.group = four ? 32 : k;
+      w = random_bytes(int64_t{n} * k / (four ? 2 : 1)), scales = random(c.type, int64_t{n} * (k / view.group), 0.f, spread / (four ? 5 : 70));
+      view.scales = scales.as();
+    }
+    view.w = w.as();
+    if (with_bias) bias = random(c.type, n, 0.1f), view.bias = bias.as();
+  }
+};
+struct Layer {
+  Buffer n1, b1, n2, b2, k, v, k_plain, v_plain;
+  Matrix qkv, out, up, down;
+  explicit Layer(const Case& c)
+      : n1(random(c.type, c.hidden, 0.2f, 1.f)), b1(random(c.type, c.hidden, 0.1f)), n2(random(c.type, c.hidden, 0.2f, 1.f)), b2(random(c.type, c.hidden, 0.1f)),
+        qkv(c, (c.heads + 2 * c.kv_heads) * c.head_size, c.hidden, !c.llama), out(c, c.hidden, c.heads * c.head_size, !c.llama),
+        up(c, c.llama ? 2 * c.ffn : c.ffn, c.hidden, !c.llama), down(c, c.hidden, c.ffn, !c.llama) {
+    const int64_t n = int64_t{c.batch} * c.kv_heads * c.capacity * c.head_size;
+    k = random(c.type, n), v = random(c.type, n);
+  }
+  DecoderLayer view(bool llama) const {
+    return {n1.as(), llama ? nullptr : b1.as(), qkv.view, out.view, n2.as(), llama ? nullptr : b2.as(), up.view, down.view, k.as(), v.as()};
+  }
+};
+
+struct Model {
+  Case c;
+  std::vector<Layer> layers;
+  std::vector<DecoderLayer> views;
+  Buffer embedding, positions, norm, norm_bias, cos, sin, tokens, lengths, done, history, logits, workspace;
+  Matrix head;
+  DecoderConfig config;
+  DecoderWeights weights;
+  DecoderState state;
+
+  Model(const Case& c, int length) : c(c), head(c, c.vocabulary, c.hidden, false) {
+    for (int i = 0; i < c.layers; ++i) layers.emplace_back(c);
+    for (const Layer& l : layers) views.push_back(l.view(c.llama));
+    embedding = random(c.type, int64_t{c.vocabulary} * c.hidden), positions = random(c.type, int64_t{c.capacity} * c.hidden, 0.5f);
+    norm = random(c.type, c.hidden, 0.2f, 1.f), norm_bias = random(c.type, c.hidden, 0.1f);
+    std::vector<float> table(c.capacity * c.head_size / 2), other(table.size());
+    for (size_t i = 0; i < table.size(); ++i) {
+      const int p = i / (c.head_size / 2), d = i % (c.head_size / 2);
+      const double angle = p * std::pow(10000., -2. * d / c.head_size);
+      table[i] = std::cos(angle), other[i] = std::sin(angle);
+    }
+    cos = Buffer::of(table), sin = Buffer::of(other);
+    std::vector<int32_t> t(c.batch), l(c.batch);
+    for (int b = 0; b < c.batch; ++b) t[b] = (b * 37 + 11) % c.vocabulary, l[b] = length < 0 ? (b * 13) % (c.capacity - 8) : length;
+    tokens = Buffer::of(t), lengths = Buffer::of(l), done = Buffer::of(std::vector<int32_t>(c.batch)), history = Buffer::of(std::vector<int32_t>(c.batch * c.capacity));
+    logits = Buffer(int64_t{c.batch} * c.vocabulary * bytes_of(c.type));
+    config = {.type = c.type, .layers = c.layers, .hidden = c.hidden, .heads = c.heads, .kv_heads = c.kv_heads, .head_size = c.head_size, .ffn = c.ffn,
+              .vocabulary = c.vocabulary, .batch = c.batch, .capacity = c.capacity};
+    if (c.llama) config.norm = NormKind::kRms, config.activation = Activation::kSwiGlu, config.rope_cos = cos.as<float>(), config.rope_sin = sin.as<float>();
+    weights = {embedding.as(), c.llama ? nullptr : positions.as(), views.data(), norm.as(), c.llama ? nullptr : norm_bias.as(), head.view};
+    state = {.tokens = tokens.as<int32_t>(), .lengths = lengths.as<int32_t>(), .done = done.as<int32_t>(), .history = history.as<int32_t>(), .history_stride = c.capacity};
+    workspace = Buffer(decoder_workspace(config));
+    workspace.zero();
+  }
+};
+
+// The plain step, everything in float32.
+__global__ void plain_embed(DecoderConfig c, DecoderWeights w, const int* tokens, const int* lengths, float* x) {
+  const int b = blockIdx.x;
+  for (int i = threadIdx.x; i < c.hidden; i += blockDim.x)
+    x[b * c.hidden + i] = load(w.token_embedding, c.type, int64_t{tokens[b]} * c.hidden + i) +
+                          (w.position_embedding ? load(w.position_embedding, c.type, int64_t{lengths[b]} * c.hidden + i) : 0.f);
+}
+__global__ void plain_norm(DecoderConfig c, const void* weight, const void* bias, const float* x, float* y) {
+  const int b = blockIdx.x;
+  double sum = 0, squares = 0;
+  for (int i = 0; i < c.hidden; ++i) sum += x[b * c.hidden + i];
+  const double mean = c.norm == NormKind::kLayer ? sum / c.hidden : 0;
+  for (int i = 0; i < c.hidden; ++i) squares += (x[b * c.hidden + i] - mean) * (x[b * c.hidden + i] - mean);
+  const double inverse = 1 / sqrt(squares / c.hidden + c.epsilon);
+  for (int i = 0; i < c.hidden; ++i) y[b * c.hidden + i] = (x[b * c.hidden + i] - mean) * inverse * load(weight, c.type, i) + (bias ? load(bias, c.type, i) : 0.f);
+}
+__device__ float plain_dot(Scalar type, const DecoderMatrix& m, int n, int k, const float* x) {
+  float sum = 0;
+  for (int i = 0; i < k; ++i) {
+    float w;
+    const int64_t at = int64_t{n} * k + i;
+    if (m.format == WeightFormat::kPlain) w = load(m.w, type, at);
+    else if (m.format == WeightFormat::kInt8) w = load(m.scales, type, at / m.group) * static_cast<const int8_t*>(m.w)[at];
+    else w = load(m.scales, type, at / m.group) * (((static_cast<const uint8_t*>(m.w)[at / 2] >> (at % 2 * 4)) & 15) - 8);
+    sum += w * x[i];
+  }
+  return sum + (m.bias ? load(m.bias, type, n) : 0.f);
+}
+__global__ void plain_product(Scalar type, DecoderMatrix m, int rows, int n, int k, const float* x, float* y, Activation f, bool add) {
+  const int64_t i = blockIdx.x * int64_t{blockDim.x} + threadIdx.x;
+  if (i >= int64_t{rows} * n) return;
+  const int r = i / n, col = i % n;
+  const bool glu = f == Activation::kSwiGlu;
+  float v = plain_dot(type, m, glu ? col / 8 * 16 + col % 8 : col, k, x + int64_t{r} * k);
+  if (f == Activation::kGeluTanh) v = 0.5f * v * (1 + tanhf(0.7978845608f * (v + 0.044715f * v * v * v)));
+  if (glu) v = v / (1 + expf(-v)) * plain_dot(type, m, col / 8 * 16 + 8 + col % 8, k, x + int64_t{r} * k);
+  y[i] = v + (add ? y[i] : 0.f);
+}
+__global__ void plain_attention(DecoderConfig c, const float* qkv, const void* k_cache, const void* v_cache, float* k_new, float* v_new, int first, const int* lengths,
+                                float* out) {
+  // Keys before `first`[b] come from the caches as they were, later ones from k_new and v_new.
+  const int b = blockIdx.x, h = threadIdx.x, kh = h / (c.heads / c.kv_heads), hd = c.head_size, length = lengths[b], start = length - first;
+  const float* row = qkv + int64_t{b} * (c.heads + 2 * c.kv_heads) * hd;
+  const auto rotate = [&](const float* x, int d) {
+    if (!c.rope_cos) return x[d];
+    const int half = hd / 2, i = d % half;
+    const float cs = c.rope_cos[length * half + i], sn = c.rope_sin[length * half + i];
+    return d < half ? x[d] * cs - x[d + half] * sn : x[d] * cs + x[d - half] * sn;
+  };
+  const int64_t cache = (int64_t{b} * c.kv_heads + kh) * c.capacity * hd;
+  if (h % (c.heads / c.kv_heads) == 0)
+    for (int d = 0; d < hd; ++d) {
+      k_new[cache + int64_t{length} * hd + d] = rotate(row + (c.heads + kh) * hd, d);
+      v_new[cache + int64_t{length} * hd + d] = row[(c.heads + c.kv_heads + kh) * hd + d];
+    }
+  __syncthreads();
+  float q[128], o[128];
+  for (int d = 0; d < hd; ++d) q[d] = rotate(row + h * hd, d), o[d] = 0;
+  double largest = -INFINITY, sum = 0;
+  for (int pass = 0; pass < 2; ++pass)
+    for (int j = 0; j <= length; ++j) {
+      const bool fresh = j >= start;
+      double s = 0;
+      for (int d = 0; d < hd; ++d) s += q[d] * (fresh ? k_new[cache + j * hd + d] : load(k_cache, c.type, cache + j * hd + d));
+      s /= sqrt(double(hd));
+      if (pass == 0) {
+        largest = fmax(largest, s);
+        continue;
+      }
+      const float p = exp(s - largest);
+      sum += p;
+      for (int d = 0; d < hd; ++d) o[d] += p * (fresh ? v_new[cache + j * hd + d] : load(v_cache, c.type, cache + j * hd + d));
+    }
+  for (int d = 0; d < hd; ++d) out[(int64_t{b} * c.heads + h) * hd + d] = o[d] / sum;
+}
+
+class Plain {
+ public:
+  explicit Plain(const Model& m) : m_(m), x_(bytes(m.c.hidden)), y_(bytes(m.c.hidden)), qkv_(bytes((m.c.heads + 2 * m.c.kv_heads) * m.c.head_size)),
+        attended_(bytes(m.c.heads * m.c.head_size)), ffn_(bytes(m.c.ffn)), logits(bytes(m.c.vocabulary)) {
+    const int64_t n = int64_t{m.c.batch} * m.c.kv_heads * m.c.capacity * m.c.head_size;
+    for (int i = 0; i < m.c.layers; ++i) k_.emplace_back(n * 4), v_.emplace_back(n * 4);
+  }
+  // Before the engine's step: from the tokens and lengths that it will read. `step` steps were done before.
+  void run(int step) {
+    const Case& c = m_.c;
+    const DecoderConfig& g = m_.config;
+    const int* lengths = m_.state.lengths;
+    plain_embed<<<c.batch, 64>>>(g, m_.weights, m_.state.tokens, lengths, x_.as<float>());
+    for (int i = 0; i < c.layers; ++i) {
+      const DecoderLayer& l = m_.views[i];
+      plain_norm<<<c.batch, 1>>>(g, l.norm1_weight, l.norm1_bias, x_.as<float>(), y_.as<float>());
+      product(l.qkv, (c.heads + 2 * c.kv_heads) * c.head_size, c.hidden, y_, qkv_, Activation::kNone, false);
+      plain_attention<<<c.batch, c.heads>>>(g, qkv_.as<float>(), l.k_cache, l.v_cache, k_[i].as<float>(), v_[i].as<float>(), step, lengths, attended_.as<float>());
+      product(l.out, c.hidden, c.heads * c.head_size, attended_, x_, Activation::kNone, true);
+      plain_norm<<<c.batch, 1>>>(g, l.norm2_weight, l.norm2_bias, x_.as<float>(), y_.as<float>());
+      product(l.up, c.ffn, c.hidden, y_, ffn_, g.activation, false);
+      product(l.down, c.hidden, c.ffn, ffn_, x_, Activation::kNone, true);
+    }
+    plain_norm<<<c.batch, 1>>>(g, m_.weights.final_norm_weight, m_.weights.final_norm_bias, x_.as<float>(), y_.as<float>());
+    product(m_.weights.head, c.vocabulary, c.hidden, y_, logits, Activation::kNone, false);
+    MUST(cudaGetLastError());
+  }
+
+ private:
+  size_t bytes(int64_t row) const { return m_.c.batch * row * 4; }
+  void product(const DecoderMatrix& w, int n, int k, const Buffer& x, Buffer& y, Activation f, bool add) {
+    const int64_t total = int64_t{m_.c.batch} * n;
+    plain_product<<<(total + 127) / 128, 128>>>(m_.c.type, w, m_.c.batch, n, k, x.as<float>(), y.as<float>(), f, add);
+  }
+  const Model& m_;
+  Buffer x_, y_, qkv_, attended_, ffn_;
+  std::vector<Buffer> k_, v_;
+
+ public:
+  Buffer logits;
+};
+
+__global__ void to_floats(const void* x, Scalar type, float* y, int64_t n) {
+  const int64_t i = blockIdx.x * int64_t{blockDim.x} + threadIdx.x;
+  if (i < n) y[i] = load(x, type, i);
+}
+
+void run_case(const Case& c, const DeviceTraits& device) {
+  Model m(c, -1);
+  const std::string line = format("%s %s format %d batch %d hidden %d heads %d/%d x %d ffn %d vocabulary %d", c.what, name(c.type), int(c.format), c.batch, c.hidden,
+                                  c.heads, c.kv_heads, c.head_size, c.ffn, c.vocabulary);
+  if (const char* why = decoder_refusal(m.config, m.weights, device)) {
+    check(1, 0, line + ": refused: " + why);
+    return;
+  }
+  m.state.logits = m.logits.as();
+  Plain plain(m);
+  const int64_t n = int64_t{c.batch} * c.vocabulary;
+  Buffer floats(n * 4);
+  for (int step = 0; step < 3; ++step) {
+    plain.run(step);
+    const auto before = m.lengths.host<int32_t>();
+    m.logits.poison();
+    MUST(decoder_step(m.config, m.weights, m.state, m.workspace.as(), device, nullptr));
+    const double error = relative_error(m.logits, c.type, plain.logits, n);
+    check(error, 4 * tolerance(c.type), line + format(" step %d", step));
+    to_floats<<<(n + 255) / 256, 256>>>(m.logits.as(), c.type, floats.as<float>(), n);
+    const auto logits = floats.host<float>();
+    const auto tokens = m.tokens.host<int32_t>(), lengths = m.lengths.host<int32_t>(), history = m.history.host<int32_t>();
+    int wrong = 0;
+    for (int b = 0; b < c.batch; ++b) {
+      const float* row = logits.data() + int64_t{b} * c.vocabulary;
+      const float largest = *std::max_element(row, row + c.vocabulary);
+      const bool legal = tokens[b] >= 0 && tokens[b] < c.vocabulary;
+      // Logits that are kept are rounded; the choice is made before.
+      wrong += !legal || !(row[tokens[b]] >= largest - 0.01f * std::fabs(largest)) || lengths[b] != before[b] + 1 || history[b * c.capacity + before[b]] != tokens[b];
+    }
+    check(wrong, 0, line + format(" step %d: tokens", step));
+  }
+  // Standing still at capacity, and after the end.
+  std::vector<int32_t> full(c.batch, c.capacity);
+  m.lengths = Buffer::of(full), m.state.lengths = m.lengths.as<int32_t>();
+  MUST(decoder_step(m.config, m.weights, m.state, m.workspace.as(), device, nullptr));
+  MUST(cudaDeviceSynchronize());
+  check(m.lengths.host<int32_t>() == full ? 0 : 1, 0, line + ": at capacity");
+}
+
+void bench(const DeviceTraits& device) {
+  cudaStream_t stream;
+  MUST(cudaStreamCreate(&stream));
+  const auto one = [&](const Case& c) {
+    Model m(c, 240);
+    cudaGraph_t graph;
+    cudaGraphExec_t exec;
+    MUST(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+    MUST(decoder_step(m.config, m.weights, m.state, m.workspace.as(), device, stream));
+    MUST(cudaStreamEndCapture(stream, &graph));
+    MUST(cudaGraphInstantiate(&exec, graph, 0));
+    cudaEvent_t from, to;
+    MUST(cudaEventCreate(&from));
+    MUST(cudaEventCreate(&to));
+    std::vector<double> times, walls;
+    const auto start = m.lengths.host<int32_t>();
+    for (int r = 0; r < 12; ++r) {
+      MUST(cudaMemcpy(m.lengths.as(), start.data(), start.size() * 4, cudaMemcpyHostToDevice));
+      MUST(cudaEventRecord(from, stream));
+      for (int i = 0; i < 32; ++i) MUST(cudaGraphLaunch(exec, stream));
+      MUST(cudaEventRecord(to, stream));
+      MUST(cudaEventSynchronize(to));
+      float ms = 0;
+      MUST(cudaEventElapsedTime(&ms, from, to));
+      if (r >= 2) times.push_back(ms * 1000 / 32);
+      for (int i = 0; i < 4; ++i) {
+        const auto t = std::chrono::steady_clock::now();
+        MUST(cudaGraphLaunch(exec, stream));
+        MUST(cudaStreamSynchronize(stream));
+        walls.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - t).count() * 1e6);
+      }
+    }
+    std::sort(times.begin(), times.end()), std::sort(walls.begin(), walls.end());
+    std::printf("%-10s %-4s w%-2d b%-2d S256: %7.1f us a step, %7.1f launched alone\n", c.what, name(c.type),
+                c.format == WeightFormat::kInt4 ? 4 : c.format == WeightFormat::kInt8 ? 8 : int(bytes_of(c.type)) * 8, c.batch, times[times.size() / 2],
+                walls[walls.size() / 2]);
+  };
+  for (int b : {1, 8, 16, 64}) one({"distilgpt2", Scalar::kFloat16, WeightFormat::kPlain, false, 6, 768, 12, 12, 64, 3072, 50257, b, 512});
+  for (int b : {1, 8}) one({"distilgpt2", Scalar::kFloat16, WeightFormat::kInt8, false, 6, 768, 12, 12, 64, 3072, 50257, b, 512});
+  one({"distilgpt2", Scalar::kFloat32, WeightFormat::kPlain, false, 6, 768, 12, 12, 64, 3072, 50257, 1, 512});
+  one({"smollm2", Scalar::kFloat16, WeightFormat::kPlain, true, 30, 576, 9, 3, 64, 1536, 49152, 1, 512});
+}
+
+void run(bool timed) {
+  const DeviceTraits device = device_traits();
+  for (Scalar type : {Scalar::kFloat16, Scalar::kBFloat16, Scalar::kFloat32})
+    for (int batch : {1, 2, 7, 16, 33, 64}) {
+      if (type == Scalar::kFloat32 && batch > 16) continue;
+      run_case({"gpt", type, WeightFormat::kPlain, false, 3, 256, 4, 4, 64, 1024, 1003, batch, 160}, device);
+      run_case({"llama", type, WeightFormat::kPlain, true, 3, 576, 9, 3, 64, 1536, 2000, batch, 100}, device);
+    }
+  for (WeightFormat format : {WeightFormat::kInt8, WeightFormat::kInt4})
+    for (int batch : {1, 9, 40}) run_case({"llama", Scalar::kFloat16, format, true, 2, 512, 8, 2, 64, 1024, 3001, batch, 77}, device);
+  run_case({"gpt", Scalar::kFloat16, WeightFormat::kPlain, false, 2, 768, 12, 12, 64, 3072, 50257, 1, 300}, device);
+  run_case({"gpt", Scalar::kFloat16, WeightFormat::kPlain, false, 2, 768, 12, 12, 64, 3072, 50257, 16, 300}, device);
+  run_case({"llama", Scalar::kBFloat16, WeightFormat::kPlain, true, 2, 1024, 8, 1, 128, 2048, 5000, 3, 200}, device);
+  run_case({"gpt", Scalar::kFloat16, WeightFormat::kPlain, false, 2, 2048, 16, 16, 128, 4096, 5000, 12, 200}, device);
+  run_case({"gpt", Scalar::kFloat16, WeightFormat::kPlain, false, 2, 640, 8, 8, 80, 2560, 5000, 4, 200}, device);
+  if (timed) bench(device);
+}
+
+}  // namespace
+}  // namespace cameo::cuda_test
+
+int main(int argc, char** argv) { return cameo::cuda_test::test_main(argc, argv, "cuda decoder_step", cameo::cuda_test::run); }
