@@ -45,7 +45,7 @@ Result<Decoder> Decoder::create(const Engine& engine, const DecoderOptions& opti
                  options.max_batch, kMostReserved);
   CAMEO_ASSIGN(LanguageModel model, LanguageModel::read(engine));
   DecoderInfo info = {.vocabulary = model.vocabulary, .max_length = model.max_length, .max_batch = model.max_batch};
-  const bool can_cache = model.in_place;
+  const bool has_past = !model.in_place && !model.caches.empty() && model.positions && model.mask, can_cache = model.in_place || has_past;
   if (!can_cache) info.why_not_cached = "the plan was built without one; cameo build --kv-cache=on adds it, or says why it cannot";
   if (options.mode == DecodeMode::kCached && !can_cache)
     return error(ErrorCode::kUnsupported, "the plan cannot be run with a cache of keys and values: {}", info.why_not_cached);
@@ -55,9 +55,13 @@ Result<Decoder> Decoder::create(const Engine& engine, const DecoderOptions& opti
                  "every logit back takes one built with --kv-cache=off");
   CAMEO_ASSIGN(ExecutionContext context, engine.create_context({.threads = options.threads}));
   info.mode = options.mode == DecodeMode::kAuto ? (can_cache ? DecodeMode::kCached : DecodeMode::kLastLogits) : options.mode;
-  auto strategy = model.in_place
-                      ? make_in_place_strategy(std::move(model), std::move(context), options, info.mode != DecodeMode::kCached)
-                      : make_recompute_strategy(std::move(model), std::move(context), options, info.mode == DecodeMode::kRecompute);
+  std::unique_ptr<Strategy> strategy;
+  if (model.in_place)
+    strategy = make_in_place_strategy(std::move(model), std::move(context), options, info.mode != DecodeMode::kCached);
+  else if (info.mode == DecodeMode::kCached)
+    strategy = make_with_past_strategy(std::move(model), std::move(context), options);
+  else
+    strategy = make_recompute_strategy(std::move(model), std::move(context), options, info.mode == DecodeMode::kRecompute);
   strategy->info = std::move(info);
   return Decoder(std::move(strategy));
 }

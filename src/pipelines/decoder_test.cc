@@ -139,8 +139,9 @@ TEST_P(DecoderModes, BadInput) {
 
 INSTANTIATE_TEST_SUITE_P(TinyGpt2, DecoderModes,
                          testing::Values(Case{"model", DecodeMode::kRecompute}, Case{"model", DecodeMode::kLastLogits},
-                                         Case{"model_with_past", DecodeMode::kRecompute}, Case{"model+cache", DecodeMode::kCached},
-                                         Case{"model+cache", DecodeMode::kLastLogits}, Case{"model_with_past+cache", DecodeMode::kCached}),
+                                         Case{"model_with_past", DecodeMode::kRecompute}, Case{"model_with_past", DecodeMode::kCached},
+                                         Case{"model+cache", DecodeMode::kCached}, Case{"model+cache", DecodeMode::kLastLogits},
+                                         Case{"model_with_past+cache", DecodeMode::kCached}),
                          [](const auto& info) {
                            std::string name = info.param.model + "_" + std::string(decode_mode_name(info.param.mode));
                            std::replace(name.begin(), name.end(), '+', '_');
