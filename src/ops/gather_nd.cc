@@ -1,5 +1,7 @@
 // GatherND (ai.onnx 11, 12, 13): the last axis of `indices` holds index tuples of length k; y[i..] = data[tuple(i..)], a slice
 // of the remaining axes. With batch_dims = b (12) the first b axes of data and indices run together.
+#include <cstring>
+
 #include "ops/move.h"
 
 namespace cameo::ops {
@@ -42,19 +44,35 @@ Status reference(KernelContext& c) {
   const int64_t batches = product(x.dims(), 0, b), block = product(x.dims(), b + k, x.rank()), rest = product(x.dims(), b, x.rank());
   const int64_t tuples = product(indices.dims(), b, indices.rank() - 1);
   const int64_t* at = indices.data<int64_t>();
-  int64_t written = 0;
-  for (int64_t batch = 0; batch < batches; ++batch)
-    for (int64_t t = 0; t < tuples; ++t, at += k, written += block) {
-      int64_t offset = 0;
-      for (size_t i = 0; i < k; ++i) {
-        const int64_t extent = x.dim(b + i);
-        if (at[i] < -extent || at[i] >= extent)
-          return error(ErrorCode::kInvalidInput, "index {} along axis {} is out of range; the extent is {}", at[i], b + i, extent);
-        offset = offset * extent + (at[i] < 0 ? at[i] + extent : at[i]);
+  const auto gather = [&](auto&& copy) -> Status {
+    int64_t written = 0;
+    for (int64_t batch = 0; batch < batches; ++batch)
+      for (int64_t t = 0; t < tuples; ++t, at += k, written += block) {
+        int64_t offset = 0;
+        for (size_t i = 0; i < k; ++i) {
+          const int64_t extent = x.dim(b + i);
+          if (at[i] < -extent || at[i] >= extent)
+            return error(ErrorCode::kInvalidInput, "index {} along axis {} is out of range; the extent is {}", at[i], b + i, extent);
+          offset = offset * extent + (at[i] < 0 ? at[i] + extent : at[i]);
+        }
+        copy(batch * rest + offset * block, written);
       }
-      copy_elements(x.dtype(), address(x, batch * rest + offset * block), address(y, written), block);
-    }
-  return {};
+    return {};
+  };
+  // Small blocks, the usual case, without a call for each.
+  const auto gather_bytes = [&]<size_t kBytes>(std::integral_constant<size_t, kBytes>) {
+    const auto size = static_cast<int64_t>(dtype_size(x.dtype()));
+    return gather([&, size](int64_t from, int64_t to) {
+      std::memcpy(static_cast<std::byte*>(y.raw()) + to * size, static_cast<const std::byte*>(x.raw()) + from * size, kBytes);
+    });
+  };
+  if (x.dtype() != DType::kString) {
+    const size_t bytes = static_cast<size_t>(block) * dtype_size(x.dtype());
+    if (bytes == 4) return gather_bytes(std::integral_constant<size_t, 4>{});
+    if (bytes == 8) return gather_bytes(std::integral_constant<size_t, 8>{});
+    if (bytes == 16) return gather_bytes(std::integral_constant<size_t, 16>{});
+  }
+  return gather([&](int64_t from, int64_t to) { copy_elements(x.dtype(), address(x, from), address(y, to), block); });
 }
 
 }  // namespace

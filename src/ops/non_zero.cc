@@ -47,8 +47,24 @@ Status infer(InferContext& c) {
   return {};
 }
 
+// A mask, the usual case, without a branch for each element.
+Status list_true(KernelContext& c, const Tensor& x) {
+  const uint8_t* mask = x.data<uint8_t>();
+  const int64_t n = x.num_elements();
+  int64_t count = 0, found = 0;
+  for (int64_t i = 0; i < n; ++i) count += mask[i] != 0;
+  CAMEO_TRY(c.allocate_output(0, DType::kInt64, {1, count}));
+  int64_t* to = c.output(0).data<int64_t>();
+  for (int64_t i = 0; found < count; ++i) {
+    to[found] = i;
+    found += mask[i] != 0;
+  }
+  return {};
+}
+
 Status reference(KernelContext& c) {
   const Tensor& x = c.input(0);
+  if (x.dtype() == DType::kBool && x.rank() == 1) return list_true(c, x);
   int64_t count = 0;
   CAMEO_TRY(for_each_nonzero(x, [&](int64_t) { ++count; }));
   const auto rank = static_cast<int64_t>(x.rank());

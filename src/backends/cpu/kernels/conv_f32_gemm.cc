@@ -21,7 +21,7 @@ namespace {
 using cpu::ConvProblem;
 using cpu::kPanelWidth;
 
-constexpr int64_t kChunkDepth = 1024;         // taps * channels that are copied and multiplied at a time
+constexpr int64_t kChunkDepth = 512;          // taps * channels that are copied and multiplied at a time
 constexpr int64_t kBlockBytes = 256 << 10;    // of copied rows
 constexpr int64_t kSharedBytes = 8 << 20;     // of copied rows when threads share them
 constexpr int64_t kTaskProducts = 512 << 10;  // multiplications that make a task worth its start
