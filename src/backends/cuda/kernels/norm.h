@@ -37,7 +37,7 @@ inline constexpr int32_t kMaxNormSize = 16384;
 const char* norm_refusal(const NormArgs& args, const DeviceTraits& device);
 cudaError_t norm(const NormArgs& args, const DeviceTraits& device, cudaStream_t stream);
 
-// y = softmax(scale x + mask) over rows that lie one behind the other; float32 inside.
+// y = softmax(scale x) over rows that lie one behind the other; float32 inside.
 struct SoftmaxArgs {
   Scalar type = Scalar::kFloat16;
   int64_t rows = 0;
