@@ -1,0 +1,49 @@
+// The parameters of a model by name.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "huggingface/safetensors.h"
+#include "ops/cameo_quantized_weight.h"
+
+namespace cameo::huggingface {
+
+// A matrix that a file holds in few bits, as ai.cameo.QuantizedWeightMatMul reads it.
+struct PackedWeight {
+  ops::QuantizedWeightAttrs attrs;
+  ops::QuantizedWeightTensors tensors;
+};
+
+class Weights {
+ public:
+  virtual ~Weights() = default;
+  virtual bool has(const std::string& name) const = 0;
+  // The parameter as float32. Errors: kInvalidModel when it is missing, of other extents, or no floating-point tensor.
+  virtual Result<Tensor> floats(const std::string& name, const Dims& dims) = 0;
+  // Rows to look up by number: float32, or float16 where the file has fewer bits than that.
+  virtual Result<Tensor> table(const std::string& name, const Dims& dims) { return floats(name, dims); }
+  // The transposed matrices [out, in] side by side, [in, sum of out], where the file holds all of them in few bits in the same way; nothing
+  // where it does not.
+  virtual Result<std::optional<PackedWeight>> packed(std::span<const std::string> names, std::span<const int64_t> out, int64_t in) {
+    static_cast<void>(names), static_cast<void>(out), static_cast<void>(in);
+    return std::optional<PackedWeight>();
+  }
+};
+
+// model.safetensors of a folder, or the files that model.safetensors.index.json lists.
+class SafetensorsWeights final : public Weights {
+ public:
+  // Errors: kIo, kInvalidModel (also for an index whose files lie elsewhere, or a tensor in two files).
+  static Result<SafetensorsWeights> open(const std::string& folder);
+  static SafetensorsWeights of(std::map<std::string, Tensor> tensors);
+
+  bool has(const std::string& name) const override { return tensors_.contains(name); }
+  Result<Tensor> floats(const std::string& name, const Dims& dims) override;
+
+ private:
+  std::map<std::string, Tensor> tensors_;
+};
+
+}  // namespace cameo::huggingface
