@@ -7,6 +7,7 @@
 #include "builder/batch_rows.h"
 #include "builder/kv_cache.h"
 #include "builder/precision.h"
+#include "builder/model_source.h"
 #include "builder/profiles.h"
 #include "builder/tune.h"
 #include "cameo/version.h"
@@ -41,7 +42,7 @@ Status tune(plan::Content& content, const BuildOptions& options, Logger& logger)
   return {};
 }
 
-Result<Plan> build_model(const onnx::Model& model, const BuildOptions& options, Logger& logger, std::vector<PassReport>& reports,
+Result<Plan> build_graph(ir::Graph graph, const BuildOptions& options, Logger& logger, std::vector<PassReport>& reports,
                          std::vector<LayerPrecision>& precisions) {
   reports.clear();
   if (options.optimization_level < 0 || options.optimization_level > 5)
@@ -50,10 +51,8 @@ Result<Plan> build_model(const onnx::Model& model, const BuildOptions& options, 
     return error(ErrorCode::kInvalidArgument, "threads is {}; it must be 0 (all processors) to 1024", options.threads);
   if (options.reference && options.kv_cache != KvCache::kOff)
     return error(ErrorCode::kInvalidArgument, "a cache of keys and values is made by passes, and `reference` asks for none");
-  CAMEO_TRY(report(options, "import", 0));
-  CAMEO_ASSIGN(onnx::ImportedModel imported, onnx::import_model(model, {.external_data_root = options.external_data_root}));
   plan::Content content;
-  content.graph = std::move(imported.graph);
+  content.graph = std::move(graph);
   CAMEO_TRY(ir::infer_types(content.graph));
   CAMEO_ASSIGN(content.profiles, builder::check_profiles(content.graph, options.profiles));
   CAMEO_TRY(report(options, "optimise", 0.1));
@@ -89,18 +88,20 @@ Result<Plan> build_model(const onnx::Model& model, const BuildOptions& options, 
 }  // namespace
 
 Result<Plan> Builder::build(const std::string& model_path, const BuildOptions& options) try {
-  CAMEO_ASSIGN(const onnx::Model model, onnx::read_model(model_path));
-  auto plan = build_model(model, options, *logger_, passes_, precisions_);
-  // Import names the file itself.
-  if (!plan.ok() && !plan.error().message().starts_with(model_path)) return std::move(plan).error().in(model_path);
+  CAMEO_TRY(report(options, "import", 0));
+  CAMEO_ASSIGN(ir::Graph graph, builder::read_graph(model_path, options));
+  auto plan = build_graph(std::move(graph), options, *logger_, passes_, precisions_);
+  if (!plan.ok()) return std::move(plan).error().in(model_path);
   return plan;
 } catch (const std::bad_alloc&) {
   return error(ErrorCode::kOutOfMemory, "no memory to build a plan from '{}'", model_path);
 }
 
 Result<Plan> Builder::build(std::span<const std::byte> model_bytes, const std::string& folder, const BuildOptions& options) try {
+  CAMEO_TRY(report(options, "import", 0));
   CAMEO_ASSIGN(const onnx::Model model, onnx::read_model(model_bytes, folder));
-  return build_model(model, options, *logger_, passes_, precisions_);
+  CAMEO_ASSIGN(onnx::ImportedModel imported, onnx::import_model(model, {.external_data_root = options.external_data_root}));
+  return build_graph(std::move(imported.graph), options, *logger_, passes_, precisions_);
 } catch (const std::bad_alloc&) {
   return error(ErrorCode::kOutOfMemory, "no memory to build the plan");
 }

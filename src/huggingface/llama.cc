@@ -35,7 +35,7 @@ void build_llama(ModelBuilder& m, const LlamaShape& s) {
       s.rotary.frequencies.size() != static_cast<size_t>(s.rotary_size / 2))
     return m.fail(
         error(ErrorCode::kInvalidModel, "rotary embedding cannot turn {} of the {} elements of a head", s.rotary_size, s.head_size));
-  if (s.heads * s.head_size > int64_t{1} << 24 || s.positions * s.rotary_size > int64_t{1} << 28)
+  if (s.heads * s.head_size > int64_t{1} << 24 || s.positions * s.rotary_size > int64_t{1} << 27)
     return m.fail(
         error(ErrorCode::kInvalidModel, "{} heads of {} elements at {} positions are too many", s.heads, s.head_size, s.positions));
   auto tables = make_rotary_tables(s.rotary, s.positions);

@@ -164,6 +164,8 @@ ir::ValueId ModelBuilder::activation(ir::ValueId x, const std::string& name) {
 Result<ir::Graph> ModelBuilder::finish(const std::string& name) {
   CAMEO_TRY(config_.status());
   graph_.name = name;
+  // The result proper comes first, the caches of the layers after it.
+  if (!graph_.outputs.empty()) std::rotate(graph_.outputs.begin(), graph_.outputs.end() - 1, graph_.outputs.end());
   CAMEO_TRY(ir::infer_types(graph_));
   return std::move(graph_);
 }
