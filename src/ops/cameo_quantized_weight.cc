@@ -50,7 +50,7 @@ Status check_quantized_weight(const QuantizedWeightAttrs& a, const QuantizedWeig
   }
   CAMEO_TRY(check_tensor(w.values, {DType::kUint8}, a.value_dims(), "values"));
   CAMEO_TRY(check_tensor(w.scales, {DType::kFloat32, DType::kFloat16}, a.scale_dims(), "scales"));
-  if (w.zeros.defined()) CAMEO_TRY(check_tensor(w.zeros, {DType::kUint8}, a.scale_dims(), "zero points"));
+  if (w.zeros.defined()) CAMEO_TRY(check_tensor(w.zeros, {DType::kUint8, w.scales.dtype()}, a.scale_dims(), "zero points"));
   return {};
 }
 
@@ -64,9 +64,12 @@ float dequantized(const QuantizedWeightAttrs& a, const QuantizedWeightTensors& w
   const int byte = w.values.data<uint8_t>()[place.byte];
   const int code = a.bits == 8 ? byte : place.high ? byte >> 4 : byte & 15;
   const int64_t group = ((c / 16) * a.groups() + r / a.group()) * 16 + c % 16;
+  const auto number = [&](const Tensor& t) {
+    return t.dtype() == DType::kFloat16 ? static_cast<float>(t.data<Float16>()[group]) : t.data<float>()[group];
+  };
+  const float scale = number(w.scales);
+  if (w.zeros.defined() && w.zeros.dtype() != DType::kUint8) return static_cast<float>(code) * scale + number(w.zeros);
   const int zero = w.zeros.defined() ? w.zeros.data<uint8_t>()[group] : a.bits == 8 ? 128 : 8;
-  const float scale =
-      w.scales.dtype() == DType::kFloat16 ? static_cast<float>(w.scales.data<Float16>()[group]) : w.scales.data<float>()[group];
   return static_cast<float>(code - zero) * scale;
 }
 

@@ -6,7 +6,8 @@
 //   16 bits  float16 or bfloat16 [panels, k, 16]
 // For 4 and 8 bits W = (value - zero) * scale, with one scale, and one zero, for each group of rows and each column:
 //   scales   float32 or float16 [panels, groups, 16]
-//   zeros    uint8 [panels, groups, 16], or absent: 8 for 4 bits, 128 for 8 bits
+//   zeros    uint8 [panels, groups, 16], or absent: 8 for 4 bits, 128 for 8 bits; or of the type of the scales, and then they are
+//            offsets: W = value * scale + offset
 #pragma once
 
 #include <span>

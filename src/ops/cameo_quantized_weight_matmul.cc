@@ -1,5 +1,5 @@
 // ai.cameo.QuantizedWeightMatMul (1): y = program(A · W, e1, …, ek), where A is float32 [..., k] and W a k x n matrix of 4, 8 or 16
-// bits (cameo_quantized_weight.h). Inputs: A, values, scales (absent for 16 bits), zero points (optional), e1 to ek, which
+// bits (cameo_quantized_weight.h). Inputs: A, values, scales (absent for 16 bits), zero points or offsets (optional), e1 to ek, which
 // broadcast to the product. With `splits` there is one output per number: that many columns of y, from the left.
 #include "ops/cameo_quantized_weight_matmul.h"
 
@@ -101,8 +101,11 @@ CAMEO_DEFINE_OP(CameoQuantizedWeightMatMul) = {
     .min_inputs = 2,
     .max_inputs = kVariadic,
     .max_outputs = kVariadic,
-    .input_types =
-        {kFloat, {DType::kUint8, DType::kFloat16, DType::kBfloat16}, {DType::kFloat32, DType::kFloat16}, {DType::kUint8}, kFloat},
+    .input_types = {kFloat,
+                    {DType::kUint8, DType::kFloat16, DType::kBfloat16},
+                    {DType::kFloat32, DType::kFloat16},
+                    {DType::kUint8, DType::kFloat32, DType::kFloat16},
+                    kFloat},
     .make_attrs = &ir::make_attrs<CameoQuantizedWeightMatMulAttrs>,
     .infer = &infer,
     .reference = &reference,

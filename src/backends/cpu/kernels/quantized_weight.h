@@ -11,6 +11,7 @@ struct QuantizedWeight {
   const uint8_t* values;
   const void* scales;    // [panels][groups][16] of float32, or float16 where half_scales; null for 16 bits
   const uint8_t* zeros;  // [panels][groups][16], or null: 8 for 4 bits, 128 for 8 bits
+  const void* offsets;   // like scales; null for weights with a zero point
   bool half_scales, bfloat16;
   int bits;               // 4, 8, 16
   int64_t depth;          // rows of the weight matrix
@@ -26,9 +27,11 @@ struct SplitRows {
   float* scales;  // [rows]
   int64_t rows;
   int64_t depth;  // a multiple of 16; zero from the weight's depth on
-  int32_t unit;   // minus the zero point of the weight, or -1 where it has many
+  int32_t unit;   // minus the zero point of the weight, -1 where it has many, 1 where it has offsets
 };
-inline constexpr int32_t split_unit(const QuantizedWeight& w) { return w.zeros != nullptr ? -1 : w.bits == 4 ? -8 : -128; }
+inline constexpr int32_t split_unit(const QuantizedWeight& w) {
+  return w.offsets != nullptr ? 1 : w.zeros != nullptr ? -1 : w.bits == 4 ? -8 : -128;
+}
 // Rows in the block that row r lies in.
 inline constexpr int64_t split_block(int64_t r, int64_t rows) {
   const int64_t rest = rows % 8, at = r - (rows - rest);

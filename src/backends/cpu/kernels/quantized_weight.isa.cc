@@ -59,7 +59,12 @@ CAMEO_INLINE Vec load_scale(const QuantizedWeight& w, int64_t index) {
   return w.half_scales ? load_half(static_cast<const uint8_t*>(w.scales) + 2 * index) : load(static_cast<const float*>(w.scales) + index);
 }
 
+CAMEO_INLINE Vec load_offset(const QuantizedWeight& w, int64_t index) {
+  return w.half_scales ? load_half(static_cast<const uint8_t*>(w.offsets) + 2 * index) : load(static_cast<const float*>(w.offsets) + index);
+}
+
 CAMEO_INLINE VecI load_zero(const QuantizedWeight& w, int64_t index) {
+  if (w.offsets != nullptr) return VecI{};
   if (w.zeros == nullptr) return splat_i(w.bits == 4 ? 8 : 128);
   return load_u8(w.zeros + index);
 }
@@ -81,6 +86,7 @@ CAMEO_INLINE void dequantize(const QuantizedWeight& w, int64_t panel, int64_t fi
     for (int part = 0; part < kParts; ++part) {
       const Vec scale = load_scale(w, index + part * kLanes);
       const VecI zero = load_zero(w, index + part * kLanes);
+      const Vec offset = w.offsets == nullptr ? Vec{} : load_offset(w, index + part * kLanes);
       const uint8_t* from = w.values + ((panel * lanes_deep + first / kRowsPerLane) * kPanel + part * kLanes) * 4;
       for (int64_t k = first; k < last; k += kRowsPerLane, from += kPanel * 4) {
         VecI lanes;
@@ -89,7 +95,7 @@ CAMEO_INLINE void dequantize(const QuantizedWeight& w, int64_t panel, int64_t fi
           // Four bits: the low halves of the bytes are rows 0 to 3, the high ones rows 4 to 7.
           const int shift = Bits == 8 ? static_cast<int>(8 * j) : static_cast<int>(j < 4 ? 8 * j : 8 * (j - 4) + 4);
           const VecI q = (lanes >> shift) & splat_i(Bits == 8 ? 0xff : 0x0f);
-          store(to + (k - first + j) * kPanel + part * kLanes, to_float(q - zero) * scale);
+          store(to + (k - first + j) * kPanel + part * kLanes, fma(to_float(q - zero), scale, offset));
         };
         if (last - k >= kRowsPerLane)
           for (int64_t j = 0; j < kRowsPerLane; ++j) unpack(j);
@@ -231,8 +237,8 @@ CAMEO_VNNI void split_panel(const QuantizedWeightProduct& p, int64_t panel, int6
     __m512i highs[Rows][Chains], lows[Rows][Chains];
     for (int r = 0; r < Rows; ++r) {
       const int32_t* sums = s.sums + ((row + r) * w.groups + g) * 2;
-      highs[r][0] = _mm512_set1_epi32(sums[0]);
-      lows[r][0] = _mm512_set1_epi32(sums[1]);
+      highs[r][0] = w.offsets != nullptr ? _mm512_setzero_si512() : _mm512_set1_epi32(sums[0]);
+      lows[r][0] = w.offsets != nullptr ? _mm512_setzero_si512() : _mm512_set1_epi32(sums[1]);
       for (int c = 1; c < Chains; ++c) highs[r][c] = lows[r][c] = _mm512_setzero_si512();
     }
     if (w.zeros != nullptr) {
@@ -274,6 +280,13 @@ CAMEO_VNNI void split_panel(const QuantizedWeightProduct& p, int64_t panel, int6
         total[r] = fma(to_float((high << 8) + low), scale, total[r]);
       else
         total[r] = fma(fma(to_float(high), splat(256.f), to_float(low)), scale, total[r]);
+    }
+    if (w.offsets != nullptr) {
+      const Vec offset = load_offset(w, index);
+      for (int r = 0; r < Rows; ++r) {
+        const int32_t* sums = s.sums + ((row + r) * w.groups + g) * 2;
+        total[r] = fma(splat(static_cast<float>(256 * int64_t{sums[0]} + sums[1])), offset, total[r]);
+      }
     }
   }
   for (int r = 0; r < Rows; ++r) store(y + r * p.ldy, total[r] * splat(s.scales[row + r]));

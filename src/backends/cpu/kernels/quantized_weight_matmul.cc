@@ -24,7 +24,8 @@ Status supports(const ir::Node&, std::span<const ops::Fact>) { return {}; }
 cpu::QuantizedWeight view_of(const ops::QuantizedWeightAttrs& attrs, const ops::QuantizedWeightTensors& w) {
   return {.values = static_cast<const uint8_t*>(w.values.raw()),
           .scales = w.scales.raw(),
-          .zeros = w.zeros.defined() ? w.zeros.data<uint8_t>() : nullptr,
+          .zeros = w.zeros.dtype() == DType::kUint8 ? w.zeros.data<uint8_t>() : nullptr,
+          .offsets = w.zeros.defined() && w.zeros.dtype() != DType::kUint8 ? w.zeros.raw() : nullptr,
           .half_scales = w.scales.dtype() == DType::kFloat16,
           .bfloat16 = w.values.dtype() == DType::kBfloat16,
           .bits = static_cast<int>(attrs.bits),

@@ -78,6 +78,20 @@ Weight random_weight(int64_t bits, int64_t k, int64_t n, int64_t group_size, boo
   return w;
 }
 
+// The same weight with offsets in place of zero points.
+Weight with_offsets(Weight w) {
+  const DType type = w.tensors.scales.dtype();
+  w.tensors.zeros = Tensor::allocate(type, w.attrs.scale_dims()).value();
+  for (int64_t i = 0; i < w.tensors.zeros.num_elements(); ++i) {
+    const float offset = static_cast<float>(i * 37 % 101) / 64.f - 0.8f;
+    if (type == DType::kFloat16)
+      w.tensors.zeros.data<Float16>()[i] = Float16(offset);
+    else
+      w.tensors.zeros.data<float>()[i] = offset;
+  }
+  return w;
+}
+
 // y = A · W with epilogue Relu(y + bias), as a graph with the tactic or the reference; splits where there are two parts.
 std::vector<float> run_node(const Weight& w, const Tensor& a, bool tactic, bool epilogue, const std::vector<int64_t>& splits) {
   ir::Graph graph;
@@ -157,7 +171,8 @@ void check_kernels(const Weight& w, int64_t rows) {
     QuantizedWeightProduct p = {};
     p.w = {static_cast<const uint8_t*>(w.tensors.values.raw()),
            w.tensors.scales.raw(),
-           w.tensors.zeros.defined() ? w.tensors.zeros.data<uint8_t>() : nullptr,
+           w.tensors.zeros.dtype() == DType::kUint8 ? w.tensors.zeros.data<uint8_t>() : nullptr,
+           w.tensors.zeros.defined() && w.tensors.zeros.dtype() != DType::kUint8 ? w.tensors.zeros.raw() : nullptr,
            w.tensors.scales.dtype() == DType::kFloat16,
            w.tensors.values.dtype() == DType::kBfloat16,
            static_cast<int>(attrs.bits),
@@ -210,6 +225,19 @@ TEST(QuantizedWeight, KernelsAgreeWithPlainLoops) {
 TEST(QuantizedWeight, KernelsTakeEveryNumberOfRows) {
   for (int64_t bits : {4, 8, 16})
     for (int64_t rows = 1; rows <= 33; ++rows) check_kernels(random_weight(bits, 40, 20, bits == 16 ? 0 : 16, true, true), rows);
+}
+
+TEST(QuantizedWeight, KernelsTakeOffsets) {
+  for (int64_t bits : {4, 8})
+    for (int64_t k : {16, 31, 64, 96, 260})
+      for (int64_t rows : {1, 2, 5, 8, 13}) {
+        check_kernels(with_offsets(random_weight(bits, k, 20, 32, false, true)), rows);
+        check_kernels(with_offsets(random_weight(bits, k, 33, 0, false, false)), rows);
+      }
+  const Weight w = with_offsets(random_weight(4, 96, 40, 32, false, true));
+  const Tensor a = random_rows(3, 96);
+  const auto want = run_node(w, a, false, true, {}), got = run_node(w, a, true, true, {});
+  for (size_t i = 0; i < want.size(); ++i) ASSERT_NEAR(got[i], want[i], 5e-3) << i;
 }
 
 TEST(QuantizedWeight, SumsOfExtremesDoNotOverflow) {
