@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <fstream>
 
 #include "base/error.h"
@@ -18,6 +19,7 @@ using huggingface::Json;
 using huggingface::LlamaShape;
 using huggingface::ModelBuilder;
 using huggingface::PackedWeight;
+using huggingface::Table;
 
 // "model.layers.3.self_attn.q_proj.weight" → "blk.3.attn_q.weight"
 std::string file_name_of(const std::string& name) {
@@ -75,15 +77,18 @@ class GgufWeights final : public huggingface::Weights {
     return tensor;
   }
 
-  Result<Tensor> table(const std::string& name, const Dims& dims) override {
+  Result<Table> table(const std::string& name, const Dims& dims) override {
     CAMEO_ASSIGN(const TensorEntry* entry, find(name, dims));
+    const BlockType& type = *entry->type;
+    if (type.decode != nullptr && !type.offsets) return coded_table(*entry);
     CAMEO_ASSIGN(Tensor wide, floats(name, dims));
-    if (entry->type->dtype == DType::kFloat32) return wide;
+    Table table = {wide, {}, 0};
+    if (type.dtype == DType::kFloat32) return table;
     for (float v : wide.span<float>())
-      if (!(std::fabs(v) <= 65504)) return wide;
-    CAMEO_ASSIGN(Tensor halves, Tensor::allocate(DType::kFloat16, dims));
-    CAMEO_TRY(ops::cast_tensor(wide, halves, {}));
-    return halves;
+      if (!(std::fabs(v) <= 65504)) return table;
+    CAMEO_ASSIGN(table.values, Tensor::allocate(DType::kFloat16, dims));
+    CAMEO_TRY(ops::cast_tensor(wide, table.values, {}));
+    return table;
   }
 
   Result<std::optional<PackedWeight>> packed(std::span<const std::string> names, std::span<const int64_t> out, int64_t in) override {
@@ -116,6 +121,35 @@ class GgufWeights final : public huggingface::Weights {
     return &it->second;
   }
 
+  // Codes around zero, a byte each, and their scales.
+  Result<Table> coded_table(const TensorEntry& entry) {
+    const BlockType& type = *entry.type;
+    const int64_t rows = entry.dims[0], width = entry.dims[1], groups = width / type.group, blocks = width / type.elements;
+    Table table;
+    table.group = type.group;
+    CAMEO_ASSIGN(table.values, Tensor::allocate(DType::kInt8, entry.dims));
+    CAMEO_ASSIGN(table.scales, Tensor::allocate(type.half_scales ? DType::kFloat16 : DType::kFloat32, {rows, groups}));
+    threads_.parallel_for(rows, [&](int64_t r, int) {
+      uint8_t codes[kMostBlockElements];
+      float scales[kMostBlockGroups], offsets[kMostBlockGroups];
+      for (int64_t b = 0; b < blocks; ++b) {
+        type.decode(reinterpret_cast<const uint8_t*>(entry.bytes.data()) + (r * blocks + b) * type.bytes, codes, scales, offsets);
+        for (int64_t i = 0; i < type.elements; ++i)
+          table.values.data<int8_t>()[r * width + b * type.elements + i] = static_cast<int8_t>(codes[i] - (type.bits == 4 ? 8 : 128));
+        for (int64_t g = 0; g < type.elements / type.group; ++g)
+          put(table.scales, r * groups + b * (type.elements / type.group) + g, scales[g]);
+      }
+    });
+    return table;
+  }
+
+  static void put(const Tensor& t, int64_t at, float value) {
+    if (t.dtype() == DType::kFloat16)
+      t.data<Float16>()[at] = Float16(value);
+    else
+      t.data<float>()[at] = value;
+  }
+
   Status pack_halves(std::span<const uint8_t* const> rows, const BlockType& type, PackedWeight& weight) {
     const int64_t k = weight.attrs.k;
     CAMEO_ASSIGN(weight.tensors.values, Tensor::allocate(type.dtype, weight.attrs.value_dims()));
@@ -134,12 +168,6 @@ class GgufWeights final : public huggingface::Weights {
     if (type.offsets) {
       CAMEO_ASSIGN(weight.tensors.zeros, Tensor::allocate(scale_type, a.scale_dims()));
     }
-    const auto put = [&](const Tensor& t, int64_t at, float value) {
-      if (type.half_scales)
-        t.data<Float16>()[at] = Float16(value);
-      else
-        t.data<float>()[at] = value;
-    };
     const int64_t k = a.k, groups = a.groups(), panel_bytes = a.value_dims()[1] * 64;
     std::vector<std::vector<uint8_t>> buffers(static_cast<size_t>(threads_.size()), std::vector<uint8_t>(static_cast<size_t>(16 * k)));
     threads_.parallel_for(a.panels(), [&](int64_t panel, int worker) {

@@ -11,8 +11,8 @@ namespace cameo::gguf {
 // Whether the file begins like one.
 bool is_gguf_file(const std::string& path);
 
-// The graph that huggingface/llama.cc makes. Matrices of few bits stay as they are, in ai.cameo.QuantizedWeightMatMul; embeddings of few
-// bits become float16. Errors: kIo, kInvalidModel, kUnsupported (an architecture that is not known, with those that are).
+// The graph that huggingface/llama.cc makes. Matrices of few bits stay as they are, in ai.cameo.QuantizedWeightMatMul; embeddings stay
+// codes, or become float16. Errors: kIo, kInvalidModel, kUnsupported (an architecture that is not known, with those that are).
 Result<ir::Graph> read_model(const std::string& path);
 Result<ir::Graph> build_graph(const File& file, const std::string& path);
 

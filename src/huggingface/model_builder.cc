@@ -84,9 +84,15 @@ ir::ValueId ModelBuilder::lookup(const std::string& name, ir::ValueId ids, int64
     fail(table.error());
     return 0;
   }
+  const passes::AttrList to_float = {{"to", static_cast<int64_t>(DType::kFloat32)}};
+  const auto rows_of = [&](const Tensor& t) { return op("Gather", {constant(name, t), ids}); };
+  const auto floats_of = [&](const Tensor& t) { return t.dtype() == DType::kFloat32 ? rows_of(t) : op("Cast", {rows_of(t)}, to_float); };
+  if (table->scales.defined())
+    return op("DequantizeLinear", {rows_of(table->values), floats_of(table->scales)},
+              {{"axis", int64_t{-1}}, {"block_size", table->group}});
   // A table that is read as a matrix too is kept once.
-  if (table->dtype() == DType::kFloat32) return op("Gather", {parameter(name, {rows, width}), ids});
-  return op("Cast", {op("Gather", {constant(name, *table), ids})}, {{"to", static_cast<int64_t>(DType::kFloat32)}});
+  if (table->values.dtype() == DType::kFloat32) return op("Gather", {parameter(name, {rows, width}), ids});
+  return floats_of(table->values);
 }
 
 std::vector<ir::ValueId> ModelBuilder::packed_product(ir::ValueId x, const PackedWeight& weight, const std::vector<int64_t>& out) {

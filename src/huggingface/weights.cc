@@ -11,6 +11,11 @@ namespace cameo::huggingface {
 
 namespace fs = std::filesystem;
 
+Result<Table> Weights::table(const std::string& name, const Dims& dims) {
+  CAMEO_ASSIGN(Tensor values, floats(name, dims));
+  return Table{std::move(values), {}, 0};
+}
+
 SafetensorsWeights SafetensorsWeights::of(std::map<std::string, Tensor> tensors) {
   SafetensorsWeights weights;
   weights.tensors_ = std::move(tensors);

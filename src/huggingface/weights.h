@@ -16,14 +16,22 @@ struct PackedWeight {
   ops::QuantizedWeightTensors tensors;
 };
 
+// Rows to look up by number, [rows, width]. With scales [rows, width / group] the values are codes: int8, times the scale of their
+// group.
+struct Table {
+  Tensor values;  // float32, float16, or int8
+  Tensor scales;  // float32 or float16
+  int64_t group = 0;
+};
+
 class Weights {
  public:
   virtual ~Weights() = default;
   virtual bool has(const std::string& name) const = 0;
   // The parameter as float32. Errors: kInvalidModel when it is missing, of other extents, or no floating-point tensor.
   virtual Result<Tensor> floats(const std::string& name, const Dims& dims) = 0;
-  // Rows to look up by number: float32, or float16 where the file has fewer bits than that.
-  virtual Result<Tensor> table(const std::string& name, const Dims& dims) { return floats(name, dims); }
+  // The parameter as rows to look up, with as few bits as the file has. The same errors.
+  virtual Result<Table> table(const std::string& name, const Dims& dims);
   // The transposed matrices [out, in] side by side, [in, sum of out], where the file holds all of them in few bits in the same way; nothing
   // where it does not.
   virtual Result<std::optional<PackedWeight>> packed(std::span<const std::string> names, std::span<const int64_t> out, int64_t in) {
