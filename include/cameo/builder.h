@@ -55,19 +55,25 @@ struct BuildOptions {
   std::vector<std::string> disabled_passes;  // by name, as `cameo inspect --passes` lists them
   bool verify_passes = false;                // check the graph's rules and types after each pass
   int64_t folding_budget_bytes = int64_t{256} << 20;  // constant folding stops after adding this much to the constants
-  std::string external_data_root;                     // one more folder that external data may lie in
+  // Types are those of the model: nothing is lowered, and what it rounds to 8 bits and back is rounded. Otherwise values that nothing
+  // needs as bytes keep their float precision, and `int8` and `weights` may lower what is left.
+  bool strongly_typed = false;
+  std::string external_data_root;  // one more folder that external data may lie in
   WeightType weights = WeightType::kFloat32;
   // Rows of a weight that share a scale, a multiple of 16; 0: all rows (int8), 32 (int4).
   int64_t weight_group_size = 0;
   // With a cache, ranges of input_ids in `profiles` are those of whole sequences: they say what rows and how many tokens of each the
   // cache may hold; ranges of other inputs do not matter.
   KvCache kv_cache = KvCache::kOff;
-  // Products and convolutions on 8-bit activations and weights; `calibration` gives the ranges, or the cache does.
+  // Products and convolutions on 8-bit activations and weights; `calibration` gives the ranges, or the cache does. Neither int8 nor
+  // `weights` is used where it is not faster (from optimization_level 1 on).
   bool int8 = false;
+  // Ranges symmetric about zero, so that zero is in the middle of the codes; otherwise from the least to the greatest value.
+  bool symmetric_activations = false;
   std::vector<std::map<std::string, Tensor>> calibration;  // inputs by name, a sample each
   CalibrationMethod calibration_method = CalibrationMethod::kMinMax;
   std::string calibration_cache;  // file of ranges that is read when it is there, else written; empty: none
-  // Lowers only as much as this allows, by int8 and weights; needs `calibration`. Layers that do not gain keep float32.
+  // Lowers only as much as this allows, by int8 or else by weights; needs `calibration`.
   std::optional<MaxLoss> max_loss;
   // Called as the build goes on: a stage's name and the share of the whole that is done (0…1). Returning false
   // stops the build with kCancelled.

@@ -25,11 +25,7 @@ Status report(const BuildOptions& options, std::string_view stage, double done) 
   return {};
 }
 
-Status tune(plan::Content& content, const BuildOptions& options, Logger& logger) {
-  builder::TimingCache cache;
-  if (!options.timing_cache.empty()) {
-    CAMEO_ASSIGN(cache, builder::TimingCache::load(options.timing_cache));
-  }
+Status tune(plan::Content& content, const BuildOptions& options, builder::TimingCache& cache, Logger& logger) {
   const builder::TuneOptions tune_options = {
       .level = options.optimization_level,
       .threads = ThreadPool(options.threads).size(),
@@ -37,9 +33,7 @@ Status tune(plan::Content& content, const BuildOptions& options, Logger& logger)
       .error_on_miss = options.error_on_miss,
       .logger = &logger,
       .progress = [&](const std::string& what, double done) { return report(options, what, 0.3 + 0.6 * done); }};
-  CAMEO_TRY(builder::choose_tactics(content.graph, content.profiles, tune_options, cache));
-  if (!options.timing_cache.empty() && cache.changed()) CAMEO_TRY(cache.save(options.timing_cache));
-  return {};
+  return builder::choose_tactics(content.graph, content.profiles, tune_options, cache);
 }
 
 Result<Plan> build_graph(ir::Graph graph, const BuildOptions& options, Logger& logger, std::vector<PassReport>& reports,
@@ -60,6 +54,7 @@ Result<Plan> build_graph(ir::Graph graph, const BuildOptions& options, Logger& l
     const passes::PassOptions pass_options = {.disabled = options.disabled_passes,
                                               .verify = options.verify_passes,
                                               .folding_budget_bytes = options.folding_budget_bytes,
+                                              .strongly_typed = options.strongly_typed,
                                               .logger = &logger,
                                               .check_cancelled = [&] { return report(options, "optimise", 0.2); }};
     std::vector<PassReport> early;
@@ -68,8 +63,13 @@ Result<Plan> build_graph(ir::Graph graph, const BuildOptions& options, Logger& l
     if (!early.empty()) reports.push_back(std::move(early.back()));
     CAMEO_TRY(passes::lower_quantized(content.graph, reports.emplace_back()));
   }
-  CAMEO_TRY(builder::lower_precision(content.graph, options, reports, precisions));
-  if (!options.reference) CAMEO_TRY(tune(content, options, logger));
+  builder::TimingCache cache;
+  if (!options.timing_cache.empty()) {
+    CAMEO_ASSIGN(cache, builder::TimingCache::load(options.timing_cache));
+  }
+  CAMEO_TRY(builder::lower_precision(content.graph, options, content.profiles, cache, reports, precisions));
+  if (!options.reference) CAMEO_TRY(tune(content, options, cache, logger));
+  if (!options.timing_cache.empty() && cache.changed()) CAMEO_TRY(cache.save(options.timing_cache));
   CAMEO_TRY(report(options, "write the plan", 0.9));
   if (!options.reference) {
     if (auto batch = builder::independent_batch(content.graph); batch.ok())

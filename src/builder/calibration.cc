@@ -141,18 +141,50 @@ size_t entropy_threshold(std::span<const double> counts) {
   return best_bins;
 }
 
+namespace {
+
+// Whether the extents are those of the type; `symbols` holds those of the inputs before.
+Status check_extents(const Dims& dims, const ir::Type& type, std::map<std::string, int64_t>& symbols) {
+  if (!type.shape) return {};
+  if (dims.rank() != type.shape->size())
+    return error(ErrorCode::kInvalidArgument, "it has shape {}, but the model's is {}", dims.to_string(), type.to_string());
+  for (size_t i = 0; i < dims.rank(); ++i) {
+    const ir::Dim& want = (*type.shape)[i];
+    if (want.is_const() && want.value() != dims[i])
+      return error(ErrorCode::kInvalidArgument, "it has shape {}, but the model's is {}", dims.to_string(), type.to_string());
+    const auto symbol = want.symbol_name();
+    if (!symbol) continue;
+    const auto [known, fresh] = symbols.emplace(*symbol, dims[i]);
+    if (!fresh && known->second != dims[i])
+      return error(ErrorCode::kInvalidArgument, "it has shape {}, but '{}' of {} is {} in an input before", dims.to_string(), *symbol,
+                   type.to_string(), known->second);
+  }
+  return {};
+}
+
+}  // namespace
+
 Result<std::vector<std::vector<ops::RtValue>>> graph_inputs(const ir::Graph& graph, const Samples& samples) {
   std::vector<std::vector<ops::RtValue>> all;
   for (size_t i = 0; i < samples.size(); ++i) {
     auto& inputs = all.emplace_back();
+    std::map<std::string, int64_t> symbols;
     for (ir::ValueId id : graph.inputs) {
       const ir::Value& value = graph.value(id);
       const auto given = samples[i].find(value.name);
-      if (given == samples[i].end())
-        return error(ErrorCode::kInvalidArgument, "calibration sample {} has no input '{}'", i + 1, value.name);
+      if (given == samples[i].end()) {
+        std::string names;
+        for (const auto& [name, tensor] : samples[i]) names += (names.empty() ? "'" : ", '") + name + "'";
+        return error(ErrorCode::kInvalidArgument, "calibration sample {} has no input '{}'; it has {}", i + 1, value.name,
+                     names.empty() ? "none" : names);
+      }
       if (given->second.dtype() != value.type.dtype)
         return error(ErrorCode::kInvalidArgument, "input '{}' of calibration sample {} is {}, but the model's is {}", value.name, i + 1,
                      dtype_name(given->second.dtype()), dtype_name(value.type.dtype));
+      if (auto status = check_extents(given->second.dims(), value.type, symbols); !status.ok())
+        return std::move(status).error().in(fmt::format("input '{}' of calibration sample {}", value.name, i + 1));
+      if (value.type.dtype == DType::kFloat32 && std::ranges::any_of(given->second.span<float>(), [](float v) { return std::isnan(v); }))
+        return error(ErrorCode::kInvalidArgument, "input '{}' of calibration sample {} has NaN", value.name, i + 1);
       inputs.push_back(ops::RtValue::of(given->second));
     }
   }

@@ -3,8 +3,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstring>
 #include <filesystem>
-#include <numeric>
+#include <random>
 #include <set>
 
 #include "base/error.h"
@@ -13,6 +14,7 @@
 #include "cameo/allocator.h"
 #include "passes/lower_quantized.h"
 #include "passes/quantize_weights.h"
+#include "plan/layout.h"
 #include "runtime/executor.h"
 #include "tactics/tactic.h"
 
@@ -21,7 +23,8 @@ namespace {
 
 // Samples that a layer is judged by alone; the whole model is judged by all.
 constexpr size_t kSamplesPerLayer = 2;
-constexpr int kTimedRuns = 3;
+constexpr int kTimedRuns = 5;
+constexpr double kTimedSeconds = 2;  // no more runs after that
 
 std::string_view type_name(WeightType type) {
   switch (type) {
@@ -89,11 +92,21 @@ class Trial {
     return all;
   }
 
-  // Microseconds of each node, the least of a few runs, by the node's name; names that two nodes have are left out.
-  Result<std::map<std::string, double>> time(std::span<const std::vector<ops::RtValue>> samples) {
+  // Microseconds, the least of a few runs.
+  struct Times {
+    double total = INFINITY;
+    std::map<std::string, double> nodes;  // by name; what rounds the input of a layer has the layer's name
+  };
+  Result<Times> time(std::span<const std::vector<ops::RtValue>> samples) {
     std::vector<double> least(graph_.nodes.size(), INFINITY);
     CAMEO_TRY(run(samples));
-    for (int i = 0; i < kTimedRuns; ++i) {
+    Times result;
+    const auto start = std::chrono::steady_clock::now();
+    const auto since = [](auto from) { return std::chrono::duration<double>(std::chrono::steady_clock::now() - from).count(); };
+    for (int i = 0; i < kTimedRuns && (i == 0 || since(start) < kTimedSeconds); ++i) {
+      const auto plain_start = std::chrono::steady_clock::now();
+      CAMEO_TRY(run(samples));
+      result.total = std::min(result.total, since(plain_start) * 1e6);
       std::vector<std::chrono::nanoseconds> times(graph_.nodes.size());
       executor_->time_nodes(&times);
       auto ran = run(samples);
@@ -101,12 +114,9 @@ class Trial {
       if (!ran.ok()) return std::move(ran).error();
       for (size_t n = 0; n < times.size(); ++n) least[n] = std::min(least[n], static_cast<double>(times[n].count()) / 1000);
     }
-    std::map<std::string, double> by_name;
-    std::set<std::string> twice;
     for (size_t n = 0; n < least.size(); ++n)
-      if (!by_name.emplace(graph_.nodes[n].name, least[n]).second) twice.insert(graph_.nodes[n].name);
-    for (const std::string& name : twice) by_name.erase(name);
-    return by_name;
+      if (!graph_.nodes[n].name.empty()) result.nodes[graph_.nodes[n].name] += least[n];
+    return result;
   }
 
  private:
@@ -117,21 +127,33 @@ class Trial {
 
 class Lowering {
  public:
-  Lowering(const ir::Graph& graph, const BuildOptions& options, std::vector<LayerPrecision>& layers)
-      : graph_(graph), options_(options), layers_(layers), threads_(ThreadPool(options.threads).size()) {}
+  Lowering(const ir::Graph& graph, const BuildOptions& options, std::span<const Profile> profiles, TimingCache& cache,
+           std::vector<LayerPrecision>& layers)
+      : graph_(graph),
+        options_(options),
+        profiles_(profiles),
+        cache_(cache),
+        layers_(layers),
+        threads_(ThreadPool(options.threads).size()) {}
 
   Result<ir::Graph> run(std::vector<PassReport>& reports) {
     if (options_.max_loss && options_.calibration.empty())
       return error(ErrorCode::kInvalidArgument, "a bound on the loss needs inputs to measure it on");
     if (options_.int8) CAMEO_TRY(find_ranges());
     CAMEO_TRY(find_candidates());
-    std::set<ir::ValueId> chosen(candidates_.begin(), candidates_.end());
+    std::set<ir::ValueId> chosen;
+    if (options_.optimization_level > 0) CAMEO_TRY(measure());
+    for (size_t i = 0; i < candidates_.size(); ++i)
+      if (layers_[i].reason.empty()) chosen.insert(candidates_[i]);
     if (options_.max_loss) {
       CAMEO_ASSIGN(chosen, within_budget());
     }
+    if (options_.optimization_level > 0 && !chosen.empty()) {
+      CAMEO_ASSIGN(const bool gains, pays(chosen));
+      if (!gains) chosen.clear();
+    }
     CAMEO_ASSIGN(ir::Graph graph, lowered(chosen, &reports));
-    for (size_t i = 0; i < candidates_.size(); ++i)
-      if (layers_[i].reason.empty()) layers_[i].precision = low_name();
+    name_precisions(graph, reports);
     return graph;
   }
 
@@ -190,7 +212,7 @@ class Lowering {
     };
     const int64_t group = options_.weight_group_size == 0 && options_.weights == WeightType::kInt4 ? 32 : options_.weight_group_size;
     if (options_.int8) {
-      CAMEO_TRY(passes::insert_qdq(graph, ranges_, is_chosen, report()));
+      CAMEO_TRY(passes::insert_qdq(graph, ranges_, options_.symmetric_activations, is_chosen, report()));
       CAMEO_TRY(passes::lower_quantized(graph, report()));
     }
     if (options_.weights != WeightType::kFloat32) {
@@ -202,6 +224,139 @@ class Lowering {
       CAMEO_TRY(passes::quantize_weights(graph, choose, group, report()));
     }
     return graph;
+  }
+
+  // What the layers became. One that was chosen may have been refused all the same; then a note says why.
+  void name_precisions(const ir::Graph& graph, const std::vector<PassReport>& reports) {
+    std::set<std::string> low;
+    for (const ir::Node& node : graph.nodes)
+      if (node.op->name.starts_with("Quantized")) low.insert(node.name);
+    for (LayerPrecision& layer : layers_) {
+      if (!layer.reason.empty()) continue;
+      if (layer.layer.empty() || low.contains(layer.layer)) {
+        layer.precision = low_name();
+        continue;
+      }
+      layer.reason = "it cannot be lowered";
+      for (const PassReport& report : reports)
+        for (const std::string& note : report.notes)
+          if (note.starts_with(fmt::format("node '{}' (", layer.layer)))
+            layer.reason = note.substr(std::min(note.size(), note.find("): ") + 3));
+    }
+  }
+
+  // Inputs of the extents that plans are tuned for: ones where numbers are whole (ids, masks), else random. None without a profile,
+  // where extents are open.
+  std::vector<std::vector<ops::RtValue>> inputs_at_opt() const {
+    std::vector<ops::RtValue> inputs;
+    std::minstd_rand random(1);
+    for (ir::ValueId id : graph_.inputs) {
+      const ir::Value& value = graph_.value(id);
+      if (!value.type.is_tensor() || value.type.dtype == DType::kString || !value.type.shape) return {};
+      std::optional<Dims> dims;
+      for (const InputRange& range : profiles_.empty() ? std::vector<InputRange>() : profiles_[0].inputs)
+        if (range.name == value.name) dims = range.opt;
+      if (!dims) dims = ir::to_dims(*value.type.shape);
+      if (!dims) return {};
+      auto tensor = Tensor::allocate(value.type.dtype, *dims);
+      if (!tensor.ok()) return {};
+      const int64_t count = tensor->num_elements();
+      switch (value.type.dtype) {
+        case DType::kFloat32:
+          for (float& v : tensor->span<float>()) v = static_cast<float>(random()) * (2.f / 2147483647.f) - 1.f;
+          break;
+        case DType::kInt64:
+          std::fill_n(tensor->data<int64_t>(), count, 1);
+          break;
+        case DType::kInt32:
+          std::fill_n(tensor->data<int32_t>(), count, 1);
+          break;
+        case DType::kBool:
+          std::fill_n(tensor->data<uint8_t>(), count, 1);
+          break;
+        default:
+          std::memset(tensor->raw(), 0, tensor->num_bytes());
+      }
+      inputs.push_back(ops::RtValue::of(std::move(*tensor)));
+    }
+    return {inputs};
+  }
+
+  Result<Trial::Times> time(ir::Graph graph) {
+    Trial trial(std::move(graph), threads_);
+    CAMEO_TRY(trial.prepare());
+    return trial.time(timed_inputs_);
+  }
+
+  std::string problem(std::string_view what) const {
+    std::string text = fmt::format("precision {} of model {:016x}, {}:", low_name(), model_hash(graph_), what);
+    for (const auto& inputs : timed_inputs_)
+      for (const ops::RtValue& input : inputs) text += " " + input.tensor.dims().to_string();
+    return text;
+  }
+
+  // Times of all layers in float32 and lowered; those that do not gain are taken out.
+  Status measure() {
+    CAMEO_TRY(report("time of layers"));
+    timed_inputs_ = inputs_at_opt();
+    if (timed_inputs_.empty() && !options_.calibration.empty()) {
+      CAMEO_ASSIGN(timed_inputs_, graph_inputs(graph_, options_.calibration));
+      timed_inputs_.resize(1);
+    }
+    if (timed_inputs_.empty()) return {};
+    const std::string key = problem(fmt::format("group {}", options_.weight_group_size)), machine = machine_name(threads_);
+    const TimingCache::Times* known = cache_.find(machine, key);
+    if (known == nullptr) {
+      if (options_.error_on_miss)
+        return error(ErrorCode::kInvalidArgument, "the timing cache has no times of {} on '{}', and measuring was forbidden", key, machine);
+      const auto before = time(graph_);
+      // Made-up inputs need not suit the model; then nothing is known.
+      if (!before.ok()) return timed_inputs_.clear(), Status();
+      CAMEO_ASSIGN(ir::Graph all, lowered(std::set(candidates_.begin(), candidates_.end()), nullptr));
+      CAMEO_ASSIGN(const Trial::Times after, time(std::move(all)));
+      cache_.add(machine, key, "float32", static_cast<float>(before->total));
+      for (const LayerPrecision& layer : layers_) {
+        const auto was = before->nodes.find(layer.layer), is = after.nodes.find(layer.layer);
+        if (was == before->nodes.end() || is == after.nodes.end()) continue;
+        cache_.add(machine, key, "float32 " + layer.layer, static_cast<float>(was->second));
+        cache_.add(machine, key, "lowered " + layer.layer, static_cast<float>(is->second));
+      }
+      known = cache_.find(machine, key);
+    }
+    for (LayerPrecision& layer : layers_) {
+      const auto was = known->find("float32 " + layer.layer), is = known->find("lowered " + layer.layer);
+      if (!layer.reason.empty() || was == known->end() || is == known->end()) continue;
+      layer.float_microseconds = was->second;
+      layer.low_microseconds = is->second;
+      if (is->second >= was->second) layer.reason = "it would not be faster";
+    }
+    if (const auto total = known->find("float32"); total != known->end()) float_time_ = total->second;
+    return {};
+  }
+
+  // Whether the graph with these layers lowered is faster as a whole: rounding inputs takes time of its own.
+  Result<bool> pays(const std::set<ir::ValueId>& chosen) {
+    if (timed_inputs_.empty()) return true;
+    std::string names;
+    for (size_t i = 0; i < candidates_.size(); ++i)
+      if (chosen.contains(candidates_[i])) names += layers_[i].layer + "\n";
+    const std::string key = problem(
+                          fmt::format("group {}, layers {:016x}", options_.weight_group_size, plan::checksum(names.data(), names.size()))),
+                      machine = machine_name(threads_);
+    if (cache_.find(machine, key) == nullptr) {
+      if (options_.error_on_miss)
+        return error(ErrorCode::kInvalidArgument, "the timing cache has no times of {} on '{}', and measuring was forbidden", key, machine);
+      CAMEO_ASSIGN(ir::Graph graph, lowered(chosen, nullptr));
+      CAMEO_ASSIGN(const Trial::Times times, time(std::move(graph)));
+      cache_.add(machine, key, "lowered", static_cast<float>(times.total));
+    }
+    const TimingCache::Times& known = *cache_.find(machine, key);
+    const auto low = known.find("lowered");
+    if (low == known.end() || low->second < float_time_) return true;
+    for (LayerPrecision& layer : layers_)
+      if (layer.reason.empty())
+        layer.reason = fmt::format("the model would not be faster ({:.0f} us instead of {:.0f} us)", low->second, float_time_);
+    return false;
   }
 
   Result<double> loss_with(const std::set<ir::ValueId>& chosen, std::span<const std::vector<ops::RtValue>> samples) {
@@ -221,28 +376,18 @@ class Lowering {
   Result<std::set<ir::ValueId>> within_budget() {
     CAMEO_ASSIGN(const auto samples, graph_inputs(graph_, options_.calibration));
     const auto few = std::span(samples).first(std::min(samples.size(), kSamplesPerLayer));
-    Trial plain(graph_, threads_);
-    CAMEO_TRY(plain.prepare());
-    CAMEO_ASSIGN(want_, plain.run(samples));
-    CAMEO_ASSIGN(const auto float_times, plain.time(few));
-    CAMEO_ASSIGN(ir::Graph all, lowered(std::set(candidates_.begin(), candidates_.end()), nullptr));
-    Trial low(std::move(all), threads_);
-    CAMEO_TRY(low.prepare());
-    CAMEO_ASSIGN(const auto low_times, low.time(few));
-
+    {
+      Trial plain(graph_, threads_);
+      CAMEO_TRY(plain.prepare());
+      CAMEO_ASSIGN(want_, plain.run(samples));
+    }
     std::vector<size_t> order;
     for (size_t i = 0; i < candidates_.size(); ++i) {
       LayerPrecision& layer = layers_[i];
-      if (!layer.reason.empty()) continue;
-      CAMEO_TRY(report(fmt::format("precision of {}", layer.layer)));
+      if (refused_.contains(candidates_[i])) continue;
+      CAMEO_TRY(report(fmt::format("loss of {}", layer.layer)));
       CAMEO_ASSIGN(layer.loss, loss_with({candidates_[i]}, few));
-      const auto before = float_times.find(layer.layer), after = low_times.find(layer.layer);
-      if (before != float_times.end()) layer.float_microseconds = before->second;
-      if (after != low_times.end()) layer.low_microseconds = after->second;
-      if (layer.float_microseconds >= 0 && layer.low_microseconds >= layer.float_microseconds)
-        layer.reason = "it would not be faster";
-      else
-        order.push_back(i);
+      if (layer.reason.empty()) order.push_back(i);
     }
     // The most harmless first, as many as the budget allows together.
     std::ranges::stable_sort(order, {}, [&](size_t i) { return layers_[i].loss; });
@@ -262,12 +407,16 @@ class Lowering {
 
   const ir::Graph& graph_;
   const BuildOptions& options_;
+  std::span<const Profile> profiles_;
+  TimingCache& cache_;
   std::vector<LayerPrecision>& layers_;
   int threads_;
   Ranges ranges_;
   std::vector<ir::ValueId> candidates_;  // their results, parallel to layers_
   std::set<ir::ValueId> refused_;
   std::vector<Tensor> want_;  // of the float model, sample after sample
+  std::vector<std::vector<ops::RtValue>> timed_inputs_;
+  double float_time_ = INFINITY;  // of the whole graph, in microseconds
 };
 
 }  // namespace
@@ -283,17 +432,27 @@ double loss_of(MaxLoss::Metric metric, std::span<const Tensor> want, std::span<c
   return worst;
 }
 
-Status lower_precision(ir::Graph& graph, const BuildOptions& options, std::vector<PassReport>& reports,
-                       std::vector<LayerPrecision>& layers) {
+Status lower_precision(ir::Graph& graph, const BuildOptions& options, std::span<const Profile> profiles, TimingCache& cache,
+                       std::vector<PassReport>& reports, std::vector<LayerPrecision>& layers) {
   layers.clear();
-  if (!options.int8 && options.weights == WeightType::kFloat32) {
-    if (options.max_loss) return error(ErrorCode::kInvalidArgument, "a bound on the loss is for int8 or weights of fewer bits");
-    return {};
-  }
+  const auto refused = [](std::string_view reason) { return error(ErrorCode::kInvalidArgument, "{}", reason); };
+  const bool few_bits = options.weights == WeightType::kInt8 || options.weights == WeightType::kInt4;
+  const bool lowers = options.int8 || options.weights != WeightType::kFloat32;
+  if (options.max_loss && !lowers) return refused("a bound on the loss is for int8 or weights of fewer bits, and neither was asked for");
+  if (!options.int8 && !options.calibration_cache.empty()) return refused("a calibration cache is for int8, which was not asked for");
+  if (!options.int8 && !options.max_loss && !options.calibration.empty())
+    return refused("calibration inputs are for int8 or a bound on the loss, and neither was asked for");
+  if (!few_bits && options.weight_group_size != 0) return refused("a group size is for weights of type int8 or int4");
+  if (!lowers) return {};
+  if (options.max_loss && options.int8 && options.weights != WeightType::kFloat32)
+    return refused("a bound on the loss takes either int8 or weights of fewer bits, not both");
+  if (options.reference) return refused("the reference plan computes as the model says; it takes neither int8 nor weights of fewer bits");
+  if (options.strongly_typed)
+    return refused("a strongly typed plan keeps the model's types; it takes neither int8 nor weights of fewer bits");
   if (options.weight_group_size < 0 || options.weight_group_size % 16 != 0)
     return error(ErrorCode::kInvalidArgument, "the group size of weights is {}; it must be 0 or a multiple of 16",
                  options.weight_group_size);
-  CAMEO_ASSIGN(graph, Lowering(graph, options, layers).run(reports));
+  CAMEO_ASSIGN(graph, Lowering(graph, options, profiles, cache, layers).run(reports));
   return {};
 }
 

@@ -56,6 +56,13 @@ double loss_between(const ir::Graph& want, const ir::Graph& got) {
   return loss_of(MaxLoss::Metric::kRelative, x, y);
 }
 
+// Level 0 by default: what is faster depends on the moment.
+Status lower(ir::Graph& graph, BuildOptions options, std::vector<PassReport>& reports, std::vector<LayerPrecision>& layers, int level = 0) {
+  TimingCache cache;
+  options.optimization_level = level;
+  return lower_precision(graph, options, {}, cache, reports, layers);
+}
+
 TEST(Calibration, EveryMethodKeepsResults) {
   const ir::Graph graph = small_graph();
   for (CalibrationMethod method : {CalibrationMethod::kMinMax, CalibrationMethod::kEntropy, CalibrationMethod::kPercentile}) {
@@ -66,7 +73,7 @@ TEST(Calibration, EveryMethodKeepsResults) {
     options.int8 = true;
     options.calibration = samples();
     options.calibration_method = method;
-    const Status status = lower_precision(lowered, options, reports, layers);
+    const Status status = lower(lowered, options, reports, layers);
     ASSERT_TRUE(status.ok()) << status.error().message();
     EXPECT_EQ(passes::count(lowered, "QuantizedMatMul"), 2u) << passes::ops_of(lowered);
     EXPECT_EQ(passes::count(lowered, "QuantizedConv"), 1u);
@@ -81,7 +88,7 @@ TEST(Calibration, RangesOfKnownValues) {
   Samples two = samples(2);
   std::fill_n(two[0].at("x").data<float>(), 4 * 96, 0.5f);
   std::fill_n(two[1].at("x").data<float>(), 4 * 96, -2.f);
-  two[1].at("x").data<float>()[7] = NAN;  // no number, no range
+  two[1].at("x").data<float>()[7] = -INFINITY;  // no number, no range
   const auto ranges = calibrate(graph, two, CalibrationMethod::kMinMax, 1);
   ASSERT_TRUE(ranges.ok()) << ranges.error().message();
   EXPECT_EQ(ranges->at("x").min, -2);
@@ -90,11 +97,12 @@ TEST(Calibration, RangesOfKnownValues) {
 
 TEST(Calibration, InputsThatDoNotFit) {
   const ir::Graph graph = small_graph();
-  Samples none, missing = samples(1), wrong = samples(1), shape = samples(1);
+  Samples none, missing = samples(1), wrong = samples(1), shape = samples(1), nan = samples(1);
   missing[0].erase("image");
   wrong[0]["x"] = Tensor::of<int64_t>({1}, {1});
   shape[0]["x"] = random_tensor({4, 95}, 1);
-  for (const Samples& bad : {none, missing, wrong, shape}) EXPECT_FALSE(calibrate(graph, bad, CalibrationMethod::kMinMax, 1).ok());
+  nan[0].at("x").data<float>()[5] = NAN;
+  for (const Samples& bad : {none, missing, wrong, shape, nan}) EXPECT_FALSE(calibrate(graph, bad, CalibrationMethod::kMinMax, 1).ok());
 }
 
 TEST(Calibration, EntropyCutsRareOutliers) {
@@ -147,7 +155,7 @@ TEST(Precision, BudgetKeepsLayersInFloat) {
     options.int8 = true;
     options.calibration = samples();
     options.max_loss = MaxLoss{MaxLoss::Metric::kRelative, most};
-    const Status status = lower_precision(lowered, options, reports, layers);
+    const Status status = lower(lowered, options, reports, layers);
     ASSERT_TRUE(status.ok()) << status.error().message();
     if (most == 0) {
       EXPECT_EQ(passes::count(lowered, "QuantizedMatMul") + passes::count(lowered, "QuantizedConv"), 0u);
@@ -168,7 +176,7 @@ TEST(Precision, LayersThatLoseTooMuchKeepFloat) {
   options.int8 = true;
   options.calibration = samples();
   for (auto& sample : options.calibration) sample.at("x").data<float>()[3] = 1e6f;
-  ASSERT_TRUE(lower_precision(graph, options, reports, layers).ok());
+  ASSERT_TRUE(lower(graph, options, reports, layers).ok());
   EXPECT_EQ(layers[0].precision, "float32");
   EXPECT_NE(layers[0].reason.find("rounding its input"), std::string::npos) << layers[0].reason;
 }
@@ -179,16 +187,16 @@ TEST(Precision, OptionsThatDoNotFitTogether) {
   std::vector<LayerPrecision> layers;
   BuildOptions options;
   options.max_loss = MaxLoss{};
-  EXPECT_FALSE(lower_precision(graph, options, reports, layers).ok());
+  EXPECT_FALSE(lower(graph, options, reports, layers).ok());
   options.weights = WeightType::kInt8;
-  EXPECT_FALSE(lower_precision(graph, options, reports, layers).ok());
+  EXPECT_FALSE(lower(graph, options, reports, layers).ok());
   options = {};
   options.int8 = true;
-  EXPECT_FALSE(lower_precision(graph, options, reports, layers).ok());
+  EXPECT_FALSE(lower(graph, options, reports, layers).ok());
   options = {};
   options.weights = WeightType::kInt4;
   options.weight_group_size = 20;
-  EXPECT_FALSE(lower_precision(graph, options, reports, layers).ok());
+  EXPECT_FALSE(lower(graph, options, reports, layers).ok());
 }
 
 TEST(Precision, Losses) {

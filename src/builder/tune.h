@@ -12,10 +12,10 @@ namespace cameo::builder {
 //
 // Level 0 takes the first tactic that supports the node. From level 1 on, each tactic that supports it is compared with the
 // reference implementation on random inputs of the extents that the profiles have at opt (without profiles: 1 for the
-// first extent of an input, 64 for up to three others that are open), then timed, and the fastest is kept; of several profiles, the one with
-// the least time relative to the best of each. Level 1 and 2 skip nodes with one candidate; from level 3 on it is checked,
-// and the reference is timed as well where that takes less than a second; levels 4 and 5 measure longer, level 5 with cold
-// caches also at min and max. Nodes that pose the same problem are measured once.
+// first extent of an input, 64 for up to three others that are open), then timed, and the fastest is kept; of several profiles, the one
+// with the least time relative to the best of each. Level 1 and 2 skip nodes with one candidate; from level 3 on it is checked, and the
+// reference is timed as well where that takes less than a second; levels 4 and 5 measure longer, level 5 with cold caches also at min and
+// max. Nodes that pose the same problem are measured once.
 //
 // Errors: kInvalidArgument (with error_on_miss, a problem that the cache does not hold), kCancelled by `progress`.
 struct TuneOptions {

@@ -94,18 +94,35 @@ Run add_build(CLI::App& app, const Common& common) {
   app.add_option("--disable-pass", o->disabled, "Leave a pass out (names: cameo inspect --passes); repeatable")->allow_extra_args(false);
   app.add_option("--weights", o->build.weights, "How weights of matrix products are stored: fp32, fp16, bf16, int8, int4")
       ->transform(CLI::CheckedTransformer(weight_types()).description(""));
-  app.add_option("--group-size", o->build.weight_group_size, "Rows of an int8 or int4 weight that share a scale, a multiple of 16")
+  app.add_option(
+         "--group-size", o->build.weight_group_size,
+         "Rows of an int8 or int4 weight that share a scale: a multiple of 16, such as 32, 64, 128; 0: 32 for int4, all rows for int8")
       ->check(CLI::NonNegativeNumber);
-  app.add_flag("--int8", o->build.int8, "Run products and convolutions on 8-bit activations and weights; needs --calib or --calib-cache");
+  CLI::Option* int8 =
+      app.add_flag("--int8", o->build.int8,
+                   "Run products and convolutions on 8-bit activations and weights (a scale an output channel) where that is "
+                   "faster and loses little; needs --calib or --calib-cache");
   app.add_option("--calib", o->calibration,
-                 "Inputs to calibrate and measure losses on: SAMPLE.npz, SAMPLE/INPUT.npy or INPUT.npy in a folder");
+                 "Inputs to calibrate and measure losses on, as NumPy saves them, under the names of the model's inputs: a folder of "
+                 "SAMPLE.npz, or of SAMPLE/INPUT.npy; for one sample its .npz, or a folder of INPUT.npy");
   static const std::map<std::string, CalibrationMethod> kMethods = {
       {"minmax", CalibrationMethod::kMinMax}, {"entropy", CalibrationMethod::kEntropy}, {"percentile", CalibrationMethod::kPercentile}};
-  app.add_option("--calib-method", o->build.calibration_method, "How ranges follow from the inputs: minmax, entropy, percentile")
-      ->transform(CLI::CheckedTransformer(kMethods).description(""));
-  app.add_option("--calib-cache", o->build.calibration_cache, "File of ranges: read when it is there, written when it is not");
-  app.add_option("--max-loss", o->max_loss,
-                 "Lower layers by --int8 or --weights only as far as results on the --calib inputs stay within: cos:1e-3, rel:…, kl:…");
+  app.add_option(
+         "--calib-method", o->build.calibration_method,
+         "Range of an activation: minmax (all that was seen), entropy (what loses least information), percentile (all but 0.01 % at "
+         "either end)")
+      ->transform(CLI::CheckedTransformer(kMethods).description(""))
+      ->needs(int8);
+  app.add_flag("--calib-symmetric", o->build.symmetric_activations, "Ranges are symmetric about zero")->needs(int8);
+  app.add_option("--calib-cache", o->build.calibration_cache,
+                 "File of ranges: read in place of --calib when it is there, else written; holds for one model and method")
+      ->needs(int8);
+  app.add_option(
+      "--max-loss", o->max_loss,
+      "Lower layers by --int8 or --weights only as far as results on the --calib inputs stay within a bound, and print what each "
+      "layer costs and gains: cos:1e-3 (1 - cosine), rel:1e-2 (norm of the difference), kl:1e-3 (divergence of the softmax)");
+  app.add_flag("--strongly-typed", o->build.strongly_typed,
+               "Types are those of the model: what it rounds to 8 bits and back is rounded, even where nothing needs the bytes");
   static const std::map<std::string, KvCache> kCaches = {{"off", KvCache::kOff}, {"auto", KvCache::kAuto}, {"on", KvCache::kOn}};
   app.add_option("--kv-cache", o->build.kv_cache,
                  "Make a language model keep keys and values: off, auto (where it can be done), on. Its inputs become the next tokens and "

@@ -50,9 +50,9 @@ constexpr double kMostLoss = 0.1, kMostVanishing = 0.8;
 
 class Inserter {
  public:
-  Inserter(Editor& editor, const std::map<std::string, ValueRange>& ranges, const std::function<bool(const ir::Node&)>& choose,
-           PassReport& report)
-      : editor_(editor), ranges_(ranges), choose_(choose), report_(report) {}
+  Inserter(Editor& editor, const std::map<std::string, ValueRange>& ranges, bool symmetric,
+           const std::function<bool(const ir::Node&)>& choose, PassReport& report)
+      : editor_(editor), ranges_(ranges), symmetric_(symmetric), choose_(choose), report_(report) {}
 
   Status run() {
     std::vector<uint32_t> chosen;
@@ -80,9 +80,9 @@ class Inserter {
       if (value == id) return pair;
     const ValueRange range = bytes_.at(id);
     const float min = std::min(range.min, 0.f), max = std::max(range.max, 0.f);
-    float scale = (max - min) / 255;
+    float scale = symmetric_ ? std::max(-min, max) / 127 : (max - min) / 255;
     if (!std::isnormal(scale)) scale = 1;
-    const auto zero = static_cast<uint8_t>(std::clamp(std::nearbyint(-min / scale), 0.f, 255.f));
+    const auto zero = symmetric_ ? uint8_t{128} : static_cast<uint8_t>(std::clamp(std::nearbyint(-min / scale), 0.f, 255.f));
     const ir::ValueId scale_id = patch.constant(Tensor::of<float>({}, {scale})), zero_id = patch.constant(Tensor::of<uint8_t>({}, {zero}));
     const ir::ValueId bytes = patch.node("QuantizeLinear", {id, scale_id, zero_id});
     made.emplace_back(id, patch.node("DequantizeLinear", {bytes, scale_id, zero_id}));
@@ -118,6 +118,7 @@ class Inserter {
 
   Editor& editor_;
   const std::map<std::string, ValueRange>& ranges_;
+  bool symmetric_;
   const std::function<bool(const ir::Node&)>& choose_;
   PassReport& report_;
   std::map<ir::ValueId, ValueRange> bytes_;  // values that are read as bytes
@@ -180,11 +181,11 @@ Result<std::vector<ir::ValueId>> int8_inputs(ir::Graph& graph) {
   return found;
 }
 
-Status insert_qdq(ir::Graph& graph, const std::map<std::string, ValueRange>& ranges, const std::function<bool(const ir::Node&)>& choose,
-                  PassReport& report) {
+Status insert_qdq(ir::Graph& graph, const std::map<std::string, ValueRange>& ranges, bool symmetric,
+                  const std::function<bool(const ir::Node&)>& choose, PassReport& report) {
   report.name = "insert_qdq";
   CAMEO_ASSIGN(Editor editor, open(graph));
-  CAMEO_TRY(Inserter(editor, ranges, choose, report).run());
+  CAMEO_TRY(Inserter(editor, ranges, symmetric, choose, report).run());
   CAMEO_TRY(editor.finish());
   return ir::infer_types(graph);
 }

@@ -30,7 +30,8 @@ std::string int8_refusal(const ir::Graph& graph, const ir::Node& node, const std
 // Has the candidates that `choose` wants, and int8_refusal() does not refuse, read their input as uint8, in the range that `ranges` gives
 // for its name, and their weight as int8 with a scale an output channel: QuantizeLinear and DequantizeLinear are put around them, for
 // lower_quantized(). Residuals that are quantised in any case are read as bytes too. The report says what was refused.
-Status insert_qdq(ir::Graph& graph, const std::map<std::string, ValueRange>& ranges, const std::function<bool(const ir::Node&)>& choose,
-                  PassReport& report);
+// `symmetric`: ranges are widened to be symmetric about zero, which becomes code 128.
+Status insert_qdq(ir::Graph& graph, const std::map<std::string, ValueRange>& ranges, bool symmetric,
+                  const std::function<bool(const ir::Node&)>& choose, PassReport& report);
 
 }  // namespace cameo::passes

@@ -55,6 +55,7 @@ struct PassOptions {
   std::vector<std::string> disabled;                  // names of passes
   bool verify = false;                                // after each pass: the graph's rules, and types inferred anew
   int64_t folding_budget_bytes = int64_t{256} << 20;  // constant folding stops after adding this much to the constants
+  bool strongly_typed = false;                        // values that the model rounds to 8 bits are rounded, though nothing needs the bytes
   int max_rounds = 8;        // the passes are repeated until nothing changes, this often at most; then once more with the late ones
   Logger* logger = nullptr;  // what each pass did, as verbose messages
   std::function<Status()> check_cancelled = {};  // polled between passes and while constants are folded

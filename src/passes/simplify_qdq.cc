@@ -1,7 +1,8 @@
 // Models that other tools quantised are full of pairs that round a value to 8 bits and back: QuantizeLinear, DequantizeLinear. What
 // a pair is for is the product or convolution behind it, which then reads bytes:
 //  - a pair whose value no product or convolution with an 8-bit weight reads is taken out: the value keeps its float precision
-//    (results come nearer to those of the model before it was quantised; values beyond the range of the pair are not cut);
+//    (results come nearer to those of the model before it was quantised; values beyond the range of the pair are not cut), unless
+//    types are to be those of the model;
 //  - constants that are dequantised for anything else than such a weight become float.
 #include <algorithm>
 
@@ -24,7 +25,7 @@ class Simplifier {
     for (uint32_t index = editor_.first(); index != Editor::kEnd; index = editor_.next(index)) {
       if (!editor_.alive(index) || !editor_.node(index).op->domain.empty()) continue;
       const std::string_view name = editor_.node(index).op->name;
-      if (name == "QuantizeLinear") take_out(index);
+      if (name == "QuantizeLinear" && !context_.options.strongly_typed) take_out(index);
       if (name == "DequantizeLinear") CAMEO_TRY(fold(index));
     }
     return {};
