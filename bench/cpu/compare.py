@@ -111,7 +111,7 @@ def time_engine(engine, feeds, seconds, least):
 
 def measure(work, args):
     path = model_file(work.model, args.models)
-    feeds = {n: np.ascontiguousarray(v) for n, v in work.feeds(input_infos(path)).items()}
+    feeds = {n: np.asarray(v, order="C") for n, v in work.feeds(input_infos(path)).items()}
     plan = args.models / "bench.plan"
     build_plan(args, work, path, feeds, plan)
     peers_path = model_file(work.peers_model, args.models) if work.peers_model else path
