@@ -64,7 +64,8 @@ Result<Value> filter_replace(Interpreter& in, const Value& v, const Arguments& a
 }
 
 Result<Value> filter_indent(Interpreter& in, const Value& v, const Arguments& a) {
-  CAMEO_ASSIGN(const std::string text, str(in, v));
+  if (!v.is_string()) return fault("a {} is no text", v.type_name());
+  const std::string& text = v.string();
   const Value* width = a.get(0, "width");
   std::string by(4, ' ');
   if (width && width->is_string()) {
@@ -175,6 +176,7 @@ Result<Value> filter_tojson(Interpreter& in, const Value& v, const Arguments& a)
 Result<Value> filter_int(Interpreter& in, const Value& v, const Arguments& a) {
   const Value* otherwise = a.get(0, "default");
   const Value failed = otherwise ? *otherwise : Value(0);
+  if (v.is_undefined()) return fault("{}", v.undefined_what());
   if (v.is_integral()) return Value(v.integer());
   double d = 0;
   if (v.is_float()) {
@@ -199,6 +201,7 @@ Result<Value> filter_int(Interpreter& in, const Value& v, const Arguments& a) {
 Result<Value> filter_float(Interpreter&, const Value& v, const Arguments& a) {
   const Value* otherwise = a.get(0, "default");
   if (v.is_number()) return Value(v.number());
+  if (v.is_undefined()) return fault("{}", v.undefined_what());
   if (v.is_string()) {
     std::string_view text = strip(v.string(), true, true);
     if (text.starts_with('+')) text.remove_prefix(1);
@@ -212,7 +215,7 @@ Result<Value> filter_float(Interpreter&, const Value& v, const Arguments& a) {
 
 Result<Value> filter_abs(Interpreter& in, const Value& v, const Arguments&) {
   if (!v.is_number()) return fault("a {} is no number", v.type_name());
-  return v.number() < 0 ? binary(in, "-", Value(0), v) : Result<Value>(v);
+  return v.number() < 0 ? binary(in, "-", Value(0), v) : binary(in, "+", Value(0), v);
 }
 
 Result<Value> filter_round(Interpreter&, const Value& v, const Arguments& a) {
@@ -222,6 +225,7 @@ Result<Value> filter_round(Interpreter&, const Value& v, const Arguments& a) {
   const Value* method = a.get(1, "method");
   const std::string how = method && method->is_string() ? method->string() : "common";
   if (how == "common") {
+    if (v.is_integral() && precision >= 0) return Value(v.integer());
     if (precision < 0) {
       const double scale = std::pow(10.0, static_cast<double>(-precision));
       return Value(std::nearbyint(v.number() / scale) * scale);
@@ -285,6 +289,7 @@ Result<Value> filter_join(Interpreter& in, const Value& v, const Arguments& a) {
 }
 
 Result<Value> filter_map(Interpreter& in, const Value& v, const Arguments& a) {
+  if (!v.truth()) return in.generator({});
   CAMEO_ASSIGN(const std::vector<Value> items, in.iterate(v));
   std::vector<Value> made;
   const Value* attribute = a.positional.empty() ? a.get("attribute") : nullptr;
@@ -293,8 +298,7 @@ Result<Value> filter_map(Interpreter& in, const Value& v, const Arguments& a) {
   if (!attribute) rest.positional.assign(a.positional.begin() + 1, a.positional.end());
   for (const Value& item : items) {
     if (attribute) {
-      CAMEO_ASSIGN(Value value, in.path(item, *attribute));
-      if (const Value* otherwise = a.get("default"); otherwise && value.is_undefined()) value = *otherwise;
+      CAMEO_ASSIGN(Value value, in.path(item, *attribute, a.get("default")));
       made.push_back(std::move(value));
     } else {
       CAMEO_ASSIGN(Value value, in.filter(a.positional[0].string(), item, rest));
@@ -306,6 +310,7 @@ Result<Value> filter_map(Interpreter& in, const Value& v, const Arguments& a) {
 
 // select, reject, selectattr, rejectattr
 Result<Value> choose(Interpreter& in, const Value& v, const Arguments& a, bool by_attribute, bool wanted) {
+  if (!v.truth()) return in.generator({});
   CAMEO_ASSIGN(const std::vector<Value> items, in.iterate(v));
   const size_t skipped = by_attribute ? 1 : 0;
   if (a.positional.size() < skipped) return fault("it needs an attribute");
@@ -437,8 +442,7 @@ Result<Value> filter_groupby(Interpreter& in, const Value& v, const Arguments& a
   CAMEO_ASSIGN(const std::vector<Value> items, in.iterate(v));
   std::vector<Value> values, keys;
   for (const Value& item : items) {
-    CAMEO_ASSIGN(Value value, in.path(item, *attribute));
-    if (const Value* otherwise = a.get(1, "default"); otherwise && value.is_undefined()) value = *otherwise;
+    CAMEO_ASSIGN(Value value, in.path(item, *attribute, a.get(1, "default")));
     values.push_back(std::move(value));
     keys.push_back(sort_key(values.back(), flag(a, 2, "case_sensitive")));
   }

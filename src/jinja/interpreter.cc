@@ -163,12 +163,20 @@ Result<Value> Interpreter::item(const Value& value, const Value& key) {
   return Value::undefined(fmt::format("'{} object' has no such element", value.type_name()));
 }
 
-Result<Value> Interpreter::path(const Value& value, const Value& path) {
-  if (!path.is_string()) return item(value, path);
+Result<Value> Interpreter::path(const Value& value, const Value& path, const Value* otherwise) {
   Value at = value;
+  const auto go = [&](const Value& key) -> Status {
+    CAMEO_ASSIGN(at, item(at, key));
+    if (otherwise && at.is_undefined()) at = *otherwise;
+    return {};
+  };
+  if (!path.is_string()) {
+    CAMEO_TRY(go(path));
+    return at;
+  }
   for (const std::string_view part : split(path.string(), ".", -1, false)) {
     const bool number = !part.empty() && part.size() < 10 && part.find_first_not_of("0123456789") == std::string_view::npos;
-    CAMEO_ASSIGN(at, item(at, number ? Value(int64_t{std::atoi(std::string(part).c_str())}) : Value(part)));
+    CAMEO_TRY(go(number ? Value(int64_t{std::atoi(std::string(part).c_str())}) : Value(part)));
   }
   return at;
 }

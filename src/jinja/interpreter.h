@@ -90,8 +90,8 @@ class Interpreter {
   Result<size_t> size(const Value& value);
   Result<Value> attribute(const Value& value, const std::string& name);
   Result<Value> item(const Value& value, const Value& key);
-  // An attribute as filters name it: "a.b", 0.
-  Result<Value> path(const Value& value, const Value& path);
+  // An attribute as filters name it: "a.b", 0. `otherwise` takes the place of what is undefined on the way.
+  Result<Value> path(const Value& value, const Value& path, const Value* otherwise = nullptr);
   Result<Value> filter(const std::string& name, const Value& self, const Arguments& arguments);
   Result<bool> test(const std::string& name, const Value& self, const Arguments& arguments);
   Result<Value> call(const Value& function, Arguments arguments);
@@ -141,7 +141,7 @@ Result<Value> binary(Interpreter& in, std::string_view op, const Value& a, const
 Result<bool> less(const Value& a, const Value& b, Meter& meter);
 Result<bool> contains(Interpreter& in, const Value& container, const Value& value);
 // "%s is %d" % values
-Result<Value> percent_format(Interpreter& in, const std::string& format, const std::vector<Value>& values);
+Result<Value> percent_format(Interpreter& in, const std::string& format, const std::vector<Value>& values, bool may_be_too_many = false);
 
 // An error of the template's own making.
 template <class... Args>

@@ -89,7 +89,8 @@ Result<Value> binary(Interpreter& in, std::string_view op, const Value& a, const
   if (op == "*" && (b.is_string() || b.is_list()) && a.is_integral()) return repeat(in, b, a.integer());
   if (op == "%" && a.is_string()) {
     if (b.is_list() && b.list().tuple) return percent_format(in, a.string(), b.list().items);
-    return percent_format(in, a.string(), {b});
+    // What can be indexed may hold values that the format does not ask for.
+    return percent_format(in, a.string(), {b}, b.is_list() || b.is_dict() || b.is_undefined());
   }
   return not_together(op, a, b);
 }
@@ -125,7 +126,7 @@ Result<bool> contains(Interpreter& in, const Value& container, const Value& valu
   return not_together("in", value, container);
 }
 
-Result<Value> percent_format(Interpreter& in, const std::string& format, const std::vector<Value>& values) {
+Result<Value> percent_format(Interpreter& in, const std::string& format, const std::vector<Value>& values, bool may_be_too_many) {
   std::string out;
   size_t next = 0;
   for (size_t i = 0; i < format.size(); ++i) {
@@ -190,7 +191,7 @@ Result<Value> percent_format(Interpreter& in, const std::string& format, const s
     if (!in.meter().spend_bytes(piece.size())) return in.meter().check().error();
     out += piece;
   }
-  if (next < values.size()) return fault("there are too many values for the format '{}'", format);
+  if (next < values.size() && !may_be_too_many) return fault("there are too many values for the format '{}'", format);
   return in.text(std::move(out));
 }
 

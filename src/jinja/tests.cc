@@ -28,8 +28,14 @@ Result<bool> same(Interpreter& in, const Value& v, const Arguments& a, bool nega
   return found != negated;
 }
 
+Result<bool> cased(Interpreter& in, const Value& v, bool (*test)(std::string_view)) {
+  CAMEO_ASSIGN(const std::string text, to_str(v, in.meter()));
+  return test(text);
+}
+
 Result<bool> divisible(const Value& v, int64_t by, int64_t rest) {
-  if (!v.is_integral()) return fault("a {} is no integer", v.type_name());
+  if (v.is_float()) return by != 0 && std::fmod(v.number(), static_cast<double>(by)) == static_cast<double>(rest);
+  if (!v.is_integral()) return fault("a {} is no number", v.type_name());
   if (by == 0) return fault("division by zero");
   return (by == -1 || v.integer() % by == 0) == (rest == 0);
 }
@@ -62,8 +68,8 @@ constexpr std::pair<std::string_view, Test> kTests[] = {
     {"string", CAMEO_TEST(v.is_string())},
     {"none", CAMEO_TEST(v.is_none())},
     {"undefined", CAMEO_TEST(v.is_undefined())},
-    {"lower", CAMEO_TEST(v.is_string() && is_lower(v.string()))},
-    {"upper", CAMEO_TEST(v.is_string() && is_upper(v.string()))},
+    {"lower", CAMEO_TEST(cased(in, v, &is_lower))},
+    {"upper", CAMEO_TEST(cased(in, v, &is_upper))},
     {"in", CAMEO_TEST(a.positional.size() == 1 ? contains(in, a.positional[0], v) : fault("the test 'in' needs a value"))},
     {"sameas",
      CAMEO_TEST(a.positional.size() == 1 && a.positional[0].type_name() == v.type_name() ? same(in, v, a, false) : Result<bool>(false))},

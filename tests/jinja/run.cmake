@@ -1,0 +1,10 @@
+# Runs compare.py, or says that it is skipped.
+execute_process(COMMAND ${PYTHON} -c "import jinja2" RESULT_VARIABLE missing OUTPUT_QUIET ERROR_QUIET)
+if(missing)
+  message("SKIPPED: jinja: ${PYTHON} has no package jinja2 (see tests/requirements.txt)")
+  return()
+endif()
+execute_process(COMMAND ${PYTHON} ${SCRIPT} ${PROGRAM} --summary ${SUMMARY} RESULT_VARIABLE result)
+if(result)
+  message(FATAL_ERROR "compare.py ended with ${result}")
+endif()
