@@ -1,6 +1,8 @@
 // Plans built with a cache (BuildOptions::kv_cache): inputs and outputs of keys and values share one piece of memory a layer, of which
 // a step writes one position for each row. Rows may be at different positions, so that none is padded but in the prefill, whose
 // padding on the right is written over by the tokens that follow.
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -12,6 +14,21 @@ namespace cameo {
 namespace {
 
 constexpr int64_t kBlock = 64;  // the capacity is a multiple of it, but for the plan's limit
+
+constexpr size_t kHugePage = size_t{2} << 20;
+
+// Zeros, in huge pages where the system has them: a step reads all of a long text's keys and values. Takes no memory before it is
+// written.
+Result<std::shared_ptr<std::byte>> map_zeros(size_t bytes) {
+  const size_t mapped = bytes + kHugePage;
+  void* memory =
+      bytes > PTRDIFF_MAX - kHugePage ? MAP_FAILED : mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return error(ErrorCode::kOutOfMemory, "no memory for a cache of {} bytes", bytes);
+  auto* first = reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(memory) + kHugePage - 1) / kHugePage * kHugePage);
+  // Where it is refused, pages are small.
+  (void)madvise(first, bytes, MADV_HUGEPAGE);
+  return std::shared_ptr<std::byte>(first, [memory, mapped](std::byte*) { munmap(memory, mapped); });
+}
 
 class InPlace final : public Decoder::Strategy {
  public:
@@ -135,10 +152,18 @@ class InPlace final : public Decoder::Strategy {
     if (info.max_length > 0) capacity = std::min(capacity, info.max_length);
     const int64_t slots = std::max(rows, slots_);
     std::vector<Tensor> made;
+    std::vector<size_t> offsets;
+    size_t total = 0;
     for (const auto& cache : model_.caches) {
-      CAMEO_ASSIGN(Tensor memory, Tensor::allocate(model_.cache_type, cache.dims(slots, capacity)));
-      made.push_back(std::move(memory));
+      CAMEO_ASSIGN(const int64_t count, cache.dims(slots, capacity).checked_num_elements());
+      offsets.push_back(total);
+      const size_t bytes = static_cast<size_t>(count) * dtype_size(model_.cache_type);
+      if (bytes > PTRDIFF_MAX - total - 64) return error(ErrorCode::kOutOfMemory, "no memory for {} rows of {} tokens", slots, capacity);
+      total += (bytes + 63) / 64 * 64;
     }
+    CAMEO_ASSIGN(const std::shared_ptr<std::byte> block, map_zeros(total));
+    for (size_t k = 0; k < offsets.size(); ++k)
+      made.push_back(Tensor::shared(model_.cache_type, model_.caches[k].dims(slots, capacity), block.get() + offsets[k], block));
     for (size_t k = 0; k < made.size() && !memory_.empty(); ++k) {
       const auto& cache = model_.caches[k];
       const size_t bytes = position_bytes(cache);
