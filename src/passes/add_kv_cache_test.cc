@@ -169,6 +169,17 @@ TEST(AddKvCache, Positions) {
   });
 }
 
+// Rows of a table in few bits are looked up with their scales.
+TEST(AddKvCache, QuantizedEmbedding) {
+  Lm m;
+  Tensor table = Tensor::allocate(DType::kInt8, {kVocabulary, kWidth}).value();
+  for (int64_t i = 0; i < table.num_elements(); ++i) table.data<int8_t>()[i] = static_cast<int8_t>(i * 37);
+  const Id rows = m.node("Gather", {m.graph.add_constant("t", table), m.ids}),
+           scales = m.node("Gather", {m.weight({kVocabulary, 2}), m.ids});
+  m.plain_layers(m.node("DequantizeLinear", {rows, scales}, {{"axis", int64_t{-1}}, {"block_size", kWidth / 2}}));
+  expect_cached(m.graph, "int8 in blocks");
+}
+
 // Angles of rotary embeddings from positions, as Llama's exports compute them.
 TEST(AddKvCache, RotaryEmbeddings) {
   for (int way = 0; way < 3; ++way) {

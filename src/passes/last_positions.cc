@@ -79,7 +79,8 @@ class Chooser {
 
   // Whether the node works on one position as on many: nothing in it knows how many there are.
   bool can_move(const ir::Node& node) const {
-    if (!node.op->domain.empty() || node.op->name == "Attention" || node.op->name == "Expand" || node.op->name == "Slice") return false;
+    if (!is_position_wise_domain(node) || node.op->name == "Attention" || node.op->name == "Expand" || node.op->name == "Slice")
+      return false;
     for (ir::ValueId id : node.outputs)
       if (id == ir::kNoValue || !axes_(id)) return false;
     if (node.op->name == "Reshape") {

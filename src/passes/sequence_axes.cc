@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <unordered_set>
 
+#include "ops/cameo_quantized_weight_matmul.h"
 #include "passes/attributes.h"
 
 namespace cameo::passes {
@@ -20,6 +21,7 @@ class Rules {
     for (ir::ValueId id : node_.outputs)
       if (id != ir::kNoValue && !c_.facts[id].type.shape) return refuse("the rank of its result is not known");
     if (is_elementwise(node_)) return elementwise();
+    if (name_ == "QuantizedWeightMatMul") return quantized_matmul();
     if (name_ == "MatMul") return matmul();
     if (name_ == "Gemm") return gemm();
     if (name_ == "Gather") return gather();
@@ -32,6 +34,7 @@ class Rules {
     if (name_ == "LayerNormalization" || name_ == "RMSNormalization") return normalize();
     if (name_ == "Softmax" || name_ == "LogSoftmax" || name_ == "LpNormalization" || name_ == "Split" || name_ == "Concat")
       return one_axis();
+    if (name_ == "QuantizeLinear" || name_ == "DequantizeLinear") return quantize();
     if (name_.starts_with("Reduce")) return reduce();
     return refuse("it is not known to treat each position by itself");
   }
@@ -262,12 +265,45 @@ class Rules {
     return moved;
   }
 
+  // Rows times a constant matrix of few bits, then element by element with others.
+  Result<Axes> quantized_matmul() const {
+    const auto a = axes(0);
+    if (!a || touches(*a, rank(0) - 1)) return refuse("it sums over positions");
+    for (size_t i = 1; i < node_.inputs.size(); ++i) {
+      if (node_.inputs[i] == ir::kNoValue) continue;
+      const auto own = axes(i);
+      if (own ? i < ops::kQuantizedWeightOperands || !(*own == *a) || rank(i) != rank(0)
+              : i >= ops::kQuantizedWeightOperands && rank(i) > 1)
+        return refuse("its operands differ from position to position");
+    }
+    return *a;
+  }
+
+  // Scales and zero points are numbers, constants along another axis, or blocks of each position, as rows of a table in few bits have.
+  Result<Axes> quantize() const {
+    const auto a = axes(0);
+    if (!a) return refuse("its scale depends on values of positions");
+    const int64_t axis = normal(attr<int64_t>(node_, "axis").value_or(1), rank(0));
+    const bool blocked = attr<int64_t>(node_, "block_size").value_or(0) > 0;
+    for (size_t i = 1; i < node_.inputs.size(); ++i) {
+      if (node_.inputs[i] == ir::kNoValue || (!axes(i) && rank(i) == 0)) continue;
+      if (touches(*a, axis)) return refuse("its scale differs from position to position");
+      const auto own = axes(i);
+      if (own ? !(*own == *a) || !blocked || rank(i) != rank(0) : rank(i) != 1) return refuse("its scale is none of each position");
+    }
+    return *a;
+  }
+
   const ir::Node& node_;
   const SequenceContext& c_;
   std::string_view name_;
 };
 
 }  // namespace
+
+bool is_position_wise_domain(const ir::Node& node) {
+  return node.op->domain.empty() || (node.op->domain == ops::kCameoDomain && node.op->name == "QuantizedWeightMatMul");
+}
 
 bool is_elementwise(const ir::Node& node) {
   static const std::unordered_set<std::string_view> kNames = {"Abs",
@@ -334,7 +370,7 @@ bool is_elementwise(const ir::Node& node) {
 }
 
 Result<SequenceAxes> sequence_axes(const ir::Node& node, const SequenceContext& context) {
-  if (!node.op->domain.empty() || !node.subgraphs.empty())
+  if (!is_position_wise_domain(node) || !node.subgraphs.empty())
     return error(ErrorCode::kUnsupported, "{}: it is not known to treat each position by itself", node.describe());
   return Rules(node, context).run();
 }

@@ -148,10 +148,19 @@ INSTANTIATE_TEST_SUITE_P(TinyGpt2, DecoderModes,
                            return name;
                          });
 
-TEST(Decoder, LengthsAreCheckedBeforeTheFirstStep) {
+class DecoderLengths : public testing::TestWithParam<KvCache> {};
+
+TEST_P(DecoderLengths, AreCheckedBeforeTheFirstStep) {
   const Profile profile = {{{"input_ids", {1, 1}, {1, 8}, {2, 16}}, {"attention_mask", {1, 1}, {1, 8}, {2, 16}}}};
-  const Plan plan = Builder().build(CAMEO_MODELS "/tiny-gpt2/model.onnx", {.profiles = {profile}, .optimization_level = 0}).value();
-  Decoder decoder = Decoder::create(Engine::load(plan).value()).value();
+  const Plan plan =
+      Builder()
+          .build(CAMEO_MODELS "/tiny-gpt2/model.onnx", {.profiles = {profile}, .optimization_level = 0, .kv_cache = GetParam()})
+          .value();
+  const Engine engine = Engine::load(plan).value();
+  Decoder decoder = Decoder::create(engine).value();
+  EXPECT_EQ(decoder.info().mode, GetParam() == KvCache::kOn ? DecodeMode::kCached : DecodeMode::kLastLogits);
+  EXPECT_EQ(decoder.info().why_not_cached.empty(), GetParam() == KvCache::kOn);
+  EXPECT_EQ(engine.profiles().size(), GetParam() == KvCache::kOn ? 2u : 1u);
   EXPECT_EQ(decoder.info().max_length, 16);
   EXPECT_EQ(decoder.info().max_batch, 2);
   EXPECT_TRUE(decoder.check_length(10, 7).ok());
@@ -161,8 +170,55 @@ TEST(Decoder, LengthsAreCheckedBeforeTheFirstStep) {
   EXPECT_FALSE(decoder.check_length(1, SIZE_MAX).ok());
   EXPECT_FALSE(decoder.prefill(Rows(3, {1})).ok());
   EXPECT_FALSE(decoder.prefill(Rows{std::vector<uint32_t>(17, 1)}).ok());
-  EXPECT_TRUE(decoder.prefill(Rows{std::vector<uint32_t>(16, 1)}).ok());
+  EXPECT_TRUE(decoder.prefill(Rows{std::vector<uint32_t>(15, 1)}).ok());
+  EXPECT_TRUE(decoder.step(std::vector<uint32_t>{1}).ok());
+  expect_rows(decoder, {std::vector<uint32_t>(16, 1)}, "at the limit");
   EXPECT_FALSE(decoder.step(std::vector<uint32_t>{1}).ok());
+  expect_rows(decoder, {std::vector<uint32_t>(16, 1)}, "after the refusal");
+}
+
+INSTANTIATE_TEST_SUITE_P(TinyGpt2, DecoderLengths, testing::Values(KvCache::kOff, KvCache::kOn));
+
+// The cache grows as the rows do, past several of its blocks.
+TEST(Decoder, LongTexts) {
+  Decoder decoder = make("model+cache", DecodeMode::kCached);
+  Rows rows = random_rows({3, 50}, 9);
+  ASSERT_TRUE(decoder.prefill(rows).ok());
+  for (uint32_t step = 0; step < 150; ++step) {
+    std::vector<uint32_t> tokens;
+    for (auto& row : rows) row.push_back(tokens.emplace_back((31 * step + row.size()) % 1000));
+    ASSERT_TRUE(decoder.step(tokens).ok());
+    if (step % 30 == 29) expect_rows(decoder, rows, "after step " + std::to_string(step));
+  }
+}
+
+TEST(Decoder, ModesThatAPlanDoesNotHave) {
+  EXPECT_FALSE(Decoder::create(tiny_gpt2("model"), {.mode = DecodeMode::kCached}).ok());
+  EXPECT_FALSE(Decoder::create(tiny_gpt2("model+cache"), {.mode = DecodeMode::kRecompute}).ok());
+  EXPECT_FALSE(Decoder::create(tiny_gpt2("model"), {.max_length = -1}).ok());
+}
+
+// A cache in memory of its own gives the same as one in place; capacity and lengths that do not fit are errors.
+TEST(Decoder, TheCachedPlanIsAFunction) {
+  ExecutionContext context = tiny_gpt2("model+cache").create_context().value();
+  const Engine& engine = tiny_gpt2("model+cache");
+  const auto set = [&](int64_t past, int64_t capacity) {
+    EXPECT_TRUE(context.set_input("input_ids", Tensor::of<int64_t>({1, 2}, {5, 6})).ok());
+    EXPECT_TRUE(context.set_input("past_lengths", Tensor::of<int64_t>({1}, {past})).ok());
+    EXPECT_TRUE(context.set_input("last_positions", Tensor::of<int64_t>({1}, {1})).ok());
+    for (const TensorInfo& t : engine.inputs())
+      if (t.dims.size() == 3)
+        EXPECT_TRUE(context.set_input(t.name, Tensor::allocate(DType::kFloat32, {1, capacity, t.dims[2].value}).value()).ok());
+  };
+  set(0, 4);
+  ASSERT_TRUE(context.run().ok());
+  const Tensor logits = context.output("logits").value();
+  const std::vector<float> want = expected({5, 6});
+  for (size_t i = 0; i < want.size(); ++i) EXPECT_NEAR(logits.data<float>()[i], want[i], 1e-3);
+  for (const auto& [past, capacity] : {std::pair<int64_t, int64_t>{3, 4}, {-1, 4}, {INT64_MAX, 4}, {0, 1}}) {
+    set(past, capacity);
+    EXPECT_FALSE(context.run().ok()) << past << " of " << capacity;
+  }
 }
 
 }  // namespace
