@@ -110,7 +110,9 @@ TEST(Tune, LevelZeroMeasuresNothing) {
   ir::Graph graph = model();
   ASSERT_TRUE(choose_tactics(graph, {}, {.level = 0, .threads = 1}, cache).ok());
   EXPECT_FALSE(cache.changed());
-  if (cpu::current_isa() != cpu::Isa::kPortable) EXPECT_NE(graph.nodes[0].trials[0].reason.find("level 0"), std::string::npos);
+  if (cpu::current_isa() != cpu::Isa::kPortable) {
+    EXPECT_NE(graph.nodes[0].trials[0].reason.find("level 0"), std::string::npos);
+  }
 }
 
 TEST(Tune, ElidedConstantsKeepTheirExtents) {

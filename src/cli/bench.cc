@@ -25,15 +25,7 @@ Result<int> run(const Options& o, const Common& common) {
   build.progress = progress_bar();
   CAMEO_ASSIGN(const Plan plan, load_or_build(o.model, build, logger));
   CAMEO_ASSIGN(const Engine engine, Engine::load(plan, {.logger = &logger}));
-  std::map<std::string, Dims> shapes;
-  if (!o.shapes.empty()) {
-    CAMEO_ASSIGN(shapes, parse_shapes(o.shapes));
-  }
-  for (const auto& [name, dims] : shapes) {
-    bool known = false;
-    for (const TensorInfo& info : engine.inputs()) known |= info.name == name;
-    if (!known) return error(ErrorCode::kInvalidArgument, "--shapes: the model has no input '{}'", name);
-  }
+  CAMEO_ASSIGN(const auto shapes, parse_input_shapes(o.shapes, engine));
   std::map<std::string, Tensor> inputs;
   std::vector<Dims> chosen;
   for (const TensorInfo& info : engine.inputs()) {

@@ -43,6 +43,8 @@ Run add_embed(CLI::App& app, const Common& common);
 // Shapes by input name, from "input_ids:1x16,attention_mask:1x16"; "name:scalar" is a scalar. The text after the last
 // colon of each part is the shape, and a name may stand in single quotes.
 Result<std::map<std::string, Dims>> parse_shapes(const std::string& text);
+// The same for --shapes, which may be empty; a name that is no input of the engine is an error.
+Result<std::map<std::string, Dims>> parse_input_shapes(const std::string& text, const Engine& engine);
 
 // Profiles from repeated --min-shapes, --opt-shapes and --max-shapes; the n-th of each make profile n. A profile without
 // opt takes max, one without min or max takes opt.

@@ -51,6 +51,21 @@ Result<std::map<std::string, Dims>> parse_shapes(const std::string& text) {
   return shapes;
 }
 
+Result<std::map<std::string, Dims>> parse_input_shapes(const std::string& text, const Engine& engine) {
+  if (text.empty()) return std::map<std::string, Dims>();
+  CAMEO_ASSIGN(auto shapes, parse_shapes(text));
+  for (const auto& [name, dims] : shapes) {
+    std::string names;
+    bool known = false;
+    for (const TensorInfo& info : engine.inputs()) {
+      known |= info.name == name;
+      names += (names.empty() ? "'" : ", '") + info.name + "'";
+    }
+    if (!known) return error(ErrorCode::kInvalidArgument, "--shapes: the model has no input '{}'; it has {}", name, names);
+  }
+  return shapes;
+}
+
 Result<std::vector<Profile>> make_profiles(const std::vector<std::string>& min, const std::vector<std::string>& opt,
                                            const std::vector<std::string>& max) {
   const size_t count = std::max({min.size(), opt.size(), max.size()});

@@ -269,10 +269,7 @@ Result<int> execute(const Options& o, const CLI::App& app, const Common& common)
   CAMEO_ASSIGN(const Engine engine, Engine::load(plan, {.logger = &logger}));
   if (o.time_load)
     SAY("[I] Engine deserialized in %g sec.\n", std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-  std::map<std::string, Dims> shapes;
-  if (!o.shapes.empty()) {
-    CAMEO_ASSIGN(shapes, parse_shapes(o.shapes));
-  }
+  CAMEO_ASSIGN(auto shapes, parse_input_shapes(o.shapes, engine));
   std::map<std::string, Tensor> inputs;
   if (!o.load_inputs.empty()) CAMEO_TRY(load_inputs(o.load_inputs, engine, shapes, o.profile.value_or(0), inputs));
   for (const TensorInfo& info : engine.inputs()) {

@@ -210,10 +210,7 @@ Result<int> inspect_plan(const Options& o, const Common& common) {
                  {"weight_bytes", info.weight_bytes},
                  {"profiles", Json::array()}};
   // What a context takes at opt of each profile, or at the shapes given.
-  std::map<std::string, Dims> shapes;
-  if (!o.shapes.empty()) {
-    CAMEO_ASSIGN(shapes, parse_shapes(o.shapes));
-  }
+  CAMEO_ASSIGN(const auto shapes, parse_input_shapes(o.shapes, engine));
   std::vector<std::pair<std::string, MemoryForecast>> forecasts;
   for (size_t p = 0; p < std::max<size_t>(1, shapes.empty() ? content.profiles.size() : 1); ++p) {
     std::vector<Dims> chosen;

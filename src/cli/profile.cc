@@ -44,10 +44,7 @@ Result<int> run(const Options& o, const Common& common) {
   build.progress = progress_bar();
   CAMEO_ASSIGN(const Plan plan, load_or_build(o.model, build, logger));
   CAMEO_ASSIGN(const Engine engine, Engine::load(plan, {.logger = &logger}));
-  std::map<std::string, Dims> shapes;
-  if (!o.shapes.empty()) {
-    CAMEO_ASSIGN(shapes, parse_shapes(o.shapes));
-  }
+  CAMEO_ASSIGN(const auto shapes, parse_input_shapes(o.shapes, engine));
   CAMEO_ASSIGN(ExecutionContext context, engine.create_context({.threads = o.threads}));
   for (const TensorInfo& info : engine.inputs()) {
     if (!info.is_tensor) return error(ErrorCode::kUnsupported, "input '{}' is a {}; only tensors can be made up", info.name, info.type);

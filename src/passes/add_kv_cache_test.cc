@@ -255,7 +255,9 @@ TEST(AddKvCache, OnlyLastPositionsAfterTheLastAttention) {
   m.plain_layers(m.embedded());
   const ir::Graph cached = expect_cached(m.graph, "plain");
   for (const ir::Node& node : cached.nodes)
-    if (node.op->name == "Gemm") EXPECT_EQ(ir::to_string(*cached.value(node.outputs[0]).type.shape).substr(0, 6), "[batch") << node.name;
+    if (node.op->name == "Gemm") {
+      EXPECT_EQ(ir::to_string(*cached.value(node.outputs[0]).type.shape).substr(0, 6), "[batch") << node.name;
+    }
   EXPECT_EQ(count(cached, "GatherND"), 2u);  // the attention's result, and what goes around it
 }
 
