@@ -72,7 +72,7 @@ Run add_build(CLI::App& app, const Common& common) {
     BuildOptions build;
   };
   auto o = std::make_shared<Options>();
-  app.add_option("model", o->model, "ONNX file")->required();
+  app.add_option("model", o->model, "ONNX file, folder with config.json and *.safetensors, or GGUF file")->required();
   app.add_option("-o,--output", o->output, "Plan file to write")->required();
   app.add_option("--min-shapes", o->min, "Least input shapes, as name:1x1,other:1x3; repeat for several profiles")->allow_extra_args(false);
   app.add_option("--opt-shapes", o->opt, "Shapes to tune for")->allow_extra_args(false);

@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "cameo/embed.h"
 #include "cli/cli.h"
+#include "pipelines/model_folder.h"
 
 namespace cameo::cli {
 namespace {
@@ -68,9 +69,10 @@ Result<Embedder> make_embedder(Options& o, Logger& logger) {
   options.threads = o.threads;
   o.build.threads = o.threads;
   o.build.progress = progress_bar();
-  std::error_code unknown;
-  const std::string model = fs::is_directory(o.model, unknown) ? (fs::path(o.model) / "model.onnx").string() : o.model;
-  CAMEO_ASSIGN(const Plan plan, load_or_build(model, o.build, logger));
+  CAMEO_ASSIGN(const ModelFolder folder, read_model_folder(o.model));
+  if (folder.model.empty())
+    return error(ErrorCode::kIo, "folder '{}' has no model.plan, model.onnx or model.safetensors with config.json", o.model);
+  CAMEO_ASSIGN(const Plan plan, load_or_build(folder.model, o.build, logger));
   CAMEO_ASSIGN(const Engine engine, Engine::load(plan, {.logger = &logger, .verify_weights = {}}));
   CAMEO_ASSIGN(Embedder embedder, Embedder::create(engine, std::move(tokenizer), options));
   if (auto bar = progress_bar())
@@ -202,7 +204,7 @@ Result<int> run(Options& o, const Common& common) {
 
 Run add_embed(CLI::App& app, const Common& common) {
   auto o = std::make_shared<Options>();
-  app.add_option("model", o->model, "Folder with model.onnx and tokenizer.json, ONNX file or plan")->required();
+  app.add_option("model", o->model, "Folder with a model and tokenizer.json, ONNX file or plan")->required();
   app.add_option("texts", o->texts, "Texts to embed; without any, and without --file, the lines of stdin");
   app.add_option("--file", o->file, "File with a text on each line; - is stdin");
   app.add_option("-o,--output", o->output, "Write FILE.npy (float32 [texts, width]) or FILE.jsonl in place of stdout");

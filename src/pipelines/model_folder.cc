@@ -139,6 +139,10 @@ Result<ModelFolder> read_model_folder(const std::string& given) {
       folder.model = (path / name).string();
       break;
     }
+    // The builder makes a graph of a folder as models are published.
+    if (folder.model.empty() && is_there(path / "config.json") &&
+        (is_there(path / "model.safetensors") || is_there(path / "model.safetensors.index.json")))
+      folder.model = given;
   } else {
     if (!is_there(path)) return error(ErrorCode::kIo, "there is no file or folder '{}'", given);
     folder.model = given;

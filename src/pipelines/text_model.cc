@@ -38,7 +38,7 @@ Result<TextModel> TextModel::load(const std::string& path, const TextModelOption
   if (folder.end_tokens.empty() && !folder.end_token.empty())
     if (const auto id = tokenizer.token_to_id(folder.end_token)) folder.end_tokens.push_back(*id);
   if (!options.plan.empty()) folder.model = options.plan;
-  if (folder.model.empty()) return error(ErrorCode::kIo, "folder '{}' has no model.onnx or model.plan", path);
+  if (folder.model.empty()) return error(ErrorCode::kIo, "folder '{}' has no model.plan, model.onnx or model.safetensors with config.json", path);
 
   std::optional<ChatTemplate> chat;
   std::optional<Error> chat_error;
