@@ -24,8 +24,6 @@ class Rules {
     if (name_ == "QuantizedWeightMatMul") return quantized_matmul();
     if (name_ == "MatMul") return matmul();
     if (name_ == "Gemm") return gemm();
-    if (name_ == "QuantizedWeightMatMul") return packed_product();
-    if (name_ == "DequantizeLinear") return dequantize();
     if (name_ == "Gather") return gather();
     if (name_ == "Reshape" || name_ == "Flatten") return reshape();
     if (name_ == "Transpose") return transpose();
@@ -104,24 +102,6 @@ class Rules {
     }
     if (touches(*b, rank(1) - 2)) return refuse("it sums over positions");
     return shifted(*b, out - rank(1), rank(0));
-  }
-
-  // Constants but for its left side, whose last axis it sums over.
-  Result<Axes> packed_product() const {
-    const auto a = axes(0);
-    if (!a || !others_have_none(0) || node_.inputs.size() > 4) return refuse("it has operands besides a constant weight");
-    if (touches(*a, rank(0) - 1)) return refuse("it sums over positions");
-    return *a;
-  }
-
-  // Codes with scales of their own, along an axis that is all one position's.
-  Result<Axes> dequantize() const {
-    const auto codes = axes(0), scales = axes(1);
-    const int64_t axis = normal(attr<int64_t>(node_, "axis").value_or(1), rank(0));
-    if (!codes || !scales || !(*codes == *scales) || rank(0) != rank(1) || axes(2) || touches(*codes, axis) ||
-        attr<int64_t>(node_, "block_size").value_or(0) == 0)
-      return refuse("its scales are not those of each position by itself");
-    return *codes;
   }
 
   // Axes of the operand in the result; the other one, of that rank, may not be broadcast against them.

@@ -1,6 +1,7 @@
 #include "pipelines/text_model.h"
 
 #include <algorithm>
+#include <filesystem>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -16,8 +17,11 @@ bool is_plan(const MappedFile& file) {
 
 // The plan of the path, or one that is built; then `why_not_cached` says why it keeps no keys and values.
 Result<Plan> load_or_build(const std::string& path, const BuildOptions& options, Logger& logger, std::string& why_not_cached) {
-  CAMEO_ASSIGN(const MappedFile file, map_file(path));
-  if (is_plan(file)) return Plan::load(path);
+  std::error_code unknown;
+  if (!std::filesystem::is_directory(path, unknown)) {
+    CAMEO_ASSIGN(const MappedFile file, map_file(path));
+    if (is_plan(file)) return Plan::load(path);
+  }
   Builder builder(logger);
   CAMEO_ASSIGN(Plan plan, builder.build(path, options));
   for (const PassReport& report : builder.passes())

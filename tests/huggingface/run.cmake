@@ -1,0 +1,10 @@
+# Runs compare.py, or says that it is skipped. Variables: PYTHON, SCRIPT, CAMEO, WORK, SUMMARY.
+set(missing 1)
+if(EXISTS ${PYTHON})
+  execute_process(COMMAND ${PYTHON} -c "import numpy, onnx" RESULT_VARIABLE missing ERROR_QUIET)
+endif()
+if(missing)
+  message("SKIPPED: huggingface needs ${PYTHON} with tests/requirements.txt (tools/setup.sh --tests)")
+  return()
+endif()
+execute_process(COMMAND ${PYTHON} ${SCRIPT} --cameo ${CAMEO} --work ${WORK} --summary ${SUMMARY} COMMAND_ERROR_IS_FATAL ANY)
