@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "cli/cli.h"
+#include "cli/generate.h"
 
 namespace cameo::cli {
 namespace {
@@ -60,7 +61,12 @@ Result<int> run(const Options& o, const Common& common) {
 
 Run add_bench(CLI::App& app, const Common& common) {
   auto o = std::make_shared<Options>();
-  app.add_option("plan", o->model, "Plan or ONNX file")->required();
+  app.require_subcommand(0, 1);
+  CLI::App* text = app.add_subcommand("generate", "Text generation: without a cache, with O1 and with a cache, and how steps grow");
+  text->add_flag(
+      "--json", [&common](int64_t) { const_cast<Common&>(common).json = true; }, "Print one JSON object on stdout");
+  const Run run_text = add_bench_generate(*text, common);
+  app.add_option("plan", o->model, "Plan or ONNX file");
   app.add_option("--shapes", o->shapes, "Input shapes, as name:1x128,other:1x3; default: opt of the profile");
   app.add_option("--duration", o->load.duration_seconds, "Seconds to measure")->capture_default_str()->check(CLI::NonNegativeNumber);
   app.add_option("--warm-up", o->load.warmup_seconds, "Seconds to run before measuring")
@@ -78,7 +84,11 @@ Run add_bench(CLI::App& app, const Common& common) {
       ->check(CLI::NonNegativeNumber);
   app.add_option("--profile", o->profile, "Use this profile of the plan");
   app.add_option("--random-seed", o->seed, "Seed of the made-up inputs")->capture_default_str();
-  return [o, &common] { return run(*o, common); };
+  return [o, text, run_text, &common]() -> Result<int> {
+    if (text->parsed()) return run_text();
+    if (o->model.empty()) return error(ErrorCode::kInvalidArgument, "there is no plan to measure");
+    return run(*o, common);
+  };
 }
 
 }  // namespace cameo::cli

@@ -25,6 +25,9 @@ struct LoadedTextModel {
 };
 Result<LoadedTextModel> load_text_model(const TextModelFlags& flags, Logger& logger);
 
+// `cameo bench generate`
+Run add_bench_generate(CLI::App& app, const Common& common);
+
 // Runs every case of a reference file (its format is in the model card of models/tiny-gpt2): all tokens must be equal and all
 // logits within 1e-3.
 Result<int> verify_generation(LoadedTextModel& loaded, const std::string& file, const Common& common);

@@ -251,7 +251,7 @@ Result<Value> Interpreter::call_macro(const Macro& macro, Arguments arguments) {
     for (const auto& [name, value] : arguments.named) {
       if (name == "caller")
         scope->names[name] = value;
-      else if (std::none_of(s.parameters.begin(), s.parameters.end(), [&](const Parameter& p) { return p.name == name; }))
+      else if (std::none_of(s.parameters.begin(), s.parameters.end(), [&name = name](const Parameter& p) { return p.name == name; }))
         CAMEO_TRY(rest->set(Value(name), value));
     }
     CAMEO_ASSIGN(scope->names["varargs"], list(std::move(more), true));

@@ -267,6 +267,42 @@ class Cli(unittest.TestCase):
         self.fails(3, ["no tokens"], "generate", MODEL, "--prompt", "")
         self.fails(3, ["3 prompt tokens", "21 new ones", "allows 16", "--max-shapes"], "generate", MODEL, "--plan", self.plan, "--prompt", "In the beginning", "--max-new-tokens", "21")
         self.fails(3, ["tokenizer.json"], "generate", self.folder.name, "--prompt", "x")
+        self.fails(2, ["no prompt"], "generate", MODEL)
+        self.fails(4, ["no chat template"], "generate", MODEL, "--chat", "--prompt", "x")
+        self.fails(2, ["--logit-bias"], "generate", MODEL, "--prompt", "x", "--logit-bias", "5")
+
+    def test_generate_batches_and_modes(self):
+        """Each mode gives the same; a batch of prompts from a file gives what each gives alone; drawing repeats."""
+        prompts = ["In the beginning", "The LORD is my", "And it came to pass in those days, that"]
+        listed = self.write("prompts.txt", "\n".join(prompts).encode())
+        for extra in ([], ["--temperature", "0.8", "--top-k", "40", "--top-p", "0.9", "--min-p", "0.01", "--seed", "5"]):
+            batch = self.ok_json("generate", MODEL, "--prompt-file", listed, "--max-new-tokens", "12", *extra)
+            self.assertEqual(batch["mode"], "cached")
+            for mode, flag in (("o1", "--o1"), ("recompute", "--no-cache")):
+                other = self.ok_json("generate", MODEL, "--prompt-file", listed, "--max-new-tokens", "12", flag, *extra)
+                self.assertEqual(other["mode"], mode)
+                self.assertEqual(other["completions"], batch["completions"])
+        plain = self.ok_json("generate", MODEL, "--prompt-file", listed, "--max-new-tokens", "12")["completions"]
+        for prompt, row in zip(prompts, plain):
+            alone = self.ok_json("generate", MODEL, "--prompt", prompt, "--max-new-tokens", "12")
+            self.assertEqual(alone["token_ids"], row["token_ids"])
+            self.assertEqual(self.ok("generate", MODEL, "--prompt", prompt, "--max-new-tokens", "12"), prompt + row["text"] + "\n")
+        stopped = self.ok_json("generate", MODEL, "--prompt", prompts[0], "--stop", "month, i", "--logprobs", "--top-logprobs", "2")
+        self.assertEqual((stopped["text"], stopped["finish_reason"]), (" of the first ", "stop"))
+        self.assertEqual(len(stopped["top_log_probabilities"][0]), 2)
+        self.assertLess(self.ok_json("generate", MODEL, "--prompt", prompts[0], "--num-beams", "4", "--max-new-tokens", "8")["score"], 0)
+
+    def test_bench_generate(self):
+        out = self.ok_json("bench", "generate", MODEL, "--configurations", "1x3,2x4", "--rounds", "1", "--fit-tokens", "6", "--svg", self.path("fit.svg"), "--markdown", self.path("fit.md"))
+        self.assertEqual([(r["batch"], r["new_tokens"]) for r in out["table"]], [(1, 3), (2, 4)])
+        self.assertEqual(out["agreement"]["equal_sequences"], out["agreement"]["sequences"])
+        self.assertEqual([f["mode"] for f in out["fits"]], ["no cache", "O1", "with cache"])
+        with open(self.path("fit.svg")) as f:
+            self.assertIn("</svg>", f.read())
+        with open(self.path("fit.md")) as f:
+            self.assertIn("| with cache |", f.read())
+        self.fails(2, ["--configurations"], "bench", "generate", MODEL, "--configurations", "8by4")
+        self.fails(2, ["no plan"], "bench")
 
     def test_json_errors(self):
         done = cameo("inspect", self.path("missing.onnx"), "--json")
