@@ -142,6 +142,7 @@ void bench(const DeviceTraits& device) {
   MUST(cudaStreamCreate(&stream));
   const auto one = [&](Case c) {
     const double bytes = double(c.n) * c.k * (c.format == WeightFormat::kInt4 ? 0.5 : c.format == WeightFormat::kInt8 ? 1 : bytes_of(c.type));
+    if (skinny_gemm_refusal(Operands(c).args, device)) return;
     const int copies = std::max(2, std::min(60, int(250e6 / bytes)));
     std::vector<Operands> o;
     for (int i = 0; i < copies; ++i) o.emplace_back(c);

@@ -43,9 +43,13 @@ cudaError_t run_few(const AttentionArgs& a, const DeviceTraits& device, cudaStre
   const int rows = a.queries * (a.heads / a.kv_heads);
   LaunchShape shape{.grid = dim3(static_cast<unsigned>(units * splits)), .block = dim3(256)};
   shape.cluster = static_cast<unsigned>(splits);
-  if (rows == 1) return launch(attention_few<T, HD, 1>, shape, stream, a, splits);
-  if (rows <= 4) return launch(attention_few<T, HD, 4>, shape, stream, a, splits);
-  return launch(attention_few<T, HD, 8>, shape, stream, a, splits);
+  const auto with_rows = [&](auto r) {
+    shape.shared = sizeof(float) * FewQueries<T, HD, r(), 8>::kShared;
+    return launch(attention_few<T, HD, r()>, shape, stream, a, splits);
+  };
+  if (rows == 1) return with_rows(std::integral_constant<int, 1>{});
+  if (rows <= 4) return with_rows(std::integral_constant<int, 4>{});
+  return with_rows(std::integral_constant<int, 8>{});
 }
 
 }  // namespace

@@ -24,7 +24,7 @@ struct FewQueries {
   static constexpr int kHeld = L::kChunks * L::kVector;
   static constexpr int kUnroll = R * L::kChunks >= 8 ? 1 : R >= 4 ? 2 : 4;  // keys of a lane at a time
   static constexpr int kRow = HD + 2;                                       // a row's sum, largest score and sum of weights
-  static constexpr int kShared = (WARPS + 1) * R * kRow;                    // floats
+  static constexpr int kShared = (WARPS + 8) * R * kRow;                    // floats: of the warps, of up to 8 blocks
 
   float q[R][kHeld], o[R][kHeld], m[R], l[R];
   int lane, warp, sub, which;
@@ -93,7 +93,8 @@ struct FewQueries {
     }
   }
 
-  // Adds up the warp's groups, then the warps, then the cluster's blocks, in this order always; store(r, d, value).
+  // Adds up the warp's groups, then the warps, then the cluster's blocks, in this order always; store(r, d, value). Where
+  // splits > 1 the block has arrived at the cluster's barrier before.
   template <typename Store>
   __device__ __forceinline__ void finish(float* shared, int splits, int split, Store&& store) {
 #pragma unroll
@@ -136,14 +137,17 @@ struct FewQueries {
       combine(WARPS, of_warp, last);
       return;
     }
-    float* own = shared + WARPS * R * kRow;
+    // To the first block, which adds them up.
+    float* gathered = shared + WARPS * R * kRow;
+    cluster_wait();
     combine(WARPS, of_warp, [&](int r, int d, float x, float largest, float sum) {
-      own[r * kRow + d] = x;
-      if (d == 0) own[r * kRow + HD] = largest, own[r * kRow + HD + 1] = sum;
+      const uint32_t to = remote_address(gathered + (split * R + r) * kRow, 0);
+      store_remote(to + d * 4, x);
+      if (d == 0) store_remote(to + HD * 4, largest), store_remote(to + HD * 4 + 4, sum);
     });
-    cluster_sync();
-    if (split == 0) combine(splits, [&](int w, int r, int d) { return load_remote(remote_address(own + r * kRow + d, w)); }, last);
-    cluster_sync();  // no block ends while others read it
+    cluster_arrive();
+    cluster_wait();
+    if (split == 0) combine(splits, [&](int w, int r, int d) { return gathered[(w * R + r) * kRow + d]; }, last);
   }
 };
 
@@ -152,7 +156,8 @@ template <typename T, int HD, int R>
 __global__ void __launch_bounds__(256) attention_few(const __grid_constant__ AttentionArgs a, int splits) {
   using Queries = FewQueries<T, HD, R, 8>;
   using L = FewLayout<T, HD>;
-  __shared__ float shared[Queries::kShared];
+  extern __shared__ __align__(16) float few_shared[];  // Queries::kShared
+  if (splits > 1) cluster_arrive();
   Queries state;
   const int group = a.heads / a.kv_heads, rows = group * a.queries;
   const int split = splits > 1 ? cluster_rank() : 0;
@@ -186,7 +191,7 @@ __global__ void __launch_bounds__(256) attention_few(const __grid_constant__ Att
       return s;
     });
   }
-  state.finish(shared, splits, split, [&](int r, int d, float value) {
+  state.finish(few_shared, splits, split, [&](int r, int d, float value) {
     if (r >= rows) return;
     T* to = static_cast<T*>(a.out) + b * a.out_strides.batch + (kv_head * group + r % group) * a.out_strides.head +
             (r / group) * a.out_strides.row;

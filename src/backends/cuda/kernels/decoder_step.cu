@@ -36,8 +36,9 @@ __global__ void __launch_bounds__(32 * WARPS) step_attention(const __grid_consta
   using Queries = FewQueries<T, HD, R, WARPS>;
   using L = FewLayout<T, HD>;
   constexpr int U = Queries::kUnroll, V = L::kVector;
-  __shared__ float shared[Queries::kShared];
+  extern __shared__ __align__(16) float shared[];  // Queries::kShared
   launch_dependents();
+  if (a.splits > 1) cluster_arrive();
   Queries state;
   const int group = a.heads / a.kv_heads, split = a.splits > 1 ? cluster_rank() : 0;
   const int unit = blockIdx.x / a.splits, b = unit / a.kv_heads, kv_head = unit % a.kv_heads;
@@ -187,19 +188,24 @@ __global__ void __launch_bounds__(1024) step_choose(const float* logits, int n, 
 template <typename T, int HD>
 cudaError_t run_attention(StepAttention a, int batch, const DeviceTraits& device, cudaStream_t stream) {
   const int units = batch * a.kv_heads, group = a.heads / a.kv_heads;
-  const int64_t most = a.capacity > 1024 ? 4 * device.multiprocessors : 2 * device.multiprocessors;
+  // One pass over a few hundred keys by the warps of a block has the least latency; clusters where there are many.
+  const int warps = units <= device.multiprocessors ? 16 : units <= 2 * device.multiprocessors ? 8 : 4;
   a.splits = 1;
-  while (a.splits < 8 && units * a.splits * 2 <= most) a.splits *= 2;
-  LaunchShape shape{.grid = dim3(units * a.splits)};
+  while (a.splits < 8 && units * a.splits * 2 <= 2 * device.multiprocessors && a.capacity / a.splits > 512) a.splits *= 2;
+  LaunchShape shape{.grid = dim3(units * a.splits), .block = dim3(32 * warps)};
   shape.cluster = a.splits, shape.dependent = true;
+  if (group > 4) {
+    shape.block = dim3(128);
+    shape.shared = sizeof(float) * FewQueries<T, HD, 8, 4>::kShared;
+    return launch(step_attention<T, HD, 8, 4>, shape, stream, a);
+  }
   const auto with_rows = [&](auto warps) {
-    shape.block = dim3(32 * warps());
-    if (group == 1) return launch(step_attention<T, HD, 1, warps()>, shape, stream, a);
-    if (group <= 4) return launch(step_attention<T, HD, 4, warps()>, shape, stream, a);
-    return launch(step_attention<T, HD, 8, warps()>, shape, stream, a);
+    shape.shared = sizeof(float) * (group == 1 ? FewQueries<T, HD, 1, warps()>::kShared : FewQueries<T, HD, 4, warps()>::kShared);
+    return group == 1 ? launch(step_attention<T, HD, 1, warps()>, shape, stream, a) : launch(step_attention<T, HD, 4, warps()>, shape, stream, a);
   };
-  if (units > device.multiprocessors) return with_rows(std::integral_constant<int, 4>{});
-  return with_rows(std::integral_constant<int, 8>{});
+  if (warps == 16) return with_rows(std::integral_constant<int, 16>{});
+  if (warps == 8) return with_rows(std::integral_constant<int, 8>{});
+  return with_rows(std::integral_constant<int, 4>{});
 }
 
 template <typename T>
@@ -301,7 +307,9 @@ class Step {
     const bool exact = c_.type == Scalar::kFloat32;
     if (around.weight) {
       a.norm = c_.norm, a.norm_weight = around.weight, a.norm_bias = around.bias, a.epsilon = c_.epsilon;
-      const bool fused = !exact && c_.batch <= 16 && skinny_shape(a, around.sample, device_).shared <= static_cast<size_t>(device_.shared_memory / 2 - 1024);
+      const SkinnyShape shape = skinny_shape(a, around.sample, device_);
+      const bool fused = !exact && c_.batch <= 16 && shape.shared <= static_cast<size_t>(device_.shared_memory / 2 - 1024) &&
+                         (!around.embed || skinny_embeds(shape, a));
       if (fused) {
         if (around.embed) p.embedding = embedding(), p.trigger_late = true;
       } else {

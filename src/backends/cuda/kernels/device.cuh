@@ -106,6 +106,13 @@ __device__ __forceinline__ uint4 load_stream(const void* p) {
                : "l"(p));
   return v;
 }
+// The same where `valid`; else v stays. No branch, so that many may be under way.
+__device__ __forceinline__ void load_stream_if(uint4& v, const void* p, bool valid) {
+  asm volatile(
+      "{\n.reg .pred q;\nsetp.ne.b32 q, %5, 0;\n@q ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];\n}"
+      : "+r"(v.x), "+r"(v.y), "+r"(v.z), "+r"(v.w)
+      : "l"(p), "r"(static_cast<int>(valid)));
+}
 // 16 bytes that another kernel may have written while this one already ran: not through the read-only path.
 __device__ __forceinline__ uint4 load_fresh(const void* p) {
   uint4 v;
@@ -168,9 +175,15 @@ __device__ __forceinline__ uint32_t cluster_rank() {
 #endif
   return r;
 }
-__device__ __forceinline__ void cluster_sync() {
+// Between arrive and wait a thread may do what others do not depend on.
+__device__ __forceinline__ void cluster_arrive() {
 #if __CUDA_ARCH__ >= 900
-  asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
+  asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
+#endif
+}
+__device__ __forceinline__ void cluster_wait() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
 #endif
 }
 // The address of a variable in the shared memory of another block of the cluster.
@@ -181,12 +194,10 @@ __device__ __forceinline__ uint32_t remote_address(const void* shared, uint32_t 
 #endif
   return r;
 }
-__device__ __forceinline__ float load_remote(uint32_t address) {
-  float v = 0;
+__device__ __forceinline__ void store_remote(uint32_t address, float v) {
 #if __CUDA_ARCH__ >= 900
-  asm volatile("ld.shared::cluster.f32 %0, [%1];" : "=f"(v) : "r"(address) : "memory");
+  asm volatile("st.shared::cluster.f32 [%0], %1;" ::"r"(address), "f"(v) : "memory");
 #endif
-  return v;
 }
 
 }  // namespace cameo::cuda

@@ -51,13 +51,18 @@ struct SkinnyParams {
   SkinnySampling sampling;
   int32_t splits = 1;  // of K: blocks of a cluster
   int32_t x_row = 0;   // bytes of a row of x in shared memory
+  int32_t gathered = 0;  // where the sums of a cluster's blocks lie in shared memory, in bytes
+  int32_t share = 0;   // sums that a block of a cluster finishes, a multiple of 16
   bool trigger_late = false;  // dependents may start only when all before this kernel is done
 };
+
+// Rarely run and long: kept out of the kernels' way through the instruction cache.
+static __device__ __noinline__ float gelu(float x) { return 0.5f * x * (1.f + erff(x * 0.70710678118654752f)); }
 
 __device__ __forceinline__ float activate(Activation f, float x) {
   switch (f) {
     case Activation::kRelu: return fmaxf(x, 0.f);
-    case Activation::kGelu: return 0.5f * x * (1.f + erff(x * 0.70710678118654752f));
+    case Activation::kGelu: return gelu(x);
     case Activation::kGeluTanh: {
       const float u = 0.7978845608028654f * (x + 0.044715f * x * x * x);
       return x / (1.f + __expf(-2.f * u));  // (1 + tanh u) / 2 = 1 / (1 + exp(-2 u))
@@ -158,50 +163,56 @@ __device__ __forceinline__ float gumbel(uint64_t seed, uint32_t length, uint32_t
   return -__logf(-__logf(u));
 }
 
-// 256 threads: WR x WK warps, tiles of 16 rows of W each, K dealt out to WK warps. NT: tiles of 8 rows of x.
-template <typename T, WeightFormat F, int NT, int WK>
-__global__ void __launch_bounds__(32 * kSkinnyWarps, NT >= 8 && F != WeightFormat::kPlain ? 1 : 2) skinny_gemm_kernel(const __grid_constant__ SkinnyParams p) {
+// How x gets to shared memory.
+enum class Prologue {
+  kCopy,    // as it is
+  kPieces,  // normalised; the block's warps share each row: up to 8 pieces of 256 numbers in all
+  kRows,    // normalised, a warp a row; up to 1024 numbers
+  kLong,    // normalised, a warp a row, from shared memory
+};
+
+// 256 threads: WR x WK warps, tiles of 16 rows of W each, K dealt out to WK warps. NT: tiles of 8 rows of x. P: 16-byte pieces
+// per row of W in flight. The code is kept small and straight: in a chain of short kernels each runs from a cold instruction cache.
+template <typename T, WeightFormat F, int NT, int WK, int P, Prologue PRE, bool EMBED>
+__global__ void __launch_bounds__(32 * kSkinnyWarps, F != WeightFormat::kPlain && NT >= 8 ? 1 : P <= 3 ? (NT == 1 ? 4 : 3) : 2)
+    skinny_gemm_kernel(const __grid_constant__ SkinnyParams p) {
   using W = Weights<T, F>;
   constexpr int WR = kSkinnyWarps / WK, LC = W::kPer16 / 8, BLOCK = 4 * W::kPer16, TILE = 16 * WR;
-  constexpr int P = NT >= 8 ? 4 : 6;  // 16-byte pieces per row in flight
-  constexpr int LDR = 20;             // a column of partial sums: 16 rows and a pad against bank conflicts
-  constexpr bool kAlias = NT >= 8;    // partial sums take the place of x: one tile per block
+  constexpr int LDR = 20;           // a column of partial sums: 16 rows and a pad against bank conflicts
+  constexpr bool kAlias = NT >= 8;  // partial sums take the place of x: one tile per block
+  constexpr bool kSplits = PRE == Prologue::kCopy && WK > 1;
   extern __shared__ __align__(16) unsigned char skinny_shared[];
   const SkinnyGemmArgs& a = p.a;
-  const int tid = threadIdx.x, lane = tid & 31, warp = tid >> 5, g = lane >> 2, t = lane & 3, wk = warp % WK, wr = warp / WK;
-  const int split = p.splits > 1 ? cluster_rank() : 0, first_tile = blockIdx.x / p.splits, tile_step = gridDim.x / p.splits;
-  const int tiles = (a.n + TILE - 1) / TILE;
-  const int all_blocks = a.k / BLOCK, block0 = static_cast<int>(static_cast<int64_t>(all_blocks) * split / p.splits);
-  const int blocks = static_cast<int>(static_cast<int64_t>(all_blocks) * (split + 1) / p.splits) - block0;
-  const int steps = (blocks + WK - 1) / WK, chunks = (steps + P - 1) / P;
-  const int kc0 = block0 * (BLOCK / 8), kc = blocks * (BLOCK / 8);  // chunks of 8 numbers: first, count
-  T* xs = reinterpret_cast<T*>(skinny_shared);
-  const int x_row = p.x_row / static_cast<int>(sizeof(T));
-  T* norms = xs + static_cast<int64_t>(a.m) * x_row;  // weight and bias of the norm
-  float* red = reinterpret_cast<float*>(kAlias ? skinny_shared : reinterpret_cast<unsigned char*>(norms + (a.norm == NormKind::kNone ? 0 : 2 * a.k)));
-
   if (!p.trigger_late) launch_dependents();
-  if (a.norm != NormKind::kNone)
-    for (int c = tid; c < a.k / 8; c += blockDim.x) {
-      copy_async16(norms + c * 8, static_cast<const T*>(a.norm_weight) + c * 8, true);
-      copy_async16(norms + a.k + c * 8, static_cast<const T*>(a.norm_bias ? a.norm_bias : a.norm_weight) + c * 8, a.norm_bias != nullptr);
-    }
+  const bool clustered = kSplits && p.splits > 1;
+  if (clustered) cluster_arrive();  // waited for before the first store to another block
+  const int tid = threadIdx.x, lane = tid & 31, warp = tid >> 5, g = lane >> 2, t = lane & 3, wk = warp % WK, wr = warp / WK;
+  const int split = clustered ? cluster_rank() : 0, splits = clustered ? p.splits : 1;
+  const int first_tile = clustered ? blockIdx.x / splits : blockIdx.x, tile_step = clustered ? gridDim.x / splits : gridDim.x;
+  const int tiles = (a.n + TILE - 1) / TILE, all_blocks = a.k / BLOCK;
+  const int block0 = clustered ? all_blocks * split / splits : 0, blocks = clustered ? all_blocks * (split + 1) / splits - block0 : all_blocks;
+  const int chunks = (blocks + WK * P - 1) / (WK * P);
 
-  uint4 raw[P][2];
-  uint32_t scale[P][2], zero[P][2];
-  const auto fetch = [&](int slot, int tile, int chunk) {
+  uint4 raw[P][2] = {};
+  uint32_t scale[P][2] = {}, zero[P][2] = {};
+  const uint8_t* from[2];
+  const int64_t w_row = static_cast<int64_t>(all_blocks) * 64;  // bytes
+  int fetch_row;                                                // of W, of the lane's first half
+  const auto set_tile = [&](int tile) {
+    fetch_row = tile * TILE + wr * 16 + g;
+#pragma unroll
+    for (int half = 0; half < 2; ++half)
+      from[half] = static_cast<const uint8_t*>(a.w) + min(fetch_row + half * 8, a.n - 1) * w_row + (block0 + wk) * 64 + t * 16;
+  };
+  const auto fetch = [&](int slot, int chunk, bool valid) {
     const int block = (chunk * P + slot) * WK + wk;
-    if (block >= blocks || tile >= tiles) return;
+    valid = valid && block < blocks;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const int n = min(tile * TILE + wr * 16 + half * 8 + g, a.n - 1);
-      const int64_t at = static_cast<int64_t>(block0 + block) * BLOCK + t * W::kPer16;  // of the row, in numbers
-      constexpr int kPerByte = F == WeightFormat::kInt4 ? 2 : 1, kBytes = F == WeightFormat::kPlain ? 2 : 1;
-      raw[slot][half] = load_stream(static_cast<const uint8_t*>(a.w) + (n * static_cast<int64_t>(a.k) + at) * kBytes / kPerByte);
-      if constexpr (F != WeightFormat::kPlain) {
-        const int groups = a.k / a.group, group = static_cast<int>(at / a.group);
-        const uint32_t s = static_cast<const uint16_t*>(a.scales)[static_cast<int64_t>(n) * groups + group];
-        scale[slot][half] = s * 0x00010001u;
+      load_stream_if(raw[slot][half], from[half] + (chunk * P + slot) * (WK * 64), valid);
+      if (F != WeightFormat::kPlain && valid) {
+        const int n = min(fetch_row + half * 8, a.n - 1), groups = a.k / a.group, group = ((block0 + block) * BLOCK + t * W::kPer16) / a.group;
+        scale[slot][half] = static_cast<const uint16_t*>(a.scales)[static_cast<int64_t>(n) * groups + group] * 0x00010001u;
         if constexpr (F == WeightFormat::kInt4) {
           int z = 8;
           if (a.zeros) z = (a.zeros[static_cast<int64_t>(n) * ((groups + 1) / 2) + group / 2] >> (group % 2 * 4)) & 15;
@@ -210,37 +221,48 @@ __global__ void __launch_bounds__(32 * kSkinnyWarps, NT >= 8 && F != WeightForma
       }
     }
   };
+  set_tile(first_tile);
 #pragma unroll
-  for (int s = 0; s < P; ++s) fetch(s, first_tile, 0);
+  for (int s = 0; s < P; ++s) fetch(s, 0, true);
 
-  // Bias and residual of a thread's first result: read early.
+  T* xs = reinterpret_cast<T*>(skinny_shared);
+  const int x_row = p.x_row / static_cast<int>(sizeof(T));
+  T* norms = xs + a.m * x_row;  // weight and bias of the norm
+  float* red = reinterpret_cast<float*>(kAlias ? xs : norms + (PRE == Prologue::kCopy ? 0 : 2 * a.k));
+  const int kc0 = block0 * (BLOCK / 8), kc = blocks * (BLOCK / 8);  // chunks of 8 numbers: first, count
+  if constexpr (PRE != Prologue::kCopy)
+    for (int c = tid; c < kc; c += 32 * kSkinnyWarps) {
+      copy_async16(norms + c * 8, static_cast<const T*>(a.norm_weight) + c * 8, true);
+      copy_async16(norms + a.k + c * 8, static_cast<const T*>(a.norm_bias ? a.norm_bias : a.norm_weight) + c * 8, a.norm_bias != nullptr);
+    }
+
+  // A thread's results: sums i, i + step, ... of the tile, column-major; SwiGLU joins sums 8 rows apart. Bias and residual of
+  // the first one are read early.
   const bool glu = a.activation == Activation::kSwiGlu;
-  const int columns = glu ? TILE / 2 : TILE, result0 = p.splits == 1 ? tid : tid * p.splits + split;
-  const int row0 = glu ? result0 % columns / 8 * 16 + result0 % 8 : result0 % columns, n0 = first_tile * TILE + row0;
-  const bool has0 = WK > 1 && result0 < columns * a.m && n0 < a.n;
-  const float bias0 = has0 && a.bias ? to_float(static_cast<const T*>(a.bias)[n0]) : 0.f;
+  const int begin = clustered ? split * p.share : 0, end = clustered ? min(begin + p.share, TILE * a.m) : TILE * a.m;
+  const auto column = [&](int tile, int row) { return glu ? tile * (TILE / 2) + row / 16 * 8 + row % 8 : tile * TILE + row; };
+  const int row0 = (begin + tid) % TILE, m0 = (begin + tid) / TILE, n0 = first_tile * TILE + row0;
+  const bool early = WK > 1 && begin + tid < end && n0 < a.n && !(glu && row0 % 16 >= 8);
+  const float bias0 = early && a.bias ? to_float(static_cast<const T*>(a.bias)[n0]) : 0.f;
 
   wait_for_predecessor();
   if (p.trigger_late) launch_dependents();
-  const int64_t y0 = glu ? first_tile * columns + result0 % columns : n0;
-  const float residual0 = has0 && a.residual ? to_float(static_cast<const T*>(a.residual)[result0 / columns * a.residual_stride + y0]) : 0.f;
+  const float residual0 = early && a.residual ? to_float(static_cast<const T*>(a.residual)[m0 * a.residual_stride + column(first_tile, row0)]) : 0.f;
 
   // x, normalised, in shared memory.
   const SkinnyEmbedding& e = p.embedding;
   const auto load_x = [&](int m, int c) -> uint4 {
-    if (!e.tokens) return load_fresh(static_cast<const T*>(a.x) + m * a.x_stride + c * 8);
+    if constexpr (!EMBED) return load_fresh(static_cast<const T*>(a.x) + m * a.x_stride + c * 8);
     const int token = min(max(e.tokens[m], 0), e.vocabulary - 1), position = min(max(e.lengths[m], 0), e.capacity - 1);
-    float f[8];
+    float f[8], q[8] = {};
     unpack16<T>(*reinterpret_cast<const uint4*>(static_cast<const T*>(e.table) + static_cast<int64_t>(token) * a.k + c * 8), f);
-#pragma unroll
-    for (int i = 0; i < 8; ++i) f[i] *= e.scale;
-    if (e.positions) {
-      float q[8];
+    if (e.positions)
       unpack16<T>(*reinterpret_cast<const uint4*>(static_cast<const T*>(e.positions) + static_cast<int64_t>(position) * a.k + c * 8), q);
 #pragma unroll
-      for (int i = 0; i < 8; ++i) f[i] += q[i];
-    }
-    return pack16<T>(f);
+    for (int i = 0; i < 8; ++i) f[i] = f[i] * e.scale + q[i];
+    const uint4 v = pack16<T>(f);
+    if (blockIdx.x == 0) *reinterpret_cast<uint4*>(static_cast<T*>(e.x_out) + m * static_cast<int64_t>(a.k) + c * 8) = v;
+    return v;
   };
   const auto store_x = [&](int m, int c, const uint4& v) { *reinterpret_cast<uint4*>(xs + m * x_row + x_chunk<LC>(c) * 8) = x_order<F>(v); };
   const auto normalised = [&](const uint4& v, int c, float mean, float inverse) {
@@ -252,84 +274,71 @@ __global__ void __launch_bounds__(32 * kSkinnyWarps, NT >= 8 && F != WeightForma
     for (int i = 0; i < 8; ++i) f[i] = (f[i] - mean) * inverse * w[i] + b[i];
     return pack16<T>(f);
   };
-  const auto keep_embedded = [&](int m, int c, const uint4& v) {
-    if (e.tokens && blockIdx.x == 0) *reinterpret_cast<uint4*>(static_cast<T*>(e.x_out) + m * static_cast<int64_t>(a.k) + c * 8) = v;
+  // Sums and squares in one pass: x of 16 bits holds no more digits than that keeps.
+  const auto add = [&](const uint4& v, float& sum, float& squares) {
+    float f[8];
+    unpack16<T>(v, f);
+#pragma unroll
+    for (int i = 0; i < 8; ++i) sum += f[i], squares += f[i] * f[i];
   };
-  constexpr int HELD = 6;  // chunks of a lane in registers
-  const int parts = (kc + 31) / 32, units = a.m * parts;
-  if (a.norm == NormKind::kNone) {
+  const auto inverse_of = [&](float mean, float squares) { return rsqrtf(fmaxf(squares / a.k - mean * mean, 0.f) + a.epsilon); };
+  const bool centre = a.norm == NormKind::kLayer;
+  if constexpr (PRE == Prologue::kCopy) {
     const auto stage = [&](int m, int c) {
-      if (F != WeightFormat::kInt4 && !e.tokens) {
-        copy_async16(xs + m * x_row + x_chunk<LC>(c) * 8, static_cast<const T*>(a.x) + m * a.x_stride + (kc0 + c) * 8, true);
-      } else {
-        const uint4 v = load_x(m, kc0 + c);
-        keep_embedded(m, kc0 + c, v);
-        store_x(m, c, v);
-      }
+      if constexpr (F == WeightFormat::kInt4) store_x(m, c, load_x(m, kc0 + c));
+      else copy_async16(xs + m * x_row + x_chunk<LC>(c) * 8, static_cast<const T*>(a.x) + m * a.x_stride + (kc0 + c) * 8, true);
     };
-    if (a.m >= kSkinnyWarps) {
+    if (NT > 1) {
       for (int m = warp; m < a.m; m += kSkinnyWarps)
         for (int c = lane; c < kc; c += 32) stage(m, c);
     } else {
       for (int m = 0; m < a.m; ++m)
-        for (int c = tid; c < kc; c += blockDim.x) stage(m, c);
+        for (int c = tid; c < kc; c += 32 * kSkinnyWarps) stage(m, c);
     }
     copy_async_wait_all();
-  } else if (!kAlias && units <= HELD * kSkinnyWarps) {
-    // Pieces of 256 numbers are dealt out to the warps; sums and squares in one pass, for x of 16 bits holds no more digits.
+  } else if constexpr (PRE == Prologue::kPieces) {
     auto* sums = reinterpret_cast<float2*>(red);
-    uint4 v[HELD];
-#pragma unroll
-    for (int j = 0; j < HELD; ++j) {
-      const int u = warp + j * kSkinnyWarps, c = u % parts * 32 + lane;
-      if (u >= units) break;
-      v[j] = c < kc ? load_x(u / parts, c) : uint4{};
+    const int parts = (kc + 31) / 32, m = warp / parts, c = warp % parts * 32 + lane;
+    uint4 v{};
+    float sum = 0.f, squares = 0.f;
+    if (m < a.m && c < kc) v = load_x(m, c);
+    add(v, sum, squares);
+    sum = warp_sum(sum), squares = warp_sum(squares);
+    if (lane == 0) sums[warp] = {sum, squares};
+    copy_async_wait_all();
+    __syncthreads();
+    if (m < a.m) {
+      sum = squares = 0.f;
+      for (int q = 0; q < parts; ++q) sum += sums[m * parts + q].x, squares += sums[m * parts + q].y;
+      const float mean = centre ? sum / a.k : 0.f;
+      if (c < kc) store_x(m, c, normalised(v, c, mean, inverse_of(mean, squares)));
     }
+  } else if constexpr (PRE == Prologue::kRows) {
+    uint4 v[NT][4];
 #pragma unroll
-    for (int j = 0; j < HELD; ++j) {
-      const int u = warp + j * kSkinnyWarps, c = u % parts * 32 + lane;
-      if (u >= units) break;
-      float f[8], sum = 0.f, squares = 0.f;
-      unpack16<T>(v[j], f);
+    for (int i = 0; i < NT; ++i)
 #pragma unroll
-      for (int i = 0; i < 8; ++i) sum += f[i], squares += f[i] * f[i];
-      sum = warp_sum(sum), squares = warp_sum(squares);
-      if (lane == 0) sums[u] = {sum, squares};
-      if (c < kc) keep_embedded(u / parts, c, v[j]);
-    }
+      for (int j = 0; j < 4; ++j) v[i][j] = warp + i * 8 < a.m && lane + 32 * j < kc ? load_x(warp + i * 8, lane + 32 * j) : uint4{};
     copy_async_wait_all();
     __syncthreads();
 #pragma unroll
-    for (int j = 0; j < HELD; ++j) {
-      const int u = warp + j * kSkinnyWarps, c = u % parts * 32 + lane, m = u / parts;
-      if (u >= units) break;
+    for (int i = 0; i < NT; ++i) {
       float sum = 0.f, squares = 0.f;
-      for (int q = 0; q < parts; ++q) sum += sums[m * parts + q].x, squares += sums[m * parts + q].y;
-      const float mean = a.norm == NormKind::kLayer ? sum / a.k : 0.f;
-      const float inverse = rsqrtf(fmaxf(squares / a.k - mean * mean, 0.f) + a.epsilon);
-      if (c < kc) store_x(m, c, normalised(v[j], c, mean, inverse));
+#pragma unroll
+      for (int j = 0; j < 4; ++j) add(v[i][j], sum, squares);
+      const float mean = centre ? warp_sum(sum) / a.k : 0.f, inverse = inverse_of(mean, warp_sum(squares));
+#pragma unroll
+      for (int j = 0; j < 4; ++j)
+        if (warp + i * 8 < a.m && lane + 32 * j < kc) store_x(warp + i * 8, lane + 32 * j, normalised(v[i][j], lane + 32 * j, mean, inverse));
     }
   } else {
     copy_async_wait_all();
     __syncthreads();
     for (int m = warp; m < a.m; m += kSkinnyWarps) {
       uint4* row = reinterpret_cast<uint4*>(xs + m * x_row);
-      float sum = 0.f, squares = 0.f, f[8];
-      for (int c = lane; c < kc; c += 32) {
-        const uint4 v = load_x(m, c);
-        keep_embedded(m, c, v);
-        row[c] = v;
-        unpack16<T>(v, f);
-#pragma unroll
-        for (int i = 0; i < 8; ++i) sum += f[i];
-      }
-      const float mean = a.norm == NormKind::kLayer ? warp_sum(sum) / a.k : 0.f;
-      for (int c = lane; c < kc; c += 32) {
-        unpack16<T>(row[c], f);
-#pragma unroll
-        for (int i = 0; i < 8; ++i) squares += (f[i] - mean) * (f[i] - mean);
-      }
-      const float inverse = rsqrtf(warp_sum(squares) / a.k + a.epsilon);
+      float sum = 0.f, squares = 0.f;
+      for (int c = lane; c < kc; c += 32) add(row[c] = load_x(m, c), sum, squares);
+      const float mean = centre ? warp_sum(sum) / a.k : 0.f, inverse = inverse_of(mean, warp_sum(squares));
       // Chunks change places only among those of 16 lanes: all are read before any is written.
       for (int c0 = 0; c0 < kc; c0 += 32) {
         const int c = c0 + lane;
@@ -343,16 +352,16 @@ __global__ void __launch_bounds__(32 * kSkinnyWarps, NT >= 8 && F != WeightForma
   __syncthreads();
 
   float acc[NT][4] = {};
-  unsigned long long best[NT][2] = {};
-  const auto residual_of = [&](int n, int m) { return a.residual ? to_float(static_cast<const T*>(a.residual)[m * a.residual_stride + n]) : 0.f; };
-  const auto emit = [&](int n, int m, float v, float residual) {  // a result in column n (SwiGLU: already joined)
-    static_cast<T*>(a.y)[m * a.y_stride + n] = from_float<T>(v + residual);
-  };
+  unsigned long long best[WK == 1 ? NT : 1][2] = {};
   const auto bias_of = [&](int n) { return a.bias && n < a.n ? to_float(static_cast<const T*>(a.bias)[n]) : 0.f; };
+  const auto residual_of = [&](int n, int m) { return a.residual ? to_float(static_cast<const T*>(a.residual)[m * a.residual_stride + n]) : 0.f; };
+  const auto emit = [&](int n, int m, float v) { static_cast<T*>(a.y)[m * a.y_stride + n] = from_float<T>(v); };
   int parity = 0;
   for (int tile = first_tile; tile < tiles; tile += tile_step) {
     for (int chunk = 0; chunk < chunks; ++chunk) {
       const bool last = chunk + 1 == chunks;
+      const bool more = !last || ((WK == 1 || !kAlias) && tile + tile_step < tiles);
+      if (last && more) set_tile(tile + tile_step);
 #pragma unroll
       for (int s = 0; s < P; ++s) {
         const int block = (chunk * P + s) * WK + wk;
@@ -372,7 +381,7 @@ __global__ void __launch_bounds__(32 * kSkinnyWarps, NT >= 8 && F != WeightForma
             }
           }
         }
-        if (WK == 1 || !kAlias || !last) fetch(s, last ? tile + tile_step : tile, last ? 0 : chunk + 1);
+        fetch(s, last ? 0 : chunk + 1, more);
       }
     }
     if constexpr (WK == 1) {
@@ -381,26 +390,27 @@ __global__ void __launch_bounds__(32 * kSkinnyWarps, NT >= 8 && F != WeightForma
 #pragma unroll
         for (int c = 0; c < 2; ++c) {
           const int m = i * 8 + 2 * t + c, n = tile * TILE + wr * 16 + g;
-          float v[2] = {acc[i][c] + bias_of(n), acc[i][2 + c] + bias_of(n + 8)};
+          float v[2] = {acc[i][c], acc[i][2 + c]};
           acc[i][c] = acc[i][2 + c] = 0.f;
           if (m >= a.m) continue;
+          if (a.bias) v[0] += bias_of(n), v[1] += bias_of(n + 8);
           if (p.sampling.best) {
             const float noise = p.sampling.inverse_temperature;
 #pragma unroll
             for (int half = 0; half < 2; ++half) {
               const int at = n + half * 8;
               if (at >= a.n) continue;
-              if (a.y) static_cast<T*>(a.y)[m * a.y_stride + at] = from_float<T>(v[half]);
+              if (a.y) emit(at, m, v[half]);
               if (noise != 0.f) v[half] = v[half] * noise + gumbel(p.sampling.seed, p.sampling.lengths[m], m, at);
               const unsigned long long key = sampling_key(v[half], at);
               best[i][c] = key > best[i][c] ? key : best[i][c];
             }
           } else if (glu) {
-            const int to = tile * columns + wr * 8 + g;
-            if (n < a.n) emit(to, m, activate(Activation::kSilu, v[0]) * v[1], residual_of(to, m));
+            const int to = column(tile, wr * 16 + g);
+            if (n < a.n) emit(to, m, activate(Activation::kSilu, v[0]) * v[1] + residual_of(to, m));
           } else {
-            if (n < a.n) emit(n, m, activate(a.activation, v[0]), residual_of(n, m));
-            if (n + 8 < a.n) emit(n + 8, m, activate(a.activation, v[1]), residual_of(n + 8, m));
+            if (n < a.n) emit(n, m, activate(a.activation, v[0]) + residual_of(n, m));
+            if (n + 8 < a.n) emit(n + 8, m, activate(a.activation, v[1]) + residual_of(n + 8, m));
           }
         }
     } else {
@@ -416,36 +426,43 @@ __global__ void __launch_bounds__(32 * kSkinnyWarps, NT >= 8 && F != WeightForma
           acc[i][c] = 0.f;
         }
       __syncthreads();
-      const auto sum_of = [&](int r, int m) {  // of row r of the tile, over this block's warps
+      const auto sum_of = [&](int i) {  // over this block's warps
+        const int row = i % TILE;
+        const float* at = sums + (row / 16 * WK * a.m + i / TILE) * LDR + row % 16;
         float v = 0.f;
 #pragma unroll
-        for (int w = 0; w < WK; ++w) v += sums[((r / 16 * WK + w) * a.m + m) * LDR + r % 16];
+        for (int w = 0; w < WK; ++w) v += at[w * a.m * LDR];
         return v;
       };
-      const auto finish = [&](auto&& sum) {
-        for (int i = result0; i < columns * a.m; i += blockDim.x * p.splits) {
-          const int m = i / columns, r = i % columns, row = glu ? r / 8 * 16 + r % 8 : r, n = tile * TILE + row;
-          if (n >= a.n) continue;
-          const bool known = i == result0 && tile == first_tile;
-          const int to = glu ? tile * columns + r : n;
-          float v = sum(row, m) + (known ? bias0 : bias_of(n));
-          v = glu ? activate(Activation::kSilu, v) * (sum(row + 8, m) + bias_of(n + 8)) : activate(a.activation, v);
-          emit(to, m, v, known ? residual0 : residual_of(to, m));
+      float* gathered = reinterpret_cast<float*>(skinny_shared + p.gathered);  // [splits][share]; others write it at any time
+      if (clustered) {
+        // Each block finishes a part of the sums, in the order of the ranks. One tile.
+        cluster_wait();
+        for (int i = tid; i < TILE * a.m; i += 32 * kSkinnyWarps) {
+          const int owner = i / p.share;
+          store_remote(remote_address(gathered + split * p.share + (i - owner * p.share), owner), sum_of(i));
         }
-      };
-      if (p.splits == 1) {
-        finish(sum_of);
-      } else {
-        // The cluster's blocks add up their sums in the order of their ranks; each finishes a part of the columns. One tile.
-        float* own = red + (kAlias ? 1 : 2) * kSkinnyWarps * a.m * LDR;
-        for (int i = tid; i < TILE * a.m; i += blockDim.x) own[i] = sum_of(i % TILE, i / TILE);
-        cluster_sync();
-        finish([&](int r, int m) {
-          float v = 0.f;
-          for (int s = 0; s < p.splits; ++s) v += load_remote(remote_address(own + m * TILE + r, s));
-          return v;
-        });
-        cluster_sync();
+        cluster_arrive();
+        cluster_wait();
+      }
+#pragma unroll 1
+      for (int i = begin + tid; i < end; i += 32 * kSkinnyWarps) {
+        const int m = i / TILE, row = i % TILE, n = tile * TILE + row;
+        if (n >= a.n || (glu && row % 16 >= 8)) continue;
+        float v = 0.f, up = 0.f;
+        if (clustered) {
+          for (int s = 0; s < splits; ++s) v += gathered[s * p.share + i - begin];
+          if (glu)
+            for (int s = 0; s < splits; ++s) up += gathered[s * p.share + i - begin + 8];
+        } else {
+          v = sum_of(i);
+          if (glu) up = sum_of(i + 8);
+        }
+        const bool known = i == begin + tid && tile == first_tile;
+        const int to = column(tile, row);
+        v += known ? bias0 : bias_of(n);
+        v = glu ? activate(Activation::kSilu, v) * (up + bias_of(n + 8)) : activate(a.activation, v);
+        emit(to, m, v + (known ? residual0 : residual_of(to, m)));
       }
     }
   }
@@ -458,7 +475,7 @@ __global__ void __launch_bounds__(32 * kSkinnyWarps, NT >= 8 && F != WeightForma
     for (int i = 0; i < NT; ++i)
 #pragma unroll
       for (int c = 0; c < 2; ++c) {
-        unsigned long long key = best[i][c];
+        unsigned long long key = best[WK == 1 ? i : 0][c];
 #pragma unroll
         for (int x = 4; x < 32; x <<= 1) {
           const unsigned long long other = __shfl_xor_sync(~0u, key, x);
@@ -479,8 +496,7 @@ __global__ void __launch_bounds__(32 * kSkinnyWarps, NT >= 8 && F != WeightForma
     __syncthreads();
     if (is_last && tid < a.m) {
       __threadfence();
-      const int token = static_cast<int>(~static_cast<uint32_t>(atomicExch(q.best + tid, 0ull)));
-      choose_token(q, tid, token);
+      choose_token(q, tid, static_cast<int>(~static_cast<uint32_t>(atomicExch(q.best + tid, 0ull))));
       if (tid == 0) *q.blocks_done = 0;
     }
   }
@@ -491,7 +507,9 @@ constexpr int skinny_x_row(int k) { return k * 2 % 128 == 0 ? k * 2 + 64 : k * 2
 
 struct SkinnyShape {
   bool rows = false;  // a warp has rows of W of its own and all of K (WK = 1)
-  int nt = 1, wk = 8, splits = 1, block = 32;
+  int nt = 1, wk = 8, splits = 1, block = 32, share = 0, gathered = 0;
+  Prologue prologue = Prologue::kCopy;
+  bool short_k = false;  // 3 pieces in flight are all of a warp's
   size_t shared = 0;
   int grid = 1;
 };
@@ -503,19 +521,27 @@ inline SkinnyShape skinny_shape(const SkinnyGemmArgs& a, bool sampling, const De
   s.block = a.format == WeightFormat::kPlain ? 32 : a.format == WeightFormat::kInt8 ? 64 : 128;
   s.rows = sampling || a.n >= 128 * 2 * device.multiprocessors;
   s.wk = s.rows ? 1 : s.nt == 8 ? 4 : 8;
+  const bool norm = a.norm != NormKind::kNone;
+  const int parts = (a.k + 255) / 256;
+  if (norm) s.prologue = s.nt == 1 && a.m * parts <= kSkinnyWarps ? Prologue::kPieces : s.nt <= 2 && a.k <= 1024 ? Prologue::kRows : Prologue::kLong;
   const int tile = 16 * (kSkinnyWarps / s.wk), tiles = (a.n + tile - 1) / tile, blocks = a.k / s.block;
+  const auto share = [&](int splits) { return ((tile * a.m + splits - 1) / splits + 15) / 16 * 16; };
   const auto shared = [&](int splits) {
-    const size_t x = static_cast<size_t>(a.m) * skinny_x_row((blocks + splits - 1) / splits * s.block) + (a.norm == NormKind::kNone ? 0 : size_t{4} * a.k);
+    const size_t x = static_cast<size_t>(a.m) * skinny_x_row((blocks + splits - 1) / splits * s.block) + (norm ? size_t{4} * a.k : 0);
     const size_t sums = s.rows ? size_t{8} * kSkinnyWarps * s.nt * 8
-                               : static_cast<size_t>(s.nt == 8 ? 1 : 2) * kSkinnyWarps * a.m * 20 * 4 + (splits > 1 ? size_t{4} * tile * a.m : 0);
-    return s.nt == 8 ? (x > sums ? x : sums) : x + sums;
+                               : static_cast<size_t>(s.nt == 8 ? 1 : 2) * kSkinnyWarps * a.m * 20 * 4;
+    return ((s.nt == 8 ? (x > sums ? x : sums) : x + sums) + 15) / 16 * 16;
   };
-  const bool may_split = !s.rows && a.norm == NormKind::kNone && device.capability >= 90;
-  const auto fits = [&](int splits) { return shared(splits) <= static_cast<size_t>(device.shared_memory / 2 - 1024); };
+  const auto gathered = [&](int splits) { return splits > 1 ? size_t{4} * splits * share(splits) : 0; };
+  const bool may_split = !s.rows && !norm && device.capability >= 90;
+  const auto fits = [&](int splits) { return shared(splits) + gathered(splits) <= static_cast<size_t>(device.shared_memory / 2 - 1024); };
   while (may_split && s.splits < 8 && blocks / (s.splits * 2) >= 1 &&
          ((tiles * s.splits * 2 <= 200 && blocks / (s.splits * 2) >= s.wk) || !fits(s.splits)))
     s.splits *= 2;
-  s.shared = shared(s.splits);
+  s.share = share(s.splits);
+  s.gathered = static_cast<int>(shared(s.splits));
+  s.shared = shared(s.splits) + gathered(s.splits);
+  s.short_k = a.format == WeightFormat::kPlain && s.nt <= 2 && !s.rows && (blocks + s.splits - 1) / s.splits <= 3 * s.wk;
   // Sums of a cluster and of large x: one tile a block. Else few blocks with x staged once.
   const int resident = s.shared > static_cast<size_t>(device.shared_memory / 2 - 1024) ? 1 : 2;
   if (s.splits > 1 || (s.nt == 8 && !s.rows)) s.grid = tiles * s.splits;
@@ -523,28 +549,54 @@ inline SkinnyShape skinny_shape(const SkinnyGemmArgs& a, bool sampling, const De
   return s;
 }
 
+// Whether an embedding may stand before the product.
+inline bool skinny_embeds(const SkinnyShape& s, const SkinnyGemmArgs& a) {
+  return a.format == WeightFormat::kPlain && !s.rows && (s.prologue == Prologue::kPieces || s.prologue == Prologue::kRows);
+}
+
+template <typename T, WeightFormat F, int NT>
+cudaError_t launch_skinny(const SkinnyShape& s, const SkinnyParams& p, const LaunchShape& shape, cudaStream_t stream) {
+  constexpr int WK = NT == 8 ? 4 : 8, P = NT == 8 ? 4 : 6;
+  using enum Prologue;
+  if constexpr (F == WeightFormat::kPlain && NT <= 2) {
+    if (p.embedding.tokens) {
+      if (s.prologue == kRows) return launch(skinny_gemm_kernel<T, F, NT, WK, P, kRows, true>, shape, stream, p);
+      if constexpr (NT == 1) return launch(skinny_gemm_kernel<T, F, NT, WK, P, kPieces, true>, shape, stream, p);
+    }
+    if (s.short_k && s.prologue == kCopy) return launch(skinny_gemm_kernel<T, F, NT, WK, 3, kCopy, false>, shape, stream, p);
+    if (s.short_k && s.prologue == kRows) return launch(skinny_gemm_kernel<T, F, NT, WK, 3, kRows, false>, shape, stream, p);
+    if constexpr (NT == 1)
+      if (s.short_k && s.prologue == kPieces) return launch(skinny_gemm_kernel<T, F, NT, WK, 3, kPieces, false>, shape, stream, p);
+  }
+  if constexpr (NT <= 2)
+    if (s.prologue == kRows)
+      return s.rows ? launch(skinny_gemm_kernel<T, F, NT, 1, P, kRows, false>, shape, stream, p) : launch(skinny_gemm_kernel<T, F, NT, WK, P, kRows, false>, shape, stream, p);
+  if constexpr (NT == 1)
+    if (s.prologue == kPieces)
+      return s.rows ? launch(skinny_gemm_kernel<T, F, NT, 1, P, kPieces, false>, shape, stream, p) : launch(skinny_gemm_kernel<T, F, NT, WK, P, kPieces, false>, shape, stream, p);
+  if (s.prologue == kCopy)
+    return s.rows ? launch(skinny_gemm_kernel<T, F, NT, 1, P, kCopy, false>, shape, stream, p) : launch(skinny_gemm_kernel<T, F, NT, WK, P, kCopy, false>, shape, stream, p);
+  return s.rows ? launch(skinny_gemm_kernel<T, F, NT, 1, P, kLong, false>, shape, stream, p) : launch(skinny_gemm_kernel<T, F, NT, WK, P, kLong, false>, shape, stream, p);
+}
+
 template <typename T>
 cudaError_t run_skinny(SkinnyParams& p, const DeviceTraits& device, cudaStream_t stream) {
   const SkinnyShape s = skinny_shape(p.a, p.sampling.best != nullptr, device);
   const int blocks = p.a.k / s.block;
-  p.splits = s.splits;
+  p.splits = s.splits, p.share = s.share, p.gathered = s.gathered;
   p.x_row = skinny_x_row((blocks + s.splits - 1) / s.splits * s.block);
   LaunchShape shape{.grid = dim3(s.grid), .block = dim3(32 * kSkinnyWarps), .shared = s.shared};
   shape.cluster = s.splits, shape.dependent = p.a.dependent;
-  const auto with_format = [&](auto nt, auto wk) {
+  const auto with_format = [&](auto nt) {
     switch (p.a.format) {
-      case WeightFormat::kPlain: return launch(skinny_gemm_kernel<T, WeightFormat::kPlain, nt(), wk()>, shape, stream, p);
-      case WeightFormat::kInt8: return launch(skinny_gemm_kernel<T, WeightFormat::kInt8, nt(), wk()>, shape, stream, p);
-      default: return launch(skinny_gemm_kernel<T, WeightFormat::kInt4, nt(), wk()>, shape, stream, p);
+      case WeightFormat::kPlain: return launch_skinny<T, WeightFormat::kPlain, nt()>(s, p, shape, stream);
+      case WeightFormat::kInt8: return launch_skinny<T, WeightFormat::kInt8, nt()>(s, p, shape, stream);
+      default: return launch_skinny<T, WeightFormat::kInt4, nt()>(s, p, shape, stream);
     }
   };
-  using One = std::integral_constant<int, 1>;
-  using Two = std::integral_constant<int, 2>;
-  using Four = std::integral_constant<int, 4>;
-  using Eight = std::integral_constant<int, 8>;
-  if (s.nt == 1) return s.rows ? with_format(One{}, One{}) : with_format(One{}, Eight{});
-  if (s.nt == 2) return s.rows ? with_format(Two{}, One{}) : with_format(Two{}, Eight{});
-  return s.rows ? with_format(Eight{}, One{}) : with_format(Eight{}, Four{});
+  if (s.nt == 1) return with_format(std::integral_constant<int, 1>{});
+  if (s.nt == 2) return with_format(std::integral_constant<int, 2>{});
+  return with_format(std::integral_constant<int, 8>{});
 }
 
 }  // namespace cameo::cuda
