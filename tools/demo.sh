@@ -19,19 +19,23 @@ run() {
 step "1. Build a plan from an ONNX file: a GPT-2 of 2.2 million parameters ($model)"
 run "$cameo" build "$model/model.onnx" -o "$work/tiny-gpt2.plan" \
   --min-shapes input_ids:1x1,attention_mask:1x1 --opt-shapes input_ids:1x32,attention_mask:1x32 --max-shapes input_ids:8x256,attention_mask:8x256
+run "$cameo" build "$model/model.onnx" -o "$work/with-cache.plan" --kv-cache=on
 
-step "2. Complete a sentence with it (greedy; the model learned from the King James Bible)"
-run "$cameo" generate "$model" --plan "$work/tiny-gpt2.plan" --prompt "And the LORD said unto Moses" --max-new-tokens 40
+step "2. Complete a sentence, with the cache of keys and values that Cameo added (greedy; the model learned from the King James Bible)"
+run "$cameo" generate "$model" --plan "$work/with-cache.plan" --prompt "And the LORD said unto Moses" --max-new-tokens 40
 
 step "3. Compare every token, and the logits of every step, with what PyTorch computed ($model/reference.json)"
-run "$cameo" generate "$model" --plan "$work/tiny-gpt2.plan" --verify "$model/reference.json"
+run "$cameo" generate "$model" --plan "$work/with-cache.plan" --verify "$model/reference.json"
 
-step "4. Where the time goes: 1 sequence of 32 tokens, again and again"
+step "4. What the cache saves: everything again at each token, the same with only the last logits (O1), and with the cache"
+run "$cameo" bench generate "$model" --rounds 3
+
+step "5. Where the time goes: 1 sequence of 32 tokens, again and again"
 run "$cameo" bench "$work/tiny-gpt2.plan" --duration 2
 
 step "Where to go next"
 cat <<EOF
-  $cameo generate $model --prompt "The LORD is my"           your own sentence
+  $cameo generate $model --prompt "The LORD is my"           your own sentence (docs/text.md)
   $cameo inspect $model/model.onnx                           what is in a model
   $cameo inspect $model/model.onnx --passes                  what the optimiser does to it
   $cameo --help                                              all commands
