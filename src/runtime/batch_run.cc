@@ -1,8 +1,7 @@
 #include "runtime/batch_run.h"
 
-#include <unistd.h>
-
 #include <algorithm>
+#include <fstream>
 
 #include "base/error.h"
 #include "ops/value.h"
@@ -30,8 +29,12 @@ int64_t rows_of_part(const Specialization& whole, int64_t batch, size_t weight_b
 
 size_t cache_bytes() {
   static const size_t bytes = [] {
-    const long size = sysconf(_SC_LEVEL3_CACHE_SIZE);
-    return size > 0 ? static_cast<size_t>(size) : size_t{16} << 20;
+    // Per cache; sysconf() adds up those of all cores on some machines.
+    std::ifstream file("/sys/devices/system/cpu/cpu0/cache/index3/size");
+    size_t kilobytes = 0;
+    char unit = 0;
+    if (file >> kilobytes >> unit && unit == 'K' && kilobytes > 0 && kilobytes < (size_t{1} << 22)) return kilobytes << 10;
+    return size_t{16} << 20;
   }();
   return bytes;
 }

@@ -9,7 +9,7 @@
 
 namespace cameo::runtime {
 
-// The size of the last-level cache.
+// The size of the last-level cache that the first processor uses; 16 MiB where the system does not say.
 size_t cache_bytes();
 
 class BatchRun {
