@@ -75,7 +75,26 @@ struct Statistics {
   Histogram histogram = {{INFINITY, -INFINITY}, {}};
   double squares = 0, numbers = 0;
   std::array<double, 256> magnitudes = {};  // by the exponent of a float, values other than zero
+  bool by_channel = false;                  // the last axis: fills these
+  std::vector<float> channel_min, channel_max;
+  std::vector<double> channel_squares;
 
+  void add_channels(std::span<const float> values, size_t channels) {
+    if (channel_min.empty()) {
+      channel_min.assign(channels, INFINITY);
+      channel_max.assign(channels, -INFINITY);
+      channel_squares.assign(channels, 0);
+    }
+    if (channels == 0 || channel_min.size() != channels) by_channel = false;
+    if (!by_channel) return;
+    for (size_t i = 0; i < values.size(); ++i) {
+      if (!std::isfinite(values[i])) continue;
+      const size_t c = i % channels;
+      channel_min[c] = std::min(channel_min[c], values[i]);
+      channel_max[c] = std::max(channel_max[c], values[i]);
+      channel_squares[c] += static_cast<double>(values[i]) * values[i];
+    }
+  }
   void add(std::span<const float> values) {
     for (float v : values) {
       if (!std::isfinite(v)) continue;
@@ -95,6 +114,12 @@ struct Statistics {
       if (e < std::bit_cast<uint32_t>(half_step) >> 23) small += magnitudes[e];
     }
     range.vanishing = all > 0 ? static_cast<float>(small / all) : 0;
+    if (by_channel && std::ranges::none_of(channel_min, [](float v) { return std::isinf(v); })) {
+      range.channel_min = channel_min;
+      range.channel_max = channel_max;
+      const double rows = numbers / static_cast<double>(channel_squares.size());
+      for (double sum : channel_squares) range.channel_rms.push_back(static_cast<float>(std::sqrt(sum / rows)));
+    }
     return range;
   }
 };
@@ -208,15 +233,21 @@ Result<Ranges> calibrate(const ir::Graph& original, const Samples& samples, Cali
       if (auto status = executor.run(inputs[sample], {}, outputs, /*fresh=*/true); !status.ok())
         return std::move(status).error().in(fmt::format("calibration sample {}", sample + 1));
       for (size_t i = 0; i < watched.size(); ++i)
-        if (outputs[first + i].tensor.dtype() == DType::kFloat32) fn(i, std::span<const float>(outputs[first + i].tensor.span<float>()));
+        if (outputs[first + i].tensor.dtype() == DType::kFloat32) fn(i, outputs[first + i].tensor);
     }
     return {};
   };
   std::vector<Statistics> seen(watched.size());
-  CAMEO_TRY(for_each_value([&](size_t i, std::span<const float> values) { seen[i].add(values); }));
+  for (size_t i = 0; i < watched.size(); ++i)
+    seen[i].by_channel =
+        std::ranges::any_of(original.nodes, [&](const ir::Node& n) { return n.op->name == "MatMul" && n.inputs[0] == watched[i]; });
+  CAMEO_TRY(for_each_value([&](size_t i, const Tensor& t) {
+    seen[i].add(t.span<float>());
+    if (seen[i].by_channel) seen[i].add_channels(t.span<float>(), t.rank() == 0 ? 0 : static_cast<size_t>(t.dims().back()));
+  }));
   if (method != CalibrationMethod::kMinMax) {
     for (Statistics& s : seen) s.histogram.counts.assign(kBins, 0);
-    CAMEO_TRY(for_each_value([&](size_t i, std::span<const float> values) { seen[i].histogram.add(values); }));
+    CAMEO_TRY(for_each_value([&](size_t i, const Tensor& t) { seen[i].histogram.add(t.span<float>()); }));
   }
   Ranges ranges;
   for (size_t i = 0; i < watched.size(); ++i) {
@@ -258,21 +289,35 @@ Result<Ranges> load_ranges(const std::string& path, uint64_t model, CalibrationM
   if (!json.contains("method") || json["method"] != method_name(method))
     return refused(fmt::format("it was made by another method than {}", method_name(method)));
   Ranges ranges;
-  for (const auto& [name, range] : json["ranges"].items()) {
-    if (!range.is_array() || range.size() != 4 || !std::ranges::all_of(range, [](const Json& v) { return v.is_number(); }))
+  for (const auto& [name, entry] : json["ranges"].items()) {
+    const auto numbers = [&](const char* key, std::vector<float>& to) {
+      if (!entry.is_object() || !entry.contains(key)) return true;
+      const Json& list = entry[key];
+      if (!list.is_array() || !std::ranges::all_of(list, [](const Json& v) { return v.is_number(); })) return false;
+      for (const Json& v : list) to.push_back(v.get<float>());
+      return std::ranges::all_of(to, [](float v) { return std::isfinite(v); });
+    };
+    std::vector<float> whole;
+    passes::ValueRange r;
+    if (!numbers("range", whole) || whole.size() != 4 || !numbers("channel_min", r.channel_min) || !numbers("channel_max", r.channel_max) ||
+        !numbers("channel_rms", r.channel_rms))
       return refused("a range is damaged");
-    const passes::ValueRange r = {range[0].get<float>(), range[1].get<float>(), range[2].get<float>(), range[3].get<float>()};
-    if (!std::isfinite(r.min) || !std::isfinite(r.max) || !std::isfinite(r.rms) || !std::isfinite(r.vanishing) || r.min > r.max ||
-        r.rms < 0)
-      return refused(fmt::format("the range of '{}' is none", name));
-    ranges[name] = r;
+    r.min = whole[0], r.max = whole[1], r.rms = whole[2], r.vanishing = whole[3];
+    if (r.min > r.max || r.rms < 0) return refused(fmt::format("the range of '{}' is none", name));
+    ranges[name] = std::move(r);
   }
   return ranges;
 }
 
 Status save_ranges(const std::string& path, const Ranges& ranges, uint64_t model, CalibrationMethod method) {
   Json body = Json::object();
-  for (const auto& [name, range] : ranges) body[name] = {range.min, range.max, range.rms, range.vanishing};
+  for (const auto& [name, range] : ranges) {
+    body[name]["range"] = {range.min, range.max, range.rms, range.vanishing};
+    if (range.channel_min.empty()) continue;
+    body[name]["channel_min"] = range.channel_min;
+    body[name]["channel_max"] = range.channel_max;
+    body[name]["channel_rms"] = range.channel_rms;
+  }
   const std::string text = body.dump(-1, ' ', false, Json::error_handler_t::replace);
   const Json json = {{"format", kFormat},
                      {"version", kVersion},
@@ -280,7 +325,7 @@ Status save_ranges(const std::string& path, const Ranges& ranges, uint64_t model
                      {"method", method_name(method)},
                      {"checksum", plan::checksum(text.data(), text.size())},
                      {"ranges", body}};
-  const std::string file = json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+  const std::string file = json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
   return write_file(path, std::as_bytes(std::span(file)));
 }
 

@@ -5,6 +5,17 @@
 
 namespace cameo::ops {
 
+struct QuantizeLinearAttrs : ir::AttrsOf<QuantizeLinearAttrs> {
+  int64_t axis = 1, saturate = 1, block_size = 0, output_dtype = 0, precision = 0;
+  void visit(ir::AttrVisitor& v) override {
+    v("axis", axis);
+    v("saturate", saturate);
+    v("block_size", block_size);
+    v("output_dtype", output_dtype);
+    v("precision", precision);
+  }
+};
+
 // x seen as [outer, length, inner]; the scale of element (o, d, i) stands at
 // o * outer_step + d / block * block_step + i * inner_step.
 struct QuantLayout {

@@ -13,17 +13,6 @@
 namespace cameo::ops {
 namespace {
 
-struct QuantizeLinearAttrs : ir::AttrsOf<QuantizeLinearAttrs> {
-  int64_t axis = 1, saturate = 1, block_size = 0, output_dtype = 0, precision = 0;
-  void visit(ir::AttrVisitor& v) override {
-    v("axis", axis);
-    v("saturate", saturate);
-    v("block_size", block_size);
-    v("output_dtype", output_dtype);
-    v("precision", precision);
-  }
-};
-
 constexpr TypeSet kRealTypes = {DType::kFloat32, DType::kFloat16, DType::kBfloat16};
 constexpr TypeSet kOutputTypes =
     kSubByteTypes | TypeSet{DType::kInt8,         DType::kUint8,          DType::kInt16,      DType::kUint16,

@@ -45,6 +45,7 @@ struct ByteRow {
   float* floats;
   float scale, zero;
   int64_t count;
+  const float* scales = nullptr;  // in place of `scale`, one an element; only to bytes
 };
 
 struct QuantizedGemmKernels {

@@ -230,11 +230,11 @@ void to_bytes(const ByteRow& given) {
   const auto zero = static_cast<int32_t>(row.zero);
   int64_t i = 0;
   for (; i + kLanes <= row.count; i += kLanes) {
-    const Vec x = load(row.floats + i);
-    store_bytes(row.bytes, i, vmin(vmax(select(x == x, x / splat(row.scale), Vec{}), splat(low)), splat(high)), zero);
+    const Vec x = load(row.floats + i), scale = row.scales != nullptr ? load(row.scales + i) : splat(row.scale);
+    store_bytes(row.bytes, i, vmin(vmax(select(x == x, x / scale, Vec{}), splat(low)), splat(high)), zero);
   }
   for (; i < row.count; ++i) {
-    float x = row.floats[i] == row.floats[i] ? row.floats[i] / row.scale : 0;
+    float x = row.floats[i] == row.floats[i] ? row.floats[i] / (row.scales != nullptr ? row.scales[i] : row.scale) : 0;
     x = x > low ? x : low;
     store_byte(row.bytes, i, x < high ? x : high, zero);
   }

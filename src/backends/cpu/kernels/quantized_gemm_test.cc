@@ -97,6 +97,22 @@ TEST(QuantizedGemm, BytesAndFloats) {
       }
 }
 
+TEST(QuantizedGemm, BytesWithAScaleAnElement) {
+  for (const Table& table : tables())
+    for (int64_t count : {1, 7, 16, 33, 70}) {
+      std::vector<float> floats(static_cast<size_t>(count)), scales(floats.size());
+      for (size_t i = 0; i < floats.size(); ++i) {
+        floats[i] = static_cast<float>(i) * 1.7f - 30;
+        scales[i] = 0.1f + static_cast<float>(i % 5);
+      }
+      std::vector<uint8_t> bytes(floats.size() + 1, 99);
+      table.kernels->to_bytes({bytes.data(), ByteType::kUint8, floats.data(), 1, 100, count, scales.data()});
+      EXPECT_EQ(bytes.back(), 99);
+      for (size_t i = 0; i < floats.size(); ++i)
+        EXPECT_EQ(bytes[i], std::clamp(std::nearbyint(floats[i] / scales[i]) + 100.f, 0.f, 255.f)) << table.name << " " << i;
+    }
+}
+
 TEST(QuantizedGemm, DepthwiseIsExact) {
   std::mt19937 random(5);
   for (int64_t channels : {1, 7, 16, 17, 40}) {
