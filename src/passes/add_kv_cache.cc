@@ -238,7 +238,8 @@ class Cacher {
     const std::string_view op = node->op->name;
     if (op == "Expand" || op == "Reshape") return is_free(node->inputs[0], depth + 1);
     if (op == "ConstantOfShape") return true;
-    if (!is_elementwise(*node) && op != "Unsqueeze" && op != "Squeeze" && op != "Transpose") return false;
+    const bool quantized = op == "QuantizeLinear" || op == "DequantizeLinear";
+    if (!is_elementwise(*node) && !quantized && op != "Unsqueeze" && op != "Squeeze" && op != "Transpose") return false;
     return std::all_of(node->inputs.begin(), node->inputs.end(), [&](ir::ValueId i) { return i == ir::kNoValue || is_free(i, depth + 1); });
   }
 

@@ -180,6 +180,21 @@ TEST(AddKvCache, QuantizedEmbedding) {
   expect_cached(m.graph, "int8 in blocks");
 }
 
+// QDQ: weights and activations go through pairs of QuantizeLinear and DequantizeLinear.
+TEST(AddKvCache, QuantizedProducts) {
+  Lm m;
+  const auto linear = [&](Id x, int64_t to) {
+    Tensor w = Tensor::allocate(DType::kInt8, {kWidth, to}).value();
+    for (int64_t i = 0; i < w.num_elements(); ++i) w.data<int8_t>()[i] = static_cast<int8_t>(i * 73);
+    const Id scale = m.scalar(0.05f);
+    const Id rounded = m.node("DequantizeLinear", {m.node("QuantizeLinear", {x, scale}), scale});
+    return m.node("MatMul", {rounded, m.node("DequantizeLinear", {m.graph.add_constant("w", w), m.scalar(0.01f)})});
+  };
+  const Id x = m.embedded(), h = m.norm(x);
+  m.logits(linear(m.norm(m.node("Add", {x, m.attend(linear(h, kWidth), linear(h, kWidth), linear(h, kWidth))})), kVocabulary));
+  expect_cached(m.graph, "QDQ");
+}
+
 // Angles of rotary embeddings from positions, as Llama's exports compute them.
 TEST(AddKvCache, RotaryEmbeddings) {
   for (int way = 0; way < 3; ++way) {

@@ -91,7 +91,7 @@ class Chooser {
              });
     }
     for (ir::ValueId id : node.inputs)
-      if (id != ir::kNoValue && !axes_(id) && !b_.fact(id).constant.defined()) return false;
+      if (id != ir::kNoValue && !axes_(id) && !(b_.shape(id) && ir::is_static(*b_.shape(id)))) return false;
     return true;
   }
 

@@ -6,6 +6,7 @@
 // Keys and values that may not be seen are not read: a NaN among them does not reach the result.
 #include "backends/cpu/kernels/attention_f32.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstring>
@@ -212,7 +213,8 @@ Status run(ops::KernelContext& c) {
       run_block(set, 0, own, memory);
     };
     // A few microseconds of work are not worth a second thread.
-    if (sets * (rows + 1) * total * (size + value_size) < 64 * 1024)
+    const int64_t used = p.lengths ? *std::max_element(p.lengths, p.lengths + p.batches) : total;
+    if (sets * (rows + 1) * used * (size + value_size) < 64 * 1024)
       for (int64_t set = 0; set < sets; ++set) run_set(set, 0);
     else
       threads.parallel_for(sets, run_set);

@@ -120,6 +120,32 @@ TEST(AttentionKernels, LengthsWindowsSoftcapAndScale) {
   }
 }
 
+// Few queries and many keys.
+TEST(AttentionKernels, LongTexts) {
+  for (int64_t keys : {255, 256, 257, 512, 1030}) {
+    self_attention(1, 4, 2, 3, keys, 16, 32).expect_same("attention_f32", kRelative, kAbsolute);
+    self_attention(1, 4, 2, 3, keys, 16, 32).set("is_causal", 1).expect_same("attention_f32", kRelative, kAbsolute);
+    self_attention(1, 2, 2, 2, keys, 16, 16)
+        .version(25)
+        .set("left_window_size", 5)
+        .set("right_window_size", 300)
+        .expect_same("attention_f32", kRelative, kAbsolute);
+    self_attention(1, 2, 2, 1, keys, 16, 16).input(random_mask({1, 1, 1, keys}, 4, 300)).expect_same("attention_f32", kRelative, kAbsolute);
+    self_attention(1, 2, 2, 1, keys, 16, 16).input(Tensor::allocate(DType::kBool, {1, keys}).value()).expect_same("attention_f32");
+    self_attention(4, 3, 1, 2, keys, 16, 16)
+        .absent()
+        .absent()
+        .absent()
+        .input(Tensor::of<int64_t>({4}, {0, 2, keys, keys / 2}))
+        .set("is_causal", 1)
+        .expect_same("attention_f32", kRelative, kAbsolute);
+    if (HasFatalFailure()) return;
+  }
+  Tensor k = random_floats({1, 1, 900, 8}, 2);
+  for (int64_t i = 0; i < k.num_elements(); ++i) k.data<float>()[i] *= static_cast<float>(i) / 500;
+  attention(random_floats({1, 1, 2, 8}, 1, 3.f), k, random_floats({1, 1, 900, 16}, 3)).expect_same("attention_f32", 1e-4, 1e-5);
+}
+
 TEST(AttentionKernels, SpecialValues) {
   for (int64_t queries : {1, 20}) {
     attention(special_floats({1, 1, queries, 8}, 1), random_floats({1, 1, 70, 8}, 2), random_floats({1, 1, 70, 16}, 3))
