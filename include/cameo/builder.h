@@ -101,6 +101,7 @@ class CAMEO_API Builder {
  public:
   explicit Builder(Logger& logger = default_logger()) : logger_(&logger) {}
 
+  // From an ONNX file, a folder with config.json and *.safetensors (or model.onnx), or a GGUF file.
   // Errors: kIo, kInvalidModel, kUnsupported (naming the nodes that cannot be run), kInvalidArgument (profiles).
   Result<Plan> build(const std::string& model_path, const BuildOptions& options = {});
   // The same for a model in memory; its external data is looked for in `folder`.

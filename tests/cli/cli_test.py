@@ -304,6 +304,56 @@ class Cli(unittest.TestCase):
         self.fails(2, ["--configurations"], "bench", "generate", MODEL, "--configurations", "8by4")
         self.fails(2, ["no plan"], "bench")
 
+    def test_embed(self):
+        bert = os.path.join(ROOT, "models", "tiny-bert")
+        with open(os.path.join(bert, "reference.json"), encoding="utf-8") as f:
+            cases = json.load(f)
+        texts = [c["text"] for c in cases]
+        build = ["--opt-level", "0"]
+        out = self.ok_json("embed", bert, *texts, *build)
+        self.assertEqual((out["texts"], out["width"], out["pooling"], out["normalized"], out["truncated"]), (len(texts), 48, "mean", True, 1))
+        np.testing.assert_allclose(out["embeddings"], [c["mean"] for c in cases], atol=2e-5)
+        lines = self.write("texts.txt", "\n".join(texts).encode())
+        plan = self.path("bert.plan")
+        names = ("input_ids", "attention_mask", "token_type_ids")
+        shapes = {which: ",".join(f"{n}:{shape}" for n in names) for which, shape in (("min", "1x1"), ("opt", "2x8"), ("max", "4x64"))}
+        for weights, tolerance in (("fp32", 2e-5), ("fp16", 2e-3), ("int8", 0.1)):
+            built = self.ok_json("build", bert, "-o", plan, "--weights", weights, *(f"--{k}-shapes={v}" for k, v in shapes.items()), *build)
+            self.assertEqual(built["profiles"], 1)
+            self.ok("embed", plan, "--tokenizer", os.path.join(bert, "tokenizer.json"), "--file", lines, "-o", self.path("v.npy"))
+            np.testing.assert_allclose(np.load(self.path("v.npy")), [c["mean"] for c in cases], atol=tolerance)
+        self.ok("embed", os.path.join(bert, "model.onnx"), "--file", lines, "--pooling", "cls", "--output", self.path("v.jsonl"), *build)
+        with open(self.path("v.jsonl"), encoding="utf-8") as f:
+            rows = [json.loads(line) for line in f]
+        self.assertEqual([r["text"] for r in rows], texts)
+        np.testing.assert_allclose([r["embedding"] for r in rows], [c["cls"] for c in cases], atol=2e-5)
+        self.ok("embed", bert, texts[1], "--raw", "--pad-to", "32", "-o", self.path("raw.npy"), *build)
+        raw = np.load(self.path("raw.npy"))
+        self.assertEqual(raw.shape, (1, 32, 48))
+        np.testing.assert_allclose(raw[0, len(cases[1]["ids"]) - 1], cases[1]["last_state"], atol=1e-4)
+        alike = self.ok_json("embed", bert, texts[1], texts[1], texts[2], "--similarities", *build)["similarities"]
+        self.assertAlmostEqual(alike[0][1], 1, places=5)
+        self.assertLess(alike[0][2], 0.99)
+        self.fails(2, ["65"], "embed", plan, "x", "--tokenizer", os.path.join(bert, "tokenizer.json"), "--pad-to", "65")
+        self.fails(2, [".npy"], "embed", bert, "x", "-o", "x.txt")
+        self.fails(3, ["tokenizer.json"], "embed", self.folder.name, "x")
+        self.fails(3, ["UTF-8"], "embed", bert, "--file", self.write("bad.txt", b"a\xffb\n"), *build)
+        self.fails(4, ["not one of an encoder"], "embed", os.path.join(MODEL, "model_with_past.onnx"), "x", *build)
+
+    def test_build_from_folders(self):
+        folder = os.path.join(self.folder.name, "hf")
+        os.makedirs(folder)
+        out = self.path("x.plan")
+        self.fails(3, ["neither config.json"], "build", folder, "-o", out)
+        self.write("hf/model.safetensors", b"\x10" + b"\0" * 7 + b"{}")
+        self.write("hf/config.json", b'{"model_type": "whisper"}')
+        self.fails(3, ["model.safetensors", "cut off"], "build", folder, "-o", out)
+        self.write("hf/model.safetensors", b"\x02" + b"\0" * 7 + b"{}")
+        self.fails(4, ["'whisper'", "bert", "llama"], "build", folder, "-o", out)
+        self.write("hf/config.json", b'{"model_type": "bert", "vocab_size": -1}')
+        self.fails(3, ["'vocab_size'"], "build", folder, "-o", out)
+        self.fails(3, ["bad.gguf", "cut off"], "build", self.write("bad.gguf", b"GGUF\x03\0\0\0" + b"\xff" * 16), "-o", out)
+
     def test_json_errors(self):
         done = cameo("inspect", self.path("missing.onnx"), "--json")
         self.assertEqual(json.loads(done.stdout)["error"]["code"], "file error")
