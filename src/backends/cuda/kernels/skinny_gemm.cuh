@@ -163,6 +163,11 @@ __device__ __forceinline__ float gumbel(uint64_t seed, uint32_t length, uint32_t
   return -__logf(-__logf(u));
 }
 
+// Rarely run: kept out of the way.
+static __device__ __noinline__ float with_noise(const SkinnySampling& q, float v, int m, int n) {
+  return v * q.inverse_temperature + gumbel(q.seed, q.lengths[m], m, n);
+}
+
 // How x gets to shared memory.
 enum class Prologue {
   kCopy,    // as it is
@@ -171,16 +176,27 @@ enum class Prologue {
   kLong,    // normalised, a warp a row, from shared memory
 };
 
-// 256 threads: WR x WK warps, tiles of 16 rows of W each, K dealt out to WK warps. NT: tiles of 8 rows of x. P: 16-byte pieces
-// per row of W in flight. The code is kept small and straight: in a chain of short kernels each runs from a cold instruction cache.
-template <typename T, WeightFormat F, int NT, int WK, int P, Prologue PRE, bool EMBED>
-__global__ void __launch_bounds__(32 * kSkinnyWarps, F != WeightFormat::kPlain && NT >= 8 ? 1 : P <= 3 ? (NT == 1 ? 4 : 3) : 2)
-    skinny_gemm_kernel(const __grid_constant__ SkinnyParams p) {
+// A case of the kernel. WARPS: of a block, each has tiles of 8 HALVES rows of W, K is dealt out to WK of them. NT: tiles of 8
+// rows of x. P: 16-byte pieces per row of W in flight.
+template <int NT_, int WARPS_, int WK_, int HALVES_, int P_, Prologue PRE_, bool EMBED_ = false, bool SAMPLE_ = false>
+struct SkinnyCase {
+  static constexpr int NT = NT_, WARPS = WARPS_, WK = WK_, HALVES = HALVES_, P = P_;
+  static constexpr Prologue PRE = PRE_;
+  static constexpr bool EMBED = EMBED_, SAMPLE = SAMPLE_;
+  static constexpr int resident(bool plain) { return !plain && NT >= 8 ? 1 : WARPS > 8 || P > 3 ? 2 : NT == 1 ? 4 : 3; }
+};
+
+// The code is kept small and straight: in a chain of short kernels each runs from a cold instruction cache.
+template <typename T, WeightFormat F, typename C>
+__global__ void __launch_bounds__(32 * C::WARPS, C::resident(F == WeightFormat::kPlain)) skinny_gemm_kernel(const __grid_constant__ SkinnyParams p) {
   using W = Weights<T, F>;
-  constexpr int WR = kSkinnyWarps / WK, LC = W::kPer16 / 8, BLOCK = 4 * W::kPer16, TILE = 16 * WR;
+  constexpr int NT = C::NT, WARPS = C::WARPS, WK = C::WK, HALVES = C::HALVES, P = C::P;
+  constexpr Prologue PRE = C::PRE;
+  constexpr bool EMBED = C::EMBED;
+  constexpr int WR = WARPS / WK, LC = W::kPer16 / 8, BLOCK = 4 * W::kPer16, ROWS = 8 * HALVES, TILE = ROWS * WR, THREADS = 32 * WARPS;
   constexpr int LDR = 20;           // a column of partial sums: 16 rows and a pad against bank conflicts
   constexpr bool kAlias = NT >= 8;  // partial sums take the place of x: one tile per block
-  constexpr bool kSplits = PRE == Prologue::kCopy && WK > 1;
+  constexpr bool kSplits = PRE == Prologue::kCopy && WK > 1 && HALVES == 2;
   extern __shared__ __align__(16) unsigned char skinny_shared[];
   const SkinnyGemmArgs& a = p.a;
   if (!p.trigger_late) launch_dependents();
@@ -193,22 +209,22 @@ __global__ void __launch_bounds__(32 * kSkinnyWarps, F != WeightFormat::kPlain &
   const int block0 = clustered ? all_blocks * split / splits : 0, blocks = clustered ? all_blocks * (split + 1) / splits - block0 : all_blocks;
   const int chunks = (blocks + WK * P - 1) / (WK * P);
 
-  uint4 raw[P][2] = {};
-  uint32_t scale[P][2] = {}, zero[P][2] = {};
-  const uint8_t* from[2];
+  uint4 raw[P][HALVES] = {};
+  uint32_t scale[P][HALVES] = {}, zero[P][HALVES] = {};
+  const uint8_t* from[HALVES];
   const int64_t w_row = static_cast<int64_t>(all_blocks) * 64;  // bytes
   int fetch_row;                                                // of W, of the lane's first half
   const auto set_tile = [&](int tile) {
-    fetch_row = tile * TILE + wr * 16 + g;
+    fetch_row = tile * TILE + wr * ROWS + g;
 #pragma unroll
-    for (int half = 0; half < 2; ++half)
+    for (int half = 0; half < HALVES; ++half)
       from[half] = static_cast<const uint8_t*>(a.w) + min(fetch_row + half * 8, a.n - 1) * w_row + (block0 + wk) * 64 + t * 16;
   };
   const auto fetch = [&](int slot, int chunk, bool valid) {
     const int block = (chunk * P + slot) * WK + wk;
     valid = valid && block < blocks;
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
+    for (int half = 0; half < HALVES; ++half) {
       load_stream_if(raw[slot][half], from[half] + (chunk * P + slot) * (WK * 64), valid);
       if (F != WeightFormat::kPlain && valid) {
         const int n = min(fetch_row + half * 8, a.n - 1), groups = a.k / a.group, group = ((block0 + block) * BLOCK + t * W::kPer16) / a.group;
@@ -231,13 +247,13 @@ __global__ void __launch_bounds__(32 * kSkinnyWarps, F != WeightFormat::kPlain &
   float* red = reinterpret_cast<float*>(kAlias ? xs : norms + (PRE == Prologue::kCopy ? 0 : 2 * a.k));
   const int kc0 = block0 * (BLOCK / 8), kc = blocks * (BLOCK / 8);  // chunks of 8 numbers: first, count
   if constexpr (PRE != Prologue::kCopy)
-    for (int c = tid; c < kc; c += 32 * kSkinnyWarps) {
+    for (int c = tid; c < kc; c += THREADS) {
       copy_async16(norms + c * 8, static_cast<const T*>(a.norm_weight) + c * 8, true);
       copy_async16(norms + a.k + c * 8, static_cast<const T*>(a.norm_bias ? a.norm_bias : a.norm_weight) + c * 8, a.norm_bias != nullptr);
     }
 
-  // A thread's results: sums i, i + step, ... of the tile, column-major; SwiGLU joins sums 8 rows apart. Bias and residual of
-  // the first one are read early.
+  // A thread's results: sums i, i + THREADS, ... of the tile, [x row][W row]: all of one row of W. SwiGLU joins sums 8 rows
+  // apart. Bias and the first residuals are read early.
   const bool glu = a.activation == Activation::kSwiGlu;
   const int begin = clustered ? split * p.share : 0, end = clustered ? min(begin + p.share, TILE * a.m) : TILE * a.m;
   const auto column = [&](int tile, int row) { return glu ? tile * (TILE / 2) + row / 16 * 8 + row % 8 : tile * TILE + row; };
@@ -247,7 +263,14 @@ __global__ void __launch_bounds__(32 * kSkinnyWarps, F != WeightFormat::kPlain &
 
   wait_for_predecessor();
   if (p.trigger_late) launch_dependents();
-  const float residual0 = early && a.residual ? to_float(static_cast<const T*>(a.residual)[m0 * a.residual_stride + column(first_tile, row0)]) : 0.f;
+  constexpr int EARLY = NT >= 8 ? 4 : 1;
+  float residuals[EARLY];
+#pragma unroll
+  for (int j = 0; j < EARLY; ++j) {
+    residuals[j] = 0.f;
+    if (early && a.residual && begin + tid + j * THREADS < end)
+      residuals[j] = to_float(static_cast<const T*>(a.residual)[(m0 + j * (THREADS / TILE)) * a.residual_stride + column(first_tile, row0)]);
+  }
 
   // x, normalised, in shared memory.
   const SkinnyEmbedding& e = p.embedding;
@@ -289,11 +312,11 @@ __global__ void __launch_bounds__(32 * kSkinnyWarps, F != WeightFormat::kPlain &
       else copy_async16(xs + m * x_row + x_chunk<LC>(c) * 8, static_cast<const T*>(a.x) + m * a.x_stride + (kc0 + c) * 8, true);
     };
     if (NT > 1) {
-      for (int m = warp; m < a.m; m += kSkinnyWarps)
+      for (int m = warp; m < a.m; m += WARPS)
         for (int c = lane; c < kc; c += 32) stage(m, c);
     } else {
       for (int m = 0; m < a.m; ++m)
-        for (int c = tid; c < kc; c += 32 * kSkinnyWarps) stage(m, c);
+        for (int c = tid; c < kc; c += THREADS) stage(m, c);
     }
     copy_async_wait_all();
   } else if constexpr (PRE == Prologue::kPieces) {
@@ -314,27 +337,28 @@ __global__ void __launch_bounds__(32 * kSkinnyWarps, F != WeightFormat::kPlain &
       if (c < kc) store_x(m, c, normalised(v, c, mean, inverse_of(mean, squares)));
     }
   } else if constexpr (PRE == Prologue::kRows) {
-    uint4 v[NT][4];
+    constexpr int R = (8 * NT + WARPS - 1) / WARPS;  // rows of a warp
+    uint4 v[R][4];
 #pragma unroll
-    for (int i = 0; i < NT; ++i)
+    for (int i = 0; i < R; ++i)
 #pragma unroll
-      for (int j = 0; j < 4; ++j) v[i][j] = warp + i * 8 < a.m && lane + 32 * j < kc ? load_x(warp + i * 8, lane + 32 * j) : uint4{};
+      for (int j = 0; j < 4; ++j) v[i][j] = warp + i * WARPS < a.m && lane + 32 * j < kc ? load_x(warp + i * WARPS, lane + 32 * j) : uint4{};
     copy_async_wait_all();
     __syncthreads();
 #pragma unroll
-    for (int i = 0; i < NT; ++i) {
+    for (int i = 0; i < R; ++i) {
       float sum = 0.f, squares = 0.f;
 #pragma unroll
       for (int j = 0; j < 4; ++j) add(v[i][j], sum, squares);
       const float mean = centre ? warp_sum(sum) / a.k : 0.f, inverse = inverse_of(mean, warp_sum(squares));
 #pragma unroll
       for (int j = 0; j < 4; ++j)
-        if (warp + i * 8 < a.m && lane + 32 * j < kc) store_x(warp + i * 8, lane + 32 * j, normalised(v[i][j], lane + 32 * j, mean, inverse));
+        if (warp + i * WARPS < a.m && lane + 32 * j < kc) store_x(warp + i * WARPS, lane + 32 * j, normalised(v[i][j], lane + 32 * j, mean, inverse));
     }
   } else {
     copy_async_wait_all();
     __syncthreads();
-    for (int m = warp; m < a.m; m += kSkinnyWarps) {
+    for (int m = warp; m < a.m; m += WARPS) {
       uint4* row = reinterpret_cast<uint4*>(xs + m * x_row);
       float sum = 0.f, squares = 0.f;
       for (int c = lane; c < kc; c += 32) add(row[c] = load_x(m, c), sum, squares);
@@ -352,7 +376,11 @@ __global__ void __launch_bounds__(32 * kSkinnyWarps, F != WeightFormat::kPlain &
   __syncthreads();
 
   float acc[NT][4] = {};
-  unsigned long long best[WK == 1 ? NT : 1][2] = {};
+  float best[C::SAMPLE ? NT : 1][2];  // the largest sum so far, and its row of W
+  int best_at[C::SAMPLE ? NT : 1][2];
+  if constexpr (C::SAMPLE)
+#pragma unroll
+    for (int i = 0; i < NT; ++i) best[i][0] = best[i][1] = -INFINITY, best_at[i][0] = best_at[i][1] = min(first_tile * TILE + wr * ROWS + g, a.n - 1);
   const auto bias_of = [&](int n) { return a.bias && n < a.n ? to_float(static_cast<const T*>(a.bias)[n]) : 0.f; };
   const auto residual_of = [&](int n, int m) { return a.residual ? to_float(static_cast<const T*>(a.residual)[m * a.residual_stride + n]) : 0.f; };
   const auto emit = [&](int n, int m, float v) { static_cast<T*>(a.y)[m * a.y_stride + n] = from_float<T>(v); };
@@ -368,9 +396,9 @@ __global__ void __launch_bounds__(32 * kSkinnyWarps, F != WeightFormat::kPlain &
         if (block < blocks) {
 #pragma unroll
           for (int j = 0; j < LC; ++j) {
-            uint32_t w0[4], w1[4];
+            uint32_t w0[4], w1[4] = {};
             W::unpack(raw[s][0], j, zero[s][0], scale[s][0], w0);
-            W::unpack(raw[s][1], j, zero[s][1], scale[s][1], w1);
+            if constexpr (HALVES == 2) W::unpack(raw[s][HALVES - 1], j, zero[s][HALVES - 1], scale[s][HALVES - 1], w1);
             const uint32_t f0[4] = {w0[0], w1[0], w0[1], w1[1]}, f1[4] = {w0[2], w1[2], w0[3], w1[3]};
 #pragma unroll
             for (int i = 0; i < NT; ++i) {
@@ -389,24 +417,21 @@ __global__ void __launch_bounds__(32 * kSkinnyWarps, F != WeightFormat::kPlain &
       for (int i = 0; i < NT; ++i)
 #pragma unroll
         for (int c = 0; c < 2; ++c) {
-          const int m = i * 8 + 2 * t + c, n = tile * TILE + wr * 16 + g;
+          const int m = i * 8 + 2 * t + c, n = tile * TILE + wr * ROWS + g;
           float v[2] = {acc[i][c], acc[i][2 + c]};
           acc[i][c] = acc[i][2 + c] = 0.f;
           if (m >= a.m) continue;
           if (a.bias) v[0] += bias_of(n), v[1] += bias_of(n + 8);
-          if (p.sampling.best) {
-            const float noise = p.sampling.inverse_temperature;
+          if constexpr (C::SAMPLE) {
 #pragma unroll
             for (int half = 0; half < 2; ++half) {
               const int at = n + half * 8;
-              if (at >= a.n) continue;
-              if (a.y) emit(at, m, v[half]);
-              if (noise != 0.f) v[half] = v[half] * noise + gumbel(p.sampling.seed, p.sampling.lengths[m], m, at);
-              const unsigned long long key = sampling_key(v[half], at);
-              best[i][c] = key > best[i][c] ? key : best[i][c];
+              if (a.y && at < a.n) emit(at, m, v[half]);
+              if (p.sampling.inverse_temperature != 0.f) v[half] = with_noise(p.sampling, v[half], m, at);
+              if (at < a.n && v[half] > best[i][c]) best[i][c] = v[half], best_at[i][c] = at;
             }
           } else if (glu) {
-            const int to = column(tile, wr * 16 + g);
+            const int to = column(tile, wr * ROWS + g);
             if (n < a.n) emit(to, m, activate(Activation::kSilu, v[0]) * v[1] + residual_of(to, m));
           } else {
             if (n < a.n) emit(n, m, activate(a.activation, v[0]) + residual_of(n, m));
@@ -415,12 +440,12 @@ __global__ void __launch_bounds__(32 * kSkinnyWarps, F != WeightFormat::kPlain &
         }
     } else {
       if (kAlias) __syncthreads();
-      float* sums = red + parity * kSkinnyWarps * a.m * LDR;
+      float* sums = red + parity * WARPS * a.m * LDR;
       if (!kAlias) parity ^= 1;
 #pragma unroll
       for (int i = 0; i < NT; ++i)
 #pragma unroll
-        for (int c = 0; c < 4; ++c) {
+        for (int c = 0; c < 2 * HALVES; ++c) {
           const int m = i * 8 + 2 * t + (c & 1);
           if (m < a.m) sums[(warp * a.m + m) * LDR + g + (c >> 1) * 8] = acc[i][c];
           acc[i][c] = 0.f;
@@ -428,7 +453,7 @@ __global__ void __launch_bounds__(32 * kSkinnyWarps, F != WeightFormat::kPlain &
       __syncthreads();
       const auto sum_of = [&](int i) {  // over this block's warps
         const int row = i % TILE;
-        const float* at = sums + (row / 16 * WK * a.m + i / TILE) * LDR + row % 16;
+        const float* at = sums + (row / ROWS * WK * a.m + i / TILE) * LDR + row % ROWS;
         float v = 0.f;
 #pragma unroll
         for (int w = 0; w < WK; ++w) v += at[w * a.m * LDR];
@@ -438,36 +463,43 @@ __global__ void __launch_bounds__(32 * kSkinnyWarps, F != WeightFormat::kPlain &
       if (clustered) {
         // Each block finishes a part of the sums, in the order of the ranks. One tile.
         cluster_wait();
-        for (int i = tid; i < TILE * a.m; i += 32 * kSkinnyWarps) {
+        for (int i = tid; i < TILE * a.m; i += THREADS) {
           const int owner = i / p.share;
           store_remote(remote_address(gathered + split * p.share + (i - owner * p.share), owner), sum_of(i));
         }
         cluster_arrive();
         cluster_wait();
       }
-#pragma unroll 1
-      for (int i = begin + tid; i < end; i += 32 * kSkinnyWarps) {
-        const int m = i / TILE, row = i % TILE, n = tile * TILE + row;
-        if (n >= a.n || (glu && row % 16 >= 8)) continue;
-        float v = 0.f, up = 0.f;
+      const int n = tile * TILE + row0, to = column(tile, row0);
+      const bool mine = n < a.n && !(glu && row0 % 16 >= 8);
+      const float bias = tile == first_tile ? bias0 : bias_of(n), up_bias = glu ? bias_of(n + 8) : 0.f;
+      const auto finish = [&](int i, float residual) {
+        float v = bias, up = up_bias;
         if (clustered) {
           for (int s = 0; s < splits; ++s) v += gathered[s * p.share + i - begin];
           if (glu)
             for (int s = 0; s < splits; ++s) up += gathered[s * p.share + i - begin + 8];
         } else {
-          v = sum_of(i);
-          if (glu) up = sum_of(i + 8);
+          v += sum_of(i);
+          if (glu) up += sum_of(i + 8);
         }
-        const bool known = i == begin + tid && tile == first_tile;
-        const int to = column(tile, row);
-        v += known ? bias0 : bias_of(n);
-        v = glu ? activate(Activation::kSilu, v) * (up + bias_of(n + 8)) : activate(a.activation, v);
-        emit(to, m, v + (known ? residual0 : residual_of(to, m)));
+        v = glu ? activate(Activation::kSilu, v) * up : activate(a.activation, v);
+        emit(to, i / TILE, v + residual);
+      };
+      const bool known = tile == first_tile;
+      if (mine) {
+#pragma unroll
+        for (int j = 0; j < EARLY; ++j) {
+          const int i = begin + tid + j * THREADS;
+          if (i < end) finish(i, known ? residuals[j] : residual_of(to, i / TILE));
+        }
+#pragma unroll 1
+        for (int i = begin + tid + EARLY * THREADS; i < end; i += THREADS) finish(i, residual_of(to, i / TILE));
       }
     }
   }
 
-  if (WK == 1 && p.sampling.best) {
+  if constexpr (C::SAMPLE) {
     const SkinnySampling& q = p.sampling;
     auto* shared_best = reinterpret_cast<unsigned long long*>(red);  // [warps][NT * 8]
     if (kAlias) __syncthreads();
@@ -475,7 +507,7 @@ __global__ void __launch_bounds__(32 * kSkinnyWarps, F != WeightFormat::kPlain &
     for (int i = 0; i < NT; ++i)
 #pragma unroll
       for (int c = 0; c < 2; ++c) {
-        unsigned long long key = best[WK == 1 ? i : 0][c];
+        unsigned long long key = sampling_key(best[i][c], best_at[i][c]);
 #pragma unroll
         for (int x = 4; x < 32; x <<= 1) {
           const unsigned long long other = __shfl_xor_sync(~0u, key, x);
@@ -486,7 +518,7 @@ __global__ void __launch_bounds__(32 * kSkinnyWarps, F != WeightFormat::kPlain &
     __syncthreads();
     if (tid < a.m) {
       unsigned long long key = 0;
-      for (int w = 0; w < kSkinnyWarps; ++w) key = max(key, shared_best[w * NT * 8 + tid]);
+      for (int w = 0; w < WARPS; ++w) key = max(key, shared_best[w * NT * 8 + tid]);
       atomicMax(q.best + tid, key);
       __threadfence();
     }
@@ -509,6 +541,7 @@ struct SkinnyShape {
   bool rows = false;  // a warp has rows of W of its own and all of K (WK = 1)
   int nt = 1, wk = 8, splits = 1, block = 32, share = 0, gathered = 0;
   Prologue prologue = Prologue::kCopy;
+  int warps = 8, halves = 2;
   bool short_k = false;  // 3 pieces in flight are all of a warp's
   size_t shared = 0;
   int grid = 1;
@@ -524,16 +557,24 @@ inline SkinnyShape skinny_shape(const SkinnyGemmArgs& a, bool sampling, const De
   const bool norm = a.norm != NormKind::kNone;
   const int parts = (a.k + 255) / 256;
   if (norm) s.prologue = s.nt == 1 && a.m * parts <= kSkinnyWarps ? Prologue::kPieces : s.nt <= 2 && a.k <= 1024 ? Prologue::kRows : Prologue::kLong;
-  const int tile = 16 * (kSkinnyWarps / s.wk), tiles = (a.n + tile - 1) / tile, blocks = a.k / s.block;
+  const int blocks = a.k / s.block;
+  const bool small = a.format == WeightFormat::kPlain && s.nt <= 2 && !s.rows;
+  if (small && !norm && a.activation != Activation::kSwiGlu && a.n <= 8 * device.multiprocessors && (blocks <= 24 || (a.m <= 8 && blocks <= 96))) {
+    // Few rows of W: tiles of 8 keep most of the device busy, and need no cluster.
+    s.halves = 1;
+    if (blocks > 24) s.warps = s.wk = 16;
+  }
+  if (small && s.prologue == Prologue::kRows && a.m > 8 && blocks <= 48) s.warps = s.wk = 16;
+  const int tile = 8 * s.halves * (s.warps / s.wk), tiles = (a.n + tile - 1) / tile;
   const auto share = [&](int splits) { return ((tile * a.m + splits - 1) / splits + 15) / 16 * 16; };
   const auto shared = [&](int splits) {
     const size_t x = static_cast<size_t>(a.m) * skinny_x_row((blocks + splits - 1) / splits * s.block) + (norm ? size_t{4} * a.k : 0);
-    const size_t sums = s.rows ? size_t{8} * kSkinnyWarps * s.nt * 8
-                               : static_cast<size_t>(s.nt == 8 ? 1 : 2) * kSkinnyWarps * a.m * 20 * 4;
+    const size_t sums = s.rows ? size_t{8} * s.warps * s.nt * 8
+                               : static_cast<size_t>(s.nt == 8 ? 1 : 2) * s.warps * a.m * 20 * 4;
     return ((s.nt == 8 ? (x > sums ? x : sums) : x + sums) + 15) / 16 * 16;
   };
   const auto gathered = [&](int splits) { return splits > 1 ? size_t{4} * splits * share(splits) : 0; };
-  const bool may_split = !s.rows && !norm && device.capability >= 90;
+  const bool may_split = !s.rows && !norm && s.halves == 2 && device.capability >= 90;
   const auto fits = [&](int splits) { return shared(splits) + gathered(splits) <= static_cast<size_t>(device.shared_memory / 2 - 1024); };
   while (may_split && s.splits < 8 && blocks / (s.splits * 2) >= 1 &&
          ((tiles * s.splits * 2 <= 200 && blocks / (s.splits * 2) >= s.wk) || !fits(s.splits)))
@@ -541,7 +582,7 @@ inline SkinnyShape skinny_shape(const SkinnyGemmArgs& a, bool sampling, const De
   s.share = share(s.splits);
   s.gathered = static_cast<int>(shared(s.splits));
   s.shared = shared(s.splits) + gathered(s.splits);
-  s.short_k = a.format == WeightFormat::kPlain && s.nt <= 2 && !s.rows && (blocks + s.splits - 1) / s.splits <= 3 * s.wk;
+  s.short_k = small && (blocks + s.splits - 1) / s.splits <= 3 * s.wk;
   // Sums of a cluster and of large x: one tile a block. Else few blocks with x staged once.
   const int resident = s.shared > static_cast<size_t>(device.shared_memory / 2 - 1024) ? 1 : 2;
   if (s.splits > 1 || (s.nt == 8 && !s.rows)) s.grid = tiles * s.splits;
@@ -558,25 +599,35 @@ template <typename T, WeightFormat F, int NT>
 cudaError_t launch_skinny(const SkinnyShape& s, const SkinnyParams& p, const LaunchShape& shape, cudaStream_t stream) {
   constexpr int WK = NT == 8 ? 4 : 8, P = NT == 8 ? 4 : 6;
   using enum Prologue;
+  const auto go = [&](auto c) { return launch(skinny_gemm_kernel<T, F, decltype(c)>, shape, stream, p); };
   if constexpr (F == WeightFormat::kPlain && NT <= 2) {
     if (p.embedding.tokens) {
-      if (s.prologue == kRows) return launch(skinny_gemm_kernel<T, F, NT, WK, P, kRows, true>, shape, stream, p);
-      if constexpr (NT == 1) return launch(skinny_gemm_kernel<T, F, NT, WK, P, kPieces, true>, shape, stream, p);
+      if constexpr (NT == 2)
+        if (s.warps == 16) return go(SkinnyCase<NT, 16, 16, 2, 3, kRows, true>{});
+      if (s.prologue == kRows) return go(SkinnyCase<NT, 8, WK, 2, P, kRows, true>{});
+      if constexpr (NT == 1) return go(SkinnyCase<NT, 8, WK, 2, P, kPieces, true>{});
     }
-    if (s.short_k && s.prologue == kCopy) return launch(skinny_gemm_kernel<T, F, NT, WK, 3, kCopy, false>, shape, stream, p);
-    if (s.short_k && s.prologue == kRows) return launch(skinny_gemm_kernel<T, F, NT, WK, 3, kRows, false>, shape, stream, p);
-    if constexpr (NT == 1)
-      if (s.short_k && s.prologue == kPieces) return launch(skinny_gemm_kernel<T, F, NT, WK, 3, kPieces, false>, shape, stream, p);
+    if (s.halves == 1) return s.warps == 8 ? go(SkinnyCase<NT, 8, 8, 1, 3, kCopy>{}) : go(SkinnyCase<NT, 16, 16, 1, 6, kCopy>{});
+    if constexpr (NT == 2)
+      if (s.warps == 16) return go(SkinnyCase<NT, 16, 16, 2, 3, kRows>{});
+    if (s.short_k && s.prologue == kCopy) return go(SkinnyCase<NT, 8, WK, 2, 3, kCopy>{});
+    if constexpr (NT == 1) {
+      if (s.short_k && s.prologue == kRows) return go(SkinnyCase<NT, 8, WK, 2, 3, kRows>{});
+      if (s.short_k && s.prologue == kPieces) return go(SkinnyCase<NT, 8, WK, 2, 3, kPieces>{});
+    }
   }
+  const auto with_prologue = [&](auto prologue) {
+    constexpr Prologue PRE = decltype(prologue)::value;
+    if (p.sampling.best) return go(SkinnyCase<NT, 8, 1, 2, P, PRE, false, true>{});
+    if (s.rows) return go(SkinnyCase<NT, 8, 1, 2, P, PRE>{});
+    return go(SkinnyCase<NT, 8, WK, 2, P, PRE>{});
+  };
   if constexpr (NT <= 2)
-    if (s.prologue == kRows)
-      return s.rows ? launch(skinny_gemm_kernel<T, F, NT, 1, P, kRows, false>, shape, stream, p) : launch(skinny_gemm_kernel<T, F, NT, WK, P, kRows, false>, shape, stream, p);
+    if (s.prologue == kRows) return with_prologue(std::integral_constant<Prologue, kRows>{});
   if constexpr (NT == 1)
-    if (s.prologue == kPieces)
-      return s.rows ? launch(skinny_gemm_kernel<T, F, NT, 1, P, kPieces, false>, shape, stream, p) : launch(skinny_gemm_kernel<T, F, NT, WK, P, kPieces, false>, shape, stream, p);
-  if (s.prologue == kCopy)
-    return s.rows ? launch(skinny_gemm_kernel<T, F, NT, 1, P, kCopy, false>, shape, stream, p) : launch(skinny_gemm_kernel<T, F, NT, WK, P, kCopy, false>, shape, stream, p);
-  return s.rows ? launch(skinny_gemm_kernel<T, F, NT, 1, P, kLong, false>, shape, stream, p) : launch(skinny_gemm_kernel<T, F, NT, WK, P, kLong, false>, shape, stream, p);
+    if (s.prologue == kPieces) return with_prologue(std::integral_constant<Prologue, kPieces>{});
+  if (s.prologue == kCopy) return with_prologue(std::integral_constant<Prologue, kCopy>{});
+  return with_prologue(std::integral_constant<Prologue, kLong>{});
 }
 
 template <typename T>
@@ -585,7 +636,7 @@ cudaError_t run_skinny(SkinnyParams& p, const DeviceTraits& device, cudaStream_t
   const int blocks = p.a.k / s.block;
   p.splits = s.splits, p.share = s.share, p.gathered = s.gathered;
   p.x_row = skinny_x_row((blocks + s.splits - 1) / s.splits * s.block);
-  LaunchShape shape{.grid = dim3(s.grid), .block = dim3(32 * kSkinnyWarps), .shared = s.shared};
+  LaunchShape shape{.grid = dim3(s.grid), .block = dim3(32 * s.warps), .shared = s.shared};
   shape.cluster = s.splits, shape.dependent = p.a.dependent;
   const auto with_format = [&](auto nt) {
     switch (p.a.format) {
