@@ -1,0 +1,73 @@
+// What everything on one GPU shares, and the weights of one model in its memory.
+#pragma once
+
+#include <cublasLt.h>
+#include <cudnn.h>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "backends/cuda/modules.h"
+#include "backends/cuda/runtime.h"
+#include "cameo/tensor.h"
+
+namespace cameo::cuda {
+
+class Device {
+ public:
+  // The GPU that the calling thread uses.
+  static Result<std::unique_ptr<Device>> open();
+  // None: kernels are compiled for that architecture and not loaded, nothing can run. For tests.
+  static std::unique_ptr<Device> without_gpu(int arch);
+  ~Device();
+
+  const DeviceInfo& info() const { return info_; }
+  bool has_gpu() const { return has_gpu_; }
+  Result<cudaKernel_t> kernel(const std::string& source, const char* name);
+  Result<cublasLtHandle_t> cublaslt();
+  // A handle is used by one thread at a time: its owner holds the lock while it sets the stream and calls.
+  Result<cudnnHandle_t> cudnn();
+  std::mutex& cudnn_mutex() { return cudnn_mutex_; }
+
+  // Where work runs that is done once: copies of weights, measurements.
+  cudaStream_t stream() const { return stream_ ? stream_->get() : nullptr; }
+  const std::shared_ptr<MemoryPool>& pool() const { return pool_; }
+  std::mutex& mutex() { return mutex_; }
+  // The fastest choice found for a problem, by its description; -1 when none is known.
+  int known_choice(const std::string& problem);
+  void remember_choice(const std::string& problem, int choice);
+
+ private:
+  Device(DeviceInfo info, bool has_gpu) : info_(std::move(info)), has_gpu_(has_gpu), modules_(info_.arch()), pool_(std::make_shared<MemoryPool>()) {}
+
+  const DeviceInfo info_;
+  const bool has_gpu_;
+  Modules modules_;
+  std::shared_ptr<MemoryPool> pool_;
+  std::unique_ptr<Stream> stream_;
+  std::mutex mutex_, handle_mutex_, cudnn_mutex_, choice_mutex_;
+  std::map<std::string, int> choices_;
+  cublasLtHandle_t cublaslt_ = nullptr;
+  cudnnHandle_t cudnn_ = nullptr;
+};
+
+// Constants in device memory: each form of a tensor once, however many steps read it.
+class WeightStore {
+ public:
+  explicit WeightStore(Device& device) : device_(device) {}
+  using Fill = std::function<Status(void* to)>;
+  // `key` names tensor and form; `fill` writes the memory and waits until that is done.
+  Result<std::shared_ptr<const MemoryPool::Block>> get(const std::string& key, size_t bytes, const Fill& fill);
+  size_t bytes() const { return bytes_; }
+
+ private:
+  Device& device_;
+  std::mutex mutex_;
+  std::map<std::string, std::shared_ptr<const MemoryPool::Block>> blocks_;
+  size_t bytes_ = 0;
+};
+
+}  // namespace cameo::cuda

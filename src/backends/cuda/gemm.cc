@@ -1,0 +1,233 @@
+#include "backends/cuda/gemm.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "backends/cuda/libraries.h"
+
+namespace cameo::cuda {
+namespace {
+
+constexpr size_t kWorkspaceBytes = size_t{32} << 20;
+constexpr int kCandidates = 8;
+constexpr int64_t kMeasuredFrom = int64_t{1} << 22;  // multiplications
+
+Status check(const CublasLt& lib, cublasStatus_t status, const char* what) {
+  if (status == CUBLAS_STATUS_SUCCESS) [[likely]]
+    return {};
+  if (status == CUBLAS_STATUS_ALLOC_FAILED) return error(ErrorCode::kOutOfMemory, "{}: no memory", what);
+  return error(ErrorCode::kDevice, "{}: {}", what, lib.cublasLtGetStatusName(status));
+}
+
+cudaDataType_t type_of(DType t) {
+  switch (t) {
+    case DType::kFloat16:
+      return CUDA_R_16F;
+    case DType::kBfloat16:
+      return CUDA_R_16BF;
+    case DType::kFloat64:
+      return CUDA_R_64F;
+    default:
+      return CUDA_R_32F;
+  }
+}
+
+// cublasLt counts columns first: a row-major product is the product of the transposed matrices the other way round.
+class LtProduct final : public Operation {
+ public:
+  static Result<std::unique_ptr<LtProduct>> make(StepBuilder& b, const Gemm& g, const Operand& workspace) {
+    CAMEO_ASSIGN(const CublasLt* lib, CublasLt::get());
+    CAMEO_ASSIGN(cublasLtHandle_t handle, b.device().cublaslt());
+    std::unique_ptr<LtProduct> p(new LtProduct(*lib, handle, g, workspace));
+    CAMEO_TRY(p->describe(b.precision()));
+    return p;
+  }
+  ~LtProduct() override {
+    for (auto* layout : {&a_, &b_, &y_})
+      if (*layout) lib_.cublasLtMatrixLayoutDestroy(*layout);
+    if (op_) lib_.cublasLtMatmulDescDestroy(op_);
+  }
+
+  Status run(const Addresses& at, cudaStream_t stream) override {
+    void* bias = at.of(g_.bias);
+    if (bias && bias != bias_) {
+      CAMEO_TRY(set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias));
+      bias_ = bias;
+    }
+    void* y = at.of(g_.y);
+    const void* c = g_.addend.present() ? at.of(g_.addend) : y;
+    return launch(algorithm_, at.of(g_.a), at.of(g_.b), c, y, at.of(workspace_), stream);
+  }
+
+  Status choose(StepBuilder& b, const std::string& problem) {
+    cublasLtMatmulPreference_t preference = nullptr;
+    CAMEO_TRY(check(lib_, lib_.cublasLtMatmulPreferenceCreate(&preference), "cublasLtMatmulPreferenceCreate"));
+    const size_t workspace = kWorkspaceBytes;
+    lib_.cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace);
+    for (const auto attribute : {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+                                 CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES}) {
+      const uint32_t alignment = alignment_;
+      lib_.cublasLtMatmulPreferenceSetAttribute(preference, attribute, &alignment, sizeof alignment);
+    }
+    // A pointer must be there for the heuristic to know of the bias.
+    if (g_.bias.present()) CAMEO_TRY(set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, static_cast<void*>(this)));
+    bias_ = this;
+    cublasLtMatmulHeuristicResult_t found[kCandidates];
+    int count = 0;
+    const auto status =
+        lib_.cublasLtMatmulAlgoGetHeuristic(handle_, op_, b_, a_, y_, y_, preference, kCandidates, found, &count);
+    lib_.cublasLtMatmulPreferenceDestroy(preference);
+    if (status != CUBLAS_STATUS_SUCCESS || count == 0)
+      return error(ErrorCode::kUnsupported, "cublasLt has no product {}: {}", problem, lib_.cublasLtGetStatusName(status));
+    int best = b.device().known_choice(problem);
+    if (best < 0 || best >= count) {
+      best = 0;
+      if (count > 1 && g_.m * g_.n * g_.k * g_.batch >= kMeasuredFrom) {
+        CAMEO_ASSIGN(best, fastest(b, found, count));
+      }
+      b.device().remember_choice(problem, best);
+    }
+    algorithm_ = found[best].algo;
+    return {};
+  }
+
+ private:
+  LtProduct(const CublasLt& lib, cublasLtHandle_t handle, const Gemm& g, Operand workspace)
+      : lib_(lib), handle_(handle), g_(g), workspace_(std::move(workspace)) {}
+
+  template <class T>
+  Status set(cublasLtMatmulDescAttributes_t attribute, const T& value) {
+    return check(lib_, lib_.cublasLtMatmulDescSetAttribute(op_, attribute, &value, sizeof value), "describing a product");
+  }
+
+  Status layout(cublasLtMatrixLayout_t& layout, DType type, int64_t rows, int64_t columns, int64_t stride) {
+    CAMEO_TRY(check(lib_, lib_.cublasLtMatrixLayoutCreate(&layout, type_of(type), static_cast<uint64_t>(rows), static_cast<uint64_t>(columns), rows),
+                    "describing a matrix"));
+    if (g_.batch > 1) {
+      const auto count = static_cast<int32_t>(g_.batch);
+      CAMEO_TRY(check(lib_, lib_.cublasLtMatrixLayoutSetAttribute(layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count, sizeof count), "describing a batch"));
+      CAMEO_TRY(check(lib_, lib_.cublasLtMatrixLayoutSetAttribute(layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &stride, sizeof stride),
+                      "describing a batch"));
+    }
+    return {};
+  }
+
+  Status describe(Precision precision) {
+    const bool wide = g_.a.dtype == DType::kFloat64;
+    const auto compute = wide                                                                          ? CUBLAS_COMPUTE_64F
+                         : precision == Precision::kTf32 && g_.a.dtype == DType::kFloat32 ? CUBLAS_COMPUTE_32F_FAST_TF32
+                                                                                                       : CUBLAS_COMPUTE_32F;
+    CAMEO_TRY(check(lib_, lib_.cublasLtMatmulDescCreate(&op_, compute, wide ? CUDA_R_64F : CUDA_R_32F), "describing a product"));
+    CAMEO_TRY(set(CUBLASLT_MATMUL_DESC_TRANSA, g_.trans_b ? CUBLAS_OP_T : CUBLAS_OP_N));
+    CAMEO_TRY(set(CUBLASLT_MATMUL_DESC_TRANSB, g_.trans_a ? CUBLAS_OP_T : CUBLAS_OP_N));
+    const bool bias = g_.bias.present();
+    const cublasLtEpilogue_t epilogue = g_.activation == Gemm::Activation::kRelu       ? (bias ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_RELU)
+                                        : g_.activation == Gemm::Activation::kGeluTanh ? (bias ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU)
+                                        : bias                                         ? CUBLASLT_EPILOGUE_BIAS
+                                                                                       : CUBLASLT_EPILOGUE_DEFAULT;
+    CAMEO_TRY(set(CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue));
+    if (bias) CAMEO_TRY(set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, type_of(g_.bias.dtype)));
+    CAMEO_TRY(layout(b_, g_.b.dtype, g_.trans_b ? g_.k : g_.n, g_.trans_b ? g_.n : g_.k, g_.stride_b));
+    CAMEO_TRY(layout(a_, g_.a.dtype, g_.trans_a ? g_.m : g_.k, g_.trans_a ? g_.k : g_.m, g_.stride_a));
+    CAMEO_TRY(layout(y_, g_.y.dtype, g_.n, g_.m, g_.m * g_.n));
+    // Addresses are multiples of 256 but for what an offset takes away.
+    for (const Operand* o : {&g_.a, &g_.b, &g_.y, &g_.addend}) {
+      const size_t address = o->kind == Operand::Kind::kFixed ? reinterpret_cast<size_t>(o->fixed) : o->offset;
+      while (o->present() && address % alignment_ != 0) alignment_ /= 2;
+    }
+    return {};
+  }
+
+  Status launch(const cublasLtMatmulAlgo_t& algorithm, const void* a, const void* b, const void* c, void* y, void* workspace, cudaStream_t stream) {
+    const float alpha = g_.alpha, beta = g_.addend.present() ? 1.f : 0.f;
+    const double wide_alpha = alpha, wide_beta = beta;
+    const bool wide = g_.a.dtype == DType::kFloat64;
+    return check(lib_,
+                 lib_.cublasLtMatmul(handle_, op_, wide ? static_cast<const void*>(&wide_alpha) : &alpha, b, b_, a, a_,
+                                     wide ? static_cast<const void*>(&wide_beta) : &beta, c, y_, y, y_, &algorithm, workspace, kWorkspaceBytes, stream),
+                 "a matrix product");
+  }
+
+  // Index of the fastest of the candidates, over operands in memory of their own that the L2 cache does not hold.
+  Result<int> fastest(StepBuilder& b, const cublasLtMatmulHeuristicResult_t* found, int count) {
+    Device& device = b.device();
+    const size_t a_bytes = static_cast<size_t>(std::max(g_.stride_a * g_.batch, g_.m * g_.k)) * dtype_size(g_.a.dtype),
+                 b_bytes = static_cast<size_t>(std::max(g_.stride_b * g_.batch, g_.n * g_.k)) * dtype_size(g_.b.dtype),
+                 y_bytes = static_cast<size_t>(g_.m * g_.n * g_.batch) * dtype_size(g_.y.dtype), once = a_bytes + b_bytes + y_bytes + 1024;
+    const size_t copies = std::clamp<size_t>(2 * device.info().l2_bytes / once, 1, 16);
+    auto memory = device.pool()->allocate(once * copies + kWorkspaceBytes + 4 * static_cast<size_t>(g_.n));
+    if (!memory.ok()) return 0;
+    const std::lock_guard lock(device.mutex());
+    auto* base = static_cast<std::byte*>(memory->data());
+    CAMEO_TRY(fill(base, 0, memory->bytes(), device.stream()));
+    if (g_.bias.present()) CAMEO_TRY(set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, static_cast<void*>(base + once * copies + kWorkspaceBytes)));
+    CAMEO_ASSIGN(Event start, Event::create());
+    CAMEO_ASSIGN(Event end, Event::create());
+    const auto up = [](size_t n) { return (n + 255) / 256 * 256; };
+    double best_time = 0;
+    int best = 0;
+    const int repeats = 8;
+    for (int i = 0; i < count; ++i) {
+      if (found[i].state != CUBLAS_STATUS_SUCCESS || found[i].workspaceSize > kWorkspaceBytes) continue;
+      bool works = true;
+      double least = 1e30;
+      for (int round = 0; round < 3 && works; ++round) {
+        CAMEO_TRY(start.record(device.stream()));
+        for (int r = 0; r < repeats && works; ++r) {
+          std::byte* at = base + static_cast<size_t>(r) % copies * (once / 256 * 256);
+          works = launch(found[i].algo, at, at + up(a_bytes), at + up(a_bytes) + up(b_bytes), at + up(a_bytes) + up(b_bytes), base + once * copies, device.stream())
+                      .ok();
+        }
+        CAMEO_TRY(end.record(device.stream()));
+        CAMEO_TRY(synchronize(device.stream()));
+        CAMEO_ASSIGN(const double time, end.since(start));
+        if (round > 0) least = std::min(least, time);
+      }
+      if (works && (best_time == 0 || least < best_time)) {
+        best_time = least;
+        best = i;
+      }
+    }
+    return best;
+  }
+
+  const CublasLt& lib_;
+  const cublasLtHandle_t handle_;
+  const Gemm g_;
+  const Operand workspace_;
+  cublasLtMatmulDesc_t op_ = nullptr;
+  cublasLtMatrixLayout_t a_ = nullptr, b_ = nullptr, y_ = nullptr;
+  cublasLtMatmulAlgo_t algorithm_ = {};
+  const void* bias_ = nullptr;
+  uint32_t alignment_ = 256;
+};
+
+}  // namespace
+
+bool gemm_supports(DType operands, DType result) {
+  switch (operands) {
+    case DType::kFloat32:
+    case DType::kFloat64:
+      return result == operands;
+    case DType::kFloat16:
+    case DType::kBfloat16:
+      return result == operands || result == DType::kFloat32;
+    default:
+      return false;
+  }
+}
+
+Status add_gemm(StepBuilder& b, const Gemm& g) {
+  if (!b.device().has_gpu()) return {};
+  const Operand workspace = b.scratch(DType::kUint8, Dims{static_cast<int64_t>(kWorkspaceBytes)});
+  CAMEO_ASSIGN(std::unique_ptr<LtProduct> product, LtProduct::make(b, g, workspace));
+  const std::string problem =
+      fmt::format("gemm {} {}x{}x{} batch {} ({}, {}) {}{} {}>{} {} act {} bias {} add {}", runtime::precision_name(b.precision()), g.m, g.n, g.k, g.batch,
+                  g.stride_a, g.stride_b, g.trans_a ? 't' : 'n', g.trans_b ? 't' : 'n', dtype_name(g.a.dtype), dtype_name(g.y.dtype), g.alpha,
+                  static_cast<int>(g.activation), g.bias.present(), g.addend.present());
+  CAMEO_TRY(product->choose(b, problem));
+  b.add(std::move(product));
+  return {};
+}
+
+}  // namespace cameo::cuda

@@ -1,0 +1,93 @@
+// What generated kernels begin with.
+#pragma once
+
+namespace cameo::cuda {
+
+inline constexpr const char* kPrelude = R"cuda(
+typedef signed char i8; typedef unsigned char u8; typedef short i16; typedef unsigned short u16;
+typedef unsigned int u32; typedef long long i64; typedef unsigned long long u64;
+struct f16 { u16 b; }; struct bf16 { u16 b; };
+struct f16n { u16 b; }; struct bf16n { u16 b; };
+template <int B, bool S> struct small { u8 b; };
+template <class T, int N> struct alignas(sizeof(T) * N) Vec { T v[N]; };
+
+inline float get(f16 x) { float r; asm("cvt.f32.f16 %0, %1;" : "=f"(r) : "h"(x.b)); return r; }
+inline float get(f16n x) { f16 y; y.b = x.b; return get(y); }
+inline float get(bf16 x) { return __uint_as_float((u32)x.b << 16); }
+inline float get(bf16n x) { return __uint_as_float((u32)x.b << 16); }
+template <int B, bool S> inline int get(small<B, S> x) { return S ? (int)(i8)x.b : (int)x.b; }
+template <class T> inline T get(T x) { return x; }
+inline bool get(bool x) { return *(u8*)&x != 0; }
+
+inline u16 half_bits(float x) { u16 r; asm("cvt.rn.f16.f32 %0, %1;" : "=h"(r) : "f"(x)); return r; }
+inline u16 half_bits(double x) { u16 r; asm("cvt.rn.f16.f64 %0, %1;" : "=h"(r) : "d"(x)); return r; }
+inline u16 bfloat_bits(float x) {
+  u32 u = __float_as_uint(x);
+  if ((u & 0x7fffffffu) > 0x7f800000u) return (u16)((u >> 16) | 0x40);
+  return (u16)((u + 0x7fff + ((u >> 16) & 1)) >> 16);
+}
+// A double as the float that, rounded once more, gives what rounding it once would.
+inline float odd(double d) {
+  float f = (float)d;
+  if ((double)f == d || d != d || isinf(f)) return f;
+  u32 u = __float_as_uint(f);
+  if (fabs((double)f) > fabs(d)) u -= 1;
+  return __uint_as_float(u | 1);
+}
+template <class C> inline void put(f16& y, C x) { y.b = half_bits((float)x); }
+inline void put(f16& y, double x) { y.b = half_bits(x); }
+template <class C> inline void put(bf16& y, C x) { y.b = bfloat_bits((float)x); }
+inline void put(bf16& y, double x) { y.b = bfloat_bits(odd(x)); }
+template <class C> inline void put(f16n& y, C x) { float f = (float)x; y.b = half_bits(f != f ? f : fminf(fmaxf(f, -65504.f), 65504.f)); }
+template <class C> inline void put(bf16n& y, C x) { float f = (float)x; y.b = bfloat_bits(f != f ? f : fminf(fmaxf(f, -3.38953139e38f), 3.38953139e38f)); }
+template <int B, bool S, class C> inline void put(small<B, S>& y, C x) {
+  int v = (int)x & ((1 << B) - 1);
+  y.b = (u8)(S && (v >> (B - 1)) ? v - (1 << B) : v);
+}
+template <class T, class C> inline void put(T& y, C x) { y = (T)x; }
+
+// Floats to integers: not a number gives 0; what 64 bits cannot hold becomes the nearest; narrower types keep the low bits,
+// 32-bit ones take their own nearest.
+inline i64 cut(double x) { return x != x ? 0 : x >= 9223372036854775808.0 ? 9223372036854775807ll : x < -9223372036854775808.0 ? (-9223372036854775807ll - 1) : (i64)x; }
+template <class T> struct Cut { static T of(double x) { return (T)cut(x); } };
+template <> struct Cut<int> { static int of(double x) { i64 c = cut(x); return c > 2147483647ll ? 2147483647 : c < -2147483648ll ? (-2147483647 - 1) : (int)c; } };
+template <> struct Cut<u64> { static u64 of(double x) { return x >= 18446744073709551616.0 ? 18446744073709551615ull : x >= 9223372036854775808.0 ? (u64)x : (u64)cut(x); } };
+
+inline float as_bits(u32 u) { return __uint_as_float(u); }
+template <class T> inline bool is_nan(T x) { return x != x; }
+template <class T> inline T least(T a, T b) { return is_nan(a) || is_nan(b) ? a + b : (b < a ? b : a); }
+template <class T> inline T most(T a, T b) { return is_nan(a) || is_nan(b) ? a + b : (a < b ? b : a); }
+inline float sigmoid(float x) { return 1.f / (1.f + expf(-x)); }
+inline double sigmoid(double x) { return 1.0 / (1.0 + exp(-x)); }
+inline float softplus(float x) { return fmaxf(x, 0.f) + log1pf(expf(-fabsf(x))); }
+inline double softplus(double x) { return fmax(x, 0.0) + log1p(exp(-fabs(x))); }
+template <class T> inline T int_pow(T a, i64 e) {
+  if (e < 0) return a == 1 ? (T)1 : a == (T)-1 ? (e & 1 ? (T)-1 : (T)1) : (T)0;
+  T r = 1;
+  for (; e; e >>= 1) { if (e & 1) r *= a; a *= a; }
+  return r;
+}
+// Reductions over a warp and a block of whole warps; every thread gets the result.
+template <class T, class F> inline T warp_reduce(T x, F f) {
+  for (int m = 16; m; m >>= 1) x = f(x, __shfl_xor_sync(0xffffffffu, x, m));
+  return x;
+}
+template <class T, class F> inline T block_reduce(T x, F f) {
+  __shared__ T part[32];
+  x = warp_reduce(x, f);
+  int warps = blockDim.x >> 5;
+  if (warps == 1) return x;
+  __syncthreads();
+  if ((threadIdx.x & 31) == 0) part[threadIdx.x >> 5] = x;
+  __syncthreads();
+  T r = part[0];
+  for (int w = 1; w < warps; ++w) r = f(r, part[w]);
+  return r;
+}
+struct Plus { template <class T> T operator()(T a, T b) const { return a + b; } };
+struct Most { template <class T> T operator()(T a, T b) const { return most(a, b); } };
+struct Least { template <class T> T operator()(T a, T b) const { return least(a, b); } };
+struct Times { template <class T> T operator()(T a, T b) const { return a * b; } };
+)cuda";
+
+}  // namespace cameo::cuda

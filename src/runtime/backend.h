@@ -1,0 +1,87 @@
+// What runs plans on a device. A backend is a library of its own, libcameo_NAME, that is loaded when it is there; nothing
+// else of Cameo depends on it.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cameo/logger.h"
+#include "runtime/executor.h"
+
+namespace cameo::runtime {
+
+// How float32 values are computed and kept on the device. Sums are float32 in all of them.
+enum class Precision : uint8_t {
+  kFloat32,
+  kTf32,      // operands of products and convolutions are rounded to 10 bits of mantissa
+  kFloat16,   // operands, and activations in memory
+  kBfloat16,  // likewise
+};
+std::string_view precision_name(Precision precision);
+Result<Precision> precision_from_name(std::string_view name);
+
+struct DeviceTimings {
+  double h2d_ms = 0, compute_ms = 0, d2h_ms = 0;  // of the last run, by the device's clock
+};
+
+struct DeviceContextOptions {
+  bool graphs = true;           // capture the work of a shape once and replay it
+  size_t memory_limit = 0;      // bytes of device memory for the context, 0: no limit
+};
+
+// A plan on a device, for one caller.
+class DeviceContext {
+ public:
+  virtual ~DeviceContext() = default;
+  // As Executor::run. Tensors and bindings may lie in memory of the host or of the device.
+  virtual Status run(std::span<const ops::RtValue> inputs, std::span<const Executor::OutputBinding> bindings,
+                     std::span<ops::RtValue> outputs) = 0;
+  // The same on the caller's stream, without waiting for it where no size depends on data. Outputs that are not bound lie in
+  // the context's memory and hold their values once the stream got there.
+  virtual Status enqueue(void* stream, std::span<const ops::RtValue> inputs, std::span<const Executor::OutputBinding> bindings,
+                         std::span<ops::RtValue> outputs) = 0;
+  // As Executor::time_nodes; runs are slower meanwhile.
+  virtual void time_nodes(std::vector<std::chrono::nanoseconds>* times) = 0;
+  virtual std::string type_in_last_run(ir::ValueId id) const = 0;
+  virtual Result<Specialization*> specialization(std::span<const ops::Fact> inputs) = 0;
+  virtual DeviceTimings timings() const = 0;
+  virtual void cancel(bool cancelled) = 0;
+};
+
+struct DeviceModelOptions {
+  Precision precision = Precision::kFloat32;
+  bool cpu_fallback = false;  // operators that the device lacks run on the CPU
+};
+
+// A plan on a device: its weights.
+class DeviceModel {
+ public:
+  virtual ~DeviceModel() = default;
+  virtual Result<std::unique_ptr<DeviceContext>> create_context(const DeviceContextOptions& options) const = 0;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  // "NVIDIA H200, compute capability 9.0, …"; the error says why there is no device.
+  virtual Result<std::string> device() = 0;
+  // Whether the device can run the node; the reason if not. Needs no device.
+  virtual Status supports(const ir::Node& node, const ir::Graph& graph) const = 0;
+  // Whether the node belongs on the host whatever the device can do: shapes, control flow, sequences.
+  virtual bool on_host(const ir::Node& node) const = 0;
+  // The graph must outlive the model.
+  virtual Result<std::unique_ptr<DeviceModel>> load(const ir::Graph& graph, const DeviceModelOptions& options, Logger& logger) = 0;
+};
+
+// The backend of that name ("cuda"), loaded on first use. Errors: kUnsupported when there is no such library beside this
+// one, or it does not belong to this version.
+Result<Backend*> find_backend(std::string_view name);
+
+// What a backend's library exports as cameo_backend: null when `version` is not the one that it was built with.
+using BackendEntry = Backend* (*)(const char* version);
+
+}  // namespace cameo::runtime
