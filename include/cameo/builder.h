@@ -43,6 +43,10 @@ enum class KvCache {
   kOn,    // it is an error where it cannot
 };
 
+// How a GPU computes and keeps float32 values; sums are float32 in all. kTf32 rounds operands of products and convolutions to 10
+// bits of mantissa; kFloat16 and kBfloat16 give them and activations in memory 16 bits, norms and softmax stay float32 inside.
+enum class DevicePrecision { kFloat32, kTf32, kFloat16, kBfloat16 };
+
 struct BuildOptions {
   std::vector<Profile> profiles;  // none: every shape that the model allows
   // How much to measure when kernels are chosen: 0 nothing, builds at once; 3 each candidate on the shapes at opt; 5 most.
@@ -75,6 +79,11 @@ struct BuildOptions {
   std::string calibration_cache;  // file of ranges that is read when it is there, else written; empty: none
   // Lowers only as much as this allows, by int8 or else by weights; needs `calibration`.
   std::optional<MaxLoss> max_loss;
+  // "cpu", or "cuda" for an NVIDIA GPU, which needs the library libcameo_cuda but no GPU yet. The plan's kernels are chosen where
+  // it is loaded. A node that the GPU cannot run is an error, unless it may run on the CPU.
+  std::string device = "cpu";
+  DevicePrecision precision = DevicePrecision::kFloat32;
+  bool cpu_fallback = false;
   // Called as the build goes on: a stage's name and the share of the whole that is done (0…1). Returning false
   // stops the build with kCancelled.
   std::function<bool(std::string_view stage, double done)> progress;

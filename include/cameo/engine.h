@@ -57,6 +57,14 @@ struct ContextOptions {
   int threads = 0;
   // Processors that the threads besides the caller's are pinned to, in turn; empty: left to the system.
   std::vector<int> cpus;
+  // On a GPU: bytes of its memory that the context may take beside the engine's weights; 0: no limit.
+  size_t device_memory_limit = 0;
+  // On a GPU: the work at a shape is captured in a CUDA graph in its second run, and replayed from then on.
+  bool cuda_graphs = true;
+};
+// How long the parts of a run took by the GPU's clock, in milliseconds.
+struct DeviceTimes {
+  double h2d = 0, compute = 0, d2h = 0;
 };
 
 // How long a node of the plan took.
@@ -109,7 +117,7 @@ class CAMEO_API ExecutionContext {
   // The shape of an input for the next runs; it stays until it is set again. Checked against the model and the profile.
   Status set_input_shape(const std::string& name, const Dims& shape);
   // Caller's memory for an input or output, kept alive by the caller until it is bound anew: `bytes` must hold
-  // the tensor at its shape. For an output, null goes back to memory of the context.
+  // the tensor at its shape. With an engine on a GPU it may be memory of the GPU. For an output, null goes back to memory of the context.
   Status set_tensor_address(const std::string& name, void* data, size_t bytes);
   // Shape and memory in one: the input is read from the tensor at run(). The tensor is kept until it is set anew.
   Status set_input(const std::string& name, const Tensor& tensor);
@@ -123,6 +131,13 @@ class CAMEO_API ExecutionContext {
 
   // Runs the model and returns when the outputs are written. Errors name the tensor or node they are about.
   Status run();
+  // The same on a CUDA stream of the caller (null: the default stream), for an engine on a GPU: returns without waiting for the
+  // device, where no tensor's size depends on data. Outputs hold their values once the stream got there; memory bound by
+  // set_tensor_address() stays the caller's until then. On the CPU it is run().
+  Status enqueue(void* stream);
+
+  // Of the last run() on a GPU; nothing on the CPU.
+  std::optional<DeviceTimes> device_times() const;
 
   // The output of the last run with its true shape: memory of the caller, if bound, else of the context, which
   // stays valid until the next run.
@@ -149,6 +164,7 @@ class CAMEO_API ExecutionContext {
  private:
   friend class Engine;
   explicit ExecutionContext(std::unique_ptr<Impl> impl);
+  Status run(void* const* stream);
   std::unique_ptr<Impl> impl_;
 };
 

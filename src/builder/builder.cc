@@ -15,6 +15,7 @@
 #include "passes/driver.h"
 #include "passes/lower_quantized.h"
 #include "plan/content.h"
+#include "runtime/backend.h"
 
 namespace cameo {
 namespace {
@@ -36,6 +37,34 @@ Status tune(plan::Content& content, const BuildOptions& options, builder::Timing
   return builder::choose_tactics(content.graph, content.profiles, tune_options, cache);
 }
 
+// Where the nodes run that the device cannot.
+void place_on_device(const ir::Graph& graph, const runtime::Backend& backend, std::vector<std::string>& refused) {
+  for (const ir::Node& node : graph.nodes) {
+    if (!backend.on_host(node))
+      if (const Status s = backend.supports(node, graph); !s.ok())
+        refused.push_back(fmt::format("{}: {}", node.describe(), s.error().message()));
+    for (const ir::Subgraph& s : node.subgraphs) place_on_device(*s.graph, backend, refused);
+  }
+}
+
+// What a plan for a GPU has besides the graph, and whether the GPU can run it.
+Status make_device_plan(plan::Content& content, const BuildOptions& options, runtime::Backend& backend, Logger& logger) {
+  std::vector<std::string> refused;
+  place_on_device(content.graph, backend, refused);
+  constexpr size_t kMostNamed = 10;
+  std::string names;
+  for (size_t i = 0; i < refused.size() && i < kMostNamed; ++i) names += "\n  " + refused[i];
+  if (refused.size() > kMostNamed) names += fmt::format("\n  and {} more", refused.size() - kMostNamed);
+  if (!refused.empty() && !options.cpu_fallback)
+    return error(ErrorCode::kUnsupported, "{} node{} cannot run on device '{}' (--allow-cpu-fallback lets them run on the CPU):{}",
+                 refused.size(), refused.size() == 1 ? "" : "s", options.device, names);
+  if (!refused.empty()) logger.log(Severity::kWarning, fmt::format("{} nodes run on the CPU:{}", refused.size(), names));
+  content.backend = content.target = options.device;
+  content.precision = runtime::precision_name(static_cast<runtime::Precision>(options.precision));
+  content.cpu_fallback = options.cpu_fallback;
+  return {};
+}
+
 Result<Plan> build_graph(ir::Graph graph, const BuildOptions& options, Logger& logger, std::vector<PassReport>& reports,
                          std::vector<LayerPrecision>& precisions) {
   reports.clear();
@@ -45,6 +74,10 @@ Result<Plan> build_graph(ir::Graph graph, const BuildOptions& options, Logger& l
     return error(ErrorCode::kInvalidArgument, "threads is {}; it must be 0 (all processors) to 1024", options.threads);
   if (options.reference && options.kv_cache != KvCache::kOff)
     return error(ErrorCode::kInvalidArgument, "a cache of keys and values is made by passes, and `reference` asks for none");
+  runtime::Backend* device = nullptr;
+  if (options.device != "cpu") {
+    CAMEO_ASSIGN(device, runtime::find_backend(options.device));
+  }
   plan::Content content;
   content.graph = std::move(graph);
   CAMEO_TRY(ir::infer_types(content.graph));
@@ -61,14 +94,18 @@ Result<Plan> build_graph(ir::Graph graph, const BuildOptions& options, Logger& l
     if (options.kv_cache != KvCache::kOff) CAMEO_TRY(builder::add_kv_cache(content, options.kv_cache, pass_options, early));
     CAMEO_TRY(passes::run_passes(content.graph, pass_options, reports));
     if (!early.empty()) reports.push_back(std::move(early.back()));
-    CAMEO_TRY(passes::lower_quantized(content.graph, reports.emplace_back()));
+    if (!device) CAMEO_TRY(passes::lower_quantized(content.graph, reports.emplace_back()));
   }
   builder::TimingCache cache;
   if (!options.timing_cache.empty()) {
     CAMEO_ASSIGN(cache, builder::TimingCache::load(options.timing_cache));
   }
   CAMEO_TRY(builder::lower_precision(content.graph, options, content.profiles, cache, reports, precisions));
-  if (!options.reference) CAMEO_TRY(tune(content, options, cache, logger));
+  content.target = plan::host_target();
+  if (device)
+    CAMEO_TRY(make_device_plan(content, options, *device, logger));
+  else if (!options.reference)
+    CAMEO_TRY(tune(content, options, cache, logger));
   if (!options.timing_cache.empty() && cache.changed()) CAMEO_TRY(cache.save(options.timing_cache));
   CAMEO_TRY(report(options, "write the plan", 0.9));
   if (!options.reference) {
@@ -78,7 +115,6 @@ Result<Plan> build_graph(ir::Graph graph, const BuildOptions& options, Logger& l
       logger.log(Severity::kVerbose, "runs take the whole batch at once: " + batch.error().message());
   }
   content.cameo_version = CAMEO_VERSION;
-  content.target = plan::host_target();
   content.model_name = content.graph.name;
   CAMEO_ASSIGN(Plan plan, plan::write(content));
   CAMEO_TRY(report(options, "done", 1));

@@ -10,6 +10,7 @@ namespace cameo::cli {
 namespace {
 
 struct Options {
+  BuildOptions build;
   std::string model, shapes;
   uint64_t seed = 0;
   std::optional<size_t> profile;
@@ -22,7 +23,7 @@ void print_row(const char* name, const Statistics& s) {
 
 Result<int> run(const Options& o, const Common& common) {
   StderrLogger logger(common.verbose ? Severity::kVerbose : Severity::kWarning);
-  BuildOptions build;
+  BuildOptions build = o.build;
   build.progress = progress_bar();
   CAMEO_ASSIGN(const Plan plan, load_or_build(o.model, build, logger));
   CAMEO_ASSIGN(const Engine engine, Engine::load(plan, {.logger = &logger}));
@@ -67,6 +68,7 @@ Run add_bench(CLI::App& app, const Common& common) {
       "--json", [&common](int64_t) { const_cast<Common&>(common).json = true; }, "Print one JSON object on stdout");
   const Run run_text = add_bench_generate(*text, common);
   app.add_option("plan", o->model, "Plan or ONNX file");
+  add_device_options(app, o->build);
   app.add_option("--shapes", o->shapes, "Input shapes, as name:1x128,other:1x3; default: opt of the profile");
   app.add_option("--duration", o->load.duration_seconds, "Seconds to measure")->capture_default_str()->check(CLI::NonNegativeNumber);
   app.add_option("--warm-up", o->load.warmup_seconds, "Seconds to run before measuring")

@@ -60,6 +60,9 @@ bool is_plan_file(const std::string& path);
 // A plan file, or a model that is built to a plan in memory.
 Result<Plan> load_or_build(const std::string& path, const BuildOptions& options, Logger& logger);
 
+// Options that say where a model is built to run: --device, --fp16, --bf16, --tf32, --allow-cpu-fallback.
+void add_device_options(CLI::App& app, BuildOptions& build);
+
 // Names of the passes that make operators of domain ai.cameo, which other programs do not have.
 std::vector<std::string> passes_with_own_operators();
 

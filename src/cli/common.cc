@@ -115,6 +115,23 @@ Result<Plan> load_or_build(const std::string& path, const BuildOptions& options,
   return Builder(logger).build(path, options);
 }
 
+void add_device_options(CLI::App& app, BuildOptions& build) {
+  app.add_option("--device", build.device, "Where a model is built to run: cpu, or cuda for an NVIDIA GPU (plans know theirs)")
+      ->check(CLI::IsMember({"cpu", "cuda"}))
+      ->capture_default_str();
+  const auto precision = [&](const char* flag, DevicePrecision value, const char* help) {
+    return app.add_flag_callback(
+        flag, [&build, value] { build.precision = value; }, help);
+  };
+  CLI::Option* fp16 =
+      precision("--fp16", DevicePrecision::kFloat16, "On a GPU: products, convolutions and activations in float16, sums in float32");
+  CLI::Option* bf16 = precision("--bf16", DevicePrecision::kBfloat16, "The same in bfloat16");
+  CLI::Option* tf32 = precision("--tf32", DevicePrecision::kTf32, "On a GPU: operands of float32 products rounded to 10 bits of mantissa");
+  fp16->excludes(bf16)->excludes(tf32);
+  bf16->excludes(tf32);
+  app.add_flag("--allow-cpu-fallback", build.cpu_fallback, "What the GPU cannot run may run on the CPU, with the copies that takes");
+}
+
 std::vector<std::string> passes_with_own_operators() {
   std::vector<std::string> names;
   // Of the late passes this one works on the operators of ONNX.

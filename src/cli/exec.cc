@@ -20,6 +20,8 @@ struct Options {
   size_t iterations = 10, average_runs = 10, streams = 1;
   double duration = 3, warmup_ms = 200, idle_ms = 0;
   std::optional<size_t> profile;
+  std::string device;
+  bool fp16 = false, bf16 = false;
   bool skip_inference = false, dump_output = false, time_load = false;
   std::string timing_cache, export_profile;
   bool error_on_miss = false, dump_profile = false;
@@ -45,7 +47,6 @@ constexpr Ignored kIgnored[] = {
     {"--stronglyTyped", false, "types are always those of the model"},
     {"--memPoolSize", true, "no scratch pool is taken from a budget"},
     {"--avgTiming", true, "--builderOptimizationLevel says how long kernels are timed"},
-    {"--device", true, "there is only the CPU"},
     {"--dynamicPlugins", true, "plans hold no plugins"},
     {"--allowGPUFallback", false, "everything runs on the CPU"},
     {"--threads", false, "every stream has a thread of its own"},
@@ -53,8 +54,6 @@ constexpr Ignored kIgnored[] = {
 
 // Flags of trtexec that ask for something Cameo does not have yet: an error, so that nobody measures what was not done.
 constexpr Ignored kUnsupported[] = {
-    {"--fp16", false, "16-bit precision"},
-    {"--bf16", false, "bfloat16 precision"},
     {"--int8", false, "INT8 precision"},
     {"--fp8", false, "FP8 precision"},
     {"--int4", false, "INT4 weights"},
@@ -235,6 +234,7 @@ Result<int> execute(const Options& o, const CLI::App& app, const Common& common)
     if (app.count(f.flag) > 0) return error(ErrorCode::kUnsupported, "{}: Cameo does not have {} yet", f.flag, f.why);
   for (const Ignored& f : kIgnored)
     if (app.count(f.flag) > 0) SAY("[W] %s has no effect: %s\n", f.flag, f.why);
+  if (!o.device.empty() && o.device != "cuda") SAY("[W] --device=%s has no effect: write --device=cuda for a GPU\n", o.device.c_str());
   if (o.onnx.empty() == o.load_engine.empty()) return error(ErrorCode::kInvalidArgument, "give either --onnx=FILE or --loadEngine=FILE");
   CAMEO_ASSIGN(const std::vector<double> percents, parse_percentiles(o.percentiles));
   StderrLogger logger(common.verbose ? Severity::kVerbose : Severity::kWarning);
@@ -251,6 +251,10 @@ Result<int> execute(const Options& o, const CLI::App& app, const Common& common)
     build.timing_cache = o.timing_cache;
     build.error_on_miss = o.error_on_miss;
     build.progress = progress_bar();
+    if (o.device == "cuda") build.device = o.device;
+    if ((o.fp16 || o.bf16) && build.device == "cpu")
+      return error(ErrorCode::kUnsupported, "--fp16 and --bf16 are for a GPU: add --device=cuda");
+    if (o.fp16 || o.bf16) build.precision = o.bf16 ? DevicePrecision::kBfloat16 : DevicePrecision::kFloat16;
     CAMEO_ASSIGN(plan, Builder(logger).build(o.onnx, build));
     SAY("[I] Engine built: %s\n", human_bytes(plan.bytes().size()).c_str());
   } else {
@@ -316,6 +320,9 @@ Run add_exec(CLI::App& app, const Common& common) {
   app.add_option("--percentile", o->percentiles, "Percentiles to report")->capture_default_str();
   app.add_option("--exportTimes", o->export_times, "Write the time of every run to this JSON file");
   app.add_option("--exportOutput", o->export_output, "Write the outputs to this JSON file");
+  app.add_option("--device", o->device, "cuda builds for an NVIDIA GPU; anything else changes nothing");
+  app.add_flag("--fp16", o->fp16, "float16 for products, convolutions and activations, on a GPU");
+  app.add_flag("--bf16", o->bf16, "The same in bfloat16");
   app.add_flag("--dumpProfile", o->dump_profile, "Print the time of each layer");
   app.add_option("--exportProfile", o->export_profile, "Write the time of each layer to this JSON file");
   app.add_flag("--dumpOutput", o->dump_output, "Print the outputs of the last run");

@@ -42,7 +42,14 @@ Status measure_one(const Engine& engine, const std::map<std::string, Tensor>& in
     for (const TensorInfo& info : engine.outputs())
       if (info.is_tensor) CAMEO_TRY(context.output(info.name));
     const auto t3 = Clock::now();
-    if (!warming) {
+    const auto device = context.device_times();
+    if (!warming && device) {
+      times.h2d.push_back(device->h2d);
+      times.compute.push_back(device->compute);
+      times.d2h.push_back(device->d2h);
+      times.enqueue.push_back(milliseconds(t2 - t1));
+      times.latency.push_back(milliseconds(t3 - t0));
+    } else if (!warming) {
       times.h2d.push_back(milliseconds(t1 - t0));
       times.compute.push_back(milliseconds(t2 - t1));
       // The CPU computes in the call itself, so enqueueing takes as long as the work.

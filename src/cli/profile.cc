@@ -11,6 +11,7 @@ namespace cameo::cli {
 namespace {
 
 struct Options {
+  BuildOptions build;
   std::string model, shapes;
   uint64_t seed = 0;
   int threads = 0;
@@ -40,7 +41,7 @@ std::vector<Group> by_kernel(const std::vector<NodeTime>& nodes) {
 
 Result<int> run(const Options& o, const Common& common) {
   StderrLogger logger(common.verbose ? Severity::kVerbose : Severity::kWarning);
-  BuildOptions build;
+  BuildOptions build = o.build;
   build.progress = progress_bar();
   CAMEO_ASSIGN(const Plan plan, load_or_build(o.model, build, logger));
   CAMEO_ASSIGN(const Engine engine, Engine::load(plan, {.logger = &logger}));
@@ -95,6 +96,7 @@ Result<int> run(const Options& o, const Common& common) {
 Run add_profile(CLI::App& app, const Common& common) {
   auto o = std::make_shared<Options>();
   app.add_option("plan", o->model, "Plan or ONNX file")->required();
+  add_device_options(app, o->build);
   app.add_option("--shapes", o->shapes, "Input shapes, as name:1x128,other:1x3; default: opt of the first profile");
   app.add_option("--duration", o->duration_seconds, "Seconds to run")->capture_default_str()->check(CLI::NonNegativeNumber);
   app.add_option("--threads", o->threads, "Threads to run with; 0: one for each processor")

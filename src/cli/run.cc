@@ -17,6 +17,7 @@ double milliseconds_since(std::chrono::steady_clock::time_point start) {
 }
 
 struct Options {
+  BuildOptions build;
   std::string model, output_dir;
   std::vector<std::string> inputs, shapes;
   uint64_t seed = 0;
@@ -115,7 +116,7 @@ nlohmann::ordered_json describe(const std::string& name, const Tensor& t) {
 
 Result<int> run(const Options& o, const Common& common) {
   StderrLogger logger(common.verbose ? Severity::kVerbose : Severity::kWarning);
-  BuildOptions build;
+  BuildOptions build = o.build;
   build.progress = progress_bar();
   auto start = std::chrono::steady_clock::now();
   CAMEO_ASSIGN(const Plan plan, load_or_build(o.model, build, logger));
@@ -179,6 +180,7 @@ Result<int> run(const Options& o, const Common& common) {
 Run add_run(CLI::App& app, const Common& common) {
   auto o = std::make_shared<Options>();
   app.add_option("model", o->model, "Plan or ONNX file")->required();
+  add_device_options(app, o->build);
   app.add_option("-i,--input", o->inputs,
                  "NAME=FILE.npy or NAME=[[1,2],[3,4]]; repeatable. Inputs not given are made up: floats in [-1, 1), "
                  "integers 0 to 9 (1 for names with \"mask\"), true")

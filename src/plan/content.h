@@ -16,6 +16,8 @@ struct Content {
   std::string backend = "cpu";
   std::string target;
   std::string model_name;
+  std::string precision;      // of float32 values on a device: "fp32", "tf32", "fp16", "bf16"; empty on the CPU
+  bool cpu_fallback = false;  // operators that the device lacks run on the CPU
   ir::Graph graph;
   std::vector<Profile> profiles;
   // The symbol that is the first extent of inputs and outputs whose rows are independent; empty: not known.

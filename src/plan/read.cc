@@ -79,6 +79,8 @@ class Reader {
     content.target = text(p.target());
     content.model_name = text(p.model_name());
     content.batch = text(p.batch());
+    content.precision = text(p.precision());
+    content.cpu_fallback = p.cpu_fallback();
     if (!p.graph()) return damaged("the plan has no graph");
     CAMEO_ASSIGN(content.graph, graph(*p.graph(), 0));
     if (auto status = ir::verify(content.graph); !status.ok()) return damaged("{}", status.error().message());
@@ -370,7 +372,9 @@ Result<Content> read(const Plan& plan, bool verify_weights) {
     return error(ErrorCode::kVersionMismatch, "the plan was built by Cameo {}, this is Cameo {}; build it again from the model", made_by,
                  CAMEO_VERSION);
   const std::string target = text(metadata->target());
-  if (text(metadata->backend()) != "cpu" || target != host_target())
+  // Plans for a device hold no machine code: its kernels are chosen and compiled where the plan is loaded.
+  const bool fits = text(metadata->backend()) == "cpu" ? target == host_target() : text(metadata->backend()) == "cuda" && target == "cuda";
+  if (!fits)
     return error(ErrorCode::kVersionMismatch, "the plan was built for {} {}, this machine is cpu {}; build it again here",
                  text(metadata->backend()), target, host_target());
   if (verify_weights) {

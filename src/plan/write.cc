@@ -25,7 +25,8 @@ class Writer {
     }
     builder_.Finish(fb::CreatePlan(builder_, builder_.CreateString(content.cameo_version), builder_.CreateString(content.backend),
                                    builder_.CreateString(content.target), builder_.CreateString(content.model_name), graph,
-                                   builder_.CreateVector(profiles), builder_.CreateString(content.batch)));
+                                   builder_.CreateVector(profiles), builder_.CreateString(content.batch),
+                                   builder_.CreateString(content.precision), content.cpu_fallback));
     return assemble();
   }
 

@@ -29,8 +29,8 @@ struct DeviceTimings {
 };
 
 struct DeviceContextOptions {
-  bool graphs = true;           // capture the work of a shape once and replay it
-  size_t memory_limit = 0;      // bytes of device memory for the context, 0: no limit
+  bool graphs = true;       // capture the work of a shape once and replay it
+  size_t memory_limit = 0;  // bytes of device memory for the context, 0: no limit
 };
 
 // A plan on a device, for one caller.

@@ -80,6 +80,17 @@ struct ExecutionContext::Impl {
 
   size_t bound_bytes(size_t i) const { return i < address_bytes.size() ? address_bytes[i] : 0; }
 
+  // Runs on the device of the plan, on the caller's stream if there is one.
+  Status run_on_device(void* const* stream) {
+    device->cancel(false);
+    return stream ? device->enqueue(*stream, inputs, bindings, outputs) : device->run(inputs, bindings, outputs);
+  }
+
+  Result<runtime::Specialization*> specialization() {
+    const std::vector<ops::Fact> facts = engine->facts_of(shapes);
+    return device ? device->specialization(facts) : executor.specialization(facts);
+  }
+
   Result<const RtValue*> find_output(const std::string& name) const {
     CAMEO_ASSIGN(const size_t k, engine->find_output(name));
     if (!has_run) return error(ErrorCode::kInvalidArgument, "output '{}' has no value: no run() has succeeded since the last change", name);
@@ -90,6 +101,7 @@ struct ExecutionContext::Impl {
   runtime::ExecutionState state;
   runtime::Executor executor;
   runtime::BatchRun batch_run;
+  std::unique_ptr<runtime::DeviceContext> device;  // null on the CPU
   std::optional<size_t> profile;
   std::vector<Dims> shapes;
   std::vector<bool> has_shape;
@@ -111,7 +123,11 @@ Result<ExecutionContext> Engine::create_context(const ContextOptions& options) c
   if (options.threads < 0 || options.threads > kMaxThreads)
     return error(ErrorCode::kInvalidArgument, "threads is {}; it must be 0 (all processors) to {}", options.threads, kMaxThreads);
   Allocator& allocator = options.allocator ? *options.allocator : default_allocator();
-  return ExecutionContext(std::make_unique<ExecutionContext::Impl>(impl_, allocator, options));
+  auto context = std::make_unique<ExecutionContext::Impl>(impl_, allocator, options);
+  if (impl_->device) {
+    CAMEO_ASSIGN(context->device, impl_->device->create_context({.graphs = options.cuda_graphs, .memory_limit = options.device_memory_limit}));
+  }
+  return ExecutionContext(std::move(context));
 } catch (const std::bad_alloc&) {
   return error(ErrorCode::kOutOfMemory, "no memory for an execution context");
 }
@@ -199,7 +215,7 @@ Result<Dims> ExecutionContext::output_shape(const std::string& name) try {
   Impl& c = *impl_;
   CAMEO_ASSIGN(const size_t k, c.engine->find_output(name));
   CAMEO_TRY(c.check_shapes());
-  CAMEO_ASSIGN(const auto* s, c.executor.specialization(c.engine->facts_of(c.shapes)));
+  CAMEO_ASSIGN(const auto* s, c.specialization());
   const ir::Type& type = s->facts[c.engine->content.graph.outputs[k]].type;
   if (!type.is_tensor() || !type.shape)
     return error(ErrorCode::kInvalidArgument, "the shape of output '{}' is known only after a run", name);
@@ -210,7 +226,10 @@ Result<Dims> ExecutionContext::output_shape(const std::string& name) try {
   return error(ErrorCode::kOutOfMemory, "no memory to infer the model's shapes");
 }
 
-Status ExecutionContext::run() try {
+Status ExecutionContext::run() { return run(nullptr); }
+Status ExecutionContext::enqueue(void* stream) { return run(&stream); }
+
+Status ExecutionContext::run(void* const* stream) try {
   Impl& c = *impl_;
   c.has_run = false;
   c.state.cancelled.store(false, std::memory_order_relaxed);
@@ -219,8 +238,12 @@ Status ExecutionContext::run() try {
     if (c.inputs[i].is_tensor() && !c.inputs[i].tensor.defined())
       return error(ErrorCode::kInvalidInput, "input '{}' was given no data: call set_input() or set_tensor_address()",
                    c.engine->inputs[i].name);
-  CAMEO_TRY(c.check_bools());
-  CAMEO_TRY(c.batch_run.run(c.inputs, c.bindings, c.outputs));
+  if (c.device) {
+    CAMEO_TRY(c.run_on_device(stream));
+  } else {
+    CAMEO_TRY(c.check_bools());
+    CAMEO_TRY(c.batch_run.run(c.inputs, c.bindings, c.outputs));
+  }
   c.has_run = true;
   return {};
 } catch (const std::bad_alloc&) {
@@ -252,7 +275,10 @@ Result<bool> ExecutionContext::output_present(const std::string& name) const {
 
 void ExecutionContext::start_profiling() {
   impl_->node_times.assign(impl_->engine->content.graph.nodes.size(), {});
-  impl_->executor.time_nodes(&impl_->node_times);
+  if (impl_->device)
+    impl_->device->time_nodes(&impl_->node_times);
+  else
+    impl_->executor.time_nodes(&impl_->node_times);
 }
 
 std::vector<NodeTime> ExecutionContext::take_profile() {
@@ -265,20 +291,33 @@ std::vector<NodeTime> ExecutionContext::take_profile() {
     std::string outputs;
     for (ir::ValueId id : node.outputs) {
       if (id == ir::kNoValue) continue;
-      outputs += (outputs.empty() ? "" : ", ") + impl_->executor.type_in_last_run(id);
+      outputs += (outputs.empty() ? "" : ", ") + (impl_->device ? impl_->device->type_in_last_run(id) : impl_->executor.type_in_last_run(id));
     }
     profile.push_back({node.name, (node.op->domain.empty() ? "" : std::string(node.op->domain) + ".") + std::string(node.op->name),
-                       node.kernel.empty() ? "reference" : node.kernel, std::move(outputs),
+                       impl_->device ? impl_->engine->content.backend : node.kernel.empty() ? "reference" : node.kernel, std::move(outputs),
                        std::chrono::duration<double, std::milli>(time).count()});
   }
   return profile;
 }
 
-void ExecutionContext::cancel() { impl_->state.cancelled.store(true, std::memory_order_relaxed); }
+void ExecutionContext::cancel() {
+  impl_->state.cancelled.store(true, std::memory_order_relaxed);
+  if (impl_->device) impl_->device->cancel(true);
+}
+
+std::optional<DeviceTimes> ExecutionContext::device_times() const {
+  if (!impl_->device) return std::nullopt;
+  const runtime::DeviceTimings t = impl_->device->timings();
+  return DeviceTimes{t.h2d_ms, t.compute_ms, t.d2h_ms};
+}
 
 Result<MemoryForecast> ExecutionContext::memory_forecast() try {
   Impl& c = *impl_;
   CAMEO_TRY(c.check_shapes());
+  if (c.device) {
+    CAMEO_ASSIGN(const auto* s, c.specialization());
+    return MemoryForecast{s->arena_bytes, s->without_reuse, s->output_bytes, c.engine->weight_bytes, s->complete};
+  }
   const std::vector<ops::Fact> facts = c.engine->facts_of(c.shapes);
   CAMEO_ASSIGN(const auto* used, c.batch_run.specialization_used(facts));
   const size_t arena = used->arena_bytes;

@@ -6,6 +6,7 @@
 #include "cameo/engine.h"
 #include "ops/infer.h"
 #include "plan/content.h"
+#include "runtime/backend.h"
 
 namespace cameo {
 
@@ -16,6 +17,7 @@ struct Engine::Impl {
   std::map<std::string, size_t, std::less<>> input_index, output_index;
   Logger* logger = nullptr;
   size_t weight_bytes = 0;
+  std::unique_ptr<runtime::DeviceModel> device;  // null on the CPU
 
   // Position of a tensor; the error lists the names there are.
   Result<size_t> find_input(std::string_view name) const;

@@ -32,6 +32,7 @@ constexpr const char* kUsage =
     "  --jobs=N           child processes (all cores)\n"
     "  --timeout=SECONDS  for one case (60)\n"
     "  --open-shapes      the models whose inputs have open extents\n"
+    "  --device=NAME      build for this device (cpu)\n"
     "  --reference        evaluate the imported graph instead of a plan\n"
     "  --in-process       no child processes, for a debugger\n"
     "  --summary=FILE     write the last line to a file too\n"
@@ -39,7 +40,7 @@ constexpr const char* kUsage =
     "  --verbose          print passing cases too, with their times\n";
 
 struct Options {
-  std::string program, data_dir, filter, single, listed_path, summary_path;
+  std::string program, data_dir, filter, single, listed_path, summary_path, device = "cpu";
   int jobs = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   double timeout_seconds = 60;
   bool open_shapes = false, reference = false, in_process = false, list = false, verbose = false;
@@ -61,6 +62,8 @@ std::optional<Options> parse(int argc, char** argv) {
       options.listed_path = v;
     else if (const char* v = value("--summary="))
       options.summary_path = v;
+    else if (const char* v = value("--device="))
+      options.device = v;
     else if (const char* v = value("--jobs="))
       options.jobs = std::max(1, std::atoi(v));
     else if (const char* v = value("--timeout="))
@@ -100,7 +103,7 @@ std::string check(const Options& options, const CaseEntry& entry) {
     const RandomCheck random = random_check(c.name);
     const auto run = [&] {
       return options.reference ? run_reference(c.model_path, c.inputs, output_names)
-                               : run_plan(c.model_path, c.inputs, output_names, random == nullptr);
+                               : run_plan(c.model_path, c.inputs, output_names, random == nullptr, options.device);
     };
     if (random != nullptr) return random(c, run);
     auto outputs = run();

@@ -41,7 +41,8 @@ class Device {
   void remember_choice(const std::string& problem, int choice);
 
  private:
-  Device(DeviceInfo info, bool has_gpu) : info_(std::move(info)), has_gpu_(has_gpu), modules_(info_.arch()), pool_(std::make_shared<MemoryPool>()) {}
+  Device(DeviceInfo info, bool has_gpu)
+      : info_(std::move(info)), has_gpu_(has_gpu), modules_(info_.arch()), pool_(std::make_shared<MemoryPool>()) {}
 
   const DeviceInfo info_;
   const bool has_gpu_;

@@ -74,8 +74,7 @@ class LtProduct final : public Operation {
     bias_ = this;
     cublasLtMatmulHeuristicResult_t found[kCandidates];
     int count = 0;
-    const auto status =
-        lib_.cublasLtMatmulAlgoGetHeuristic(handle_, op_, b_, a_, y_, y_, preference, kCandidates, found, &count);
+    const auto status = lib_.cublasLtMatmulAlgoGetHeuristic(handle_, op_, b_, a_, y_, y_, preference, kCandidates, found, &count);
     lib_.cublasLtMatmulPreferenceDestroy(preference);
     if (status != CUBLAS_STATUS_SUCCESS || count == 0)
       return error(ErrorCode::kUnsupported, "cublasLt has no product {}: {}", problem, lib_.cublasLtGetStatusName(status));
@@ -101,12 +100,15 @@ class LtProduct final : public Operation {
   }
 
   Status layout(cublasLtMatrixLayout_t& layout, DType type, int64_t rows, int64_t columns, int64_t stride) {
-    CAMEO_TRY(check(lib_, lib_.cublasLtMatrixLayoutCreate(&layout, type_of(type), static_cast<uint64_t>(rows), static_cast<uint64_t>(columns), rows),
-                    "describing a matrix"));
+    CAMEO_TRY(check(
+        lib_, lib_.cublasLtMatrixLayoutCreate(&layout, type_of(type), static_cast<uint64_t>(rows), static_cast<uint64_t>(columns), rows),
+        "describing a matrix"));
     if (g_.batch > 1) {
       const auto count = static_cast<int32_t>(g_.batch);
-      CAMEO_TRY(check(lib_, lib_.cublasLtMatrixLayoutSetAttribute(layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count, sizeof count), "describing a batch"));
-      CAMEO_TRY(check(lib_, lib_.cublasLtMatrixLayoutSetAttribute(layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &stride, sizeof stride),
+      CAMEO_TRY(check(lib_, lib_.cublasLtMatrixLayoutSetAttribute(layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count, sizeof count),
+                      "describing a batch"));
+      CAMEO_TRY(check(lib_,
+                      lib_.cublasLtMatrixLayoutSetAttribute(layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &stride, sizeof stride),
                       "describing a batch"));
     }
     return {};
@@ -114,17 +116,18 @@ class LtProduct final : public Operation {
 
   Status describe(Precision precision) {
     const bool wide = g_.a.dtype == DType::kFloat64;
-    const auto compute = wide                                                                          ? CUBLAS_COMPUTE_64F
+    const auto compute = wide                                                             ? CUBLAS_COMPUTE_64F
                          : precision == Precision::kTf32 && g_.a.dtype == DType::kFloat32 ? CUBLAS_COMPUTE_32F_FAST_TF32
-                                                                                                       : CUBLAS_COMPUTE_32F;
+                                                                                          : CUBLAS_COMPUTE_32F;
     CAMEO_TRY(check(lib_, lib_.cublasLtMatmulDescCreate(&op_, compute, wide ? CUDA_R_64F : CUDA_R_32F), "describing a product"));
     CAMEO_TRY(set(CUBLASLT_MATMUL_DESC_TRANSA, g_.trans_b ? CUBLAS_OP_T : CUBLAS_OP_N));
     CAMEO_TRY(set(CUBLASLT_MATMUL_DESC_TRANSB, g_.trans_a ? CUBLAS_OP_T : CUBLAS_OP_N));
     const bool bias = g_.bias.present();
-    const cublasLtEpilogue_t epilogue = g_.activation == Gemm::Activation::kRelu       ? (bias ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_RELU)
-                                        : g_.activation == Gemm::Activation::kGeluTanh ? (bias ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU)
-                                        : bias                                         ? CUBLASLT_EPILOGUE_BIAS
-                                                                                       : CUBLASLT_EPILOGUE_DEFAULT;
+    const cublasLtEpilogue_t epilogue =
+        g_.activation == Gemm::Activation::kRelu       ? (bias ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_RELU)
+        : g_.activation == Gemm::Activation::kGeluTanh ? (bias ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU)
+        : bias                                         ? CUBLASLT_EPILOGUE_BIAS
+                                                       : CUBLASLT_EPILOGUE_DEFAULT;
     CAMEO_TRY(set(CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue));
     if (bias) CAMEO_TRY(set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, type_of(g_.bias.dtype)));
     CAMEO_TRY(layout(b_, g_.b.dtype, g_.trans_b ? g_.k : g_.n, g_.trans_b ? g_.n : g_.k, g_.stride_b));
@@ -138,13 +141,15 @@ class LtProduct final : public Operation {
     return {};
   }
 
-  Status launch(const cublasLtMatmulAlgo_t& algorithm, const void* a, const void* b, const void* c, void* y, void* workspace, cudaStream_t stream) {
+  Status launch(const cublasLtMatmulAlgo_t& algorithm, const void* a, const void* b, const void* c, void* y, void* workspace,
+                cudaStream_t stream) {
     const float alpha = g_.alpha, beta = g_.addend.present() ? 1.f : 0.f;
     const double wide_alpha = alpha, wide_beta = beta;
     const bool wide = g_.a.dtype == DType::kFloat64;
     return check(lib_,
                  lib_.cublasLtMatmul(handle_, op_, wide ? static_cast<const void*>(&wide_alpha) : &alpha, b, b_, a, a_,
-                                     wide ? static_cast<const void*>(&wide_beta) : &beta, c, y_, y, y_, &algorithm, workspace, kWorkspaceBytes, stream),
+                                     wide ? static_cast<const void*>(&wide_beta) : &beta, c, y_, y, y_, &algorithm, workspace,
+                                     kWorkspaceBytes, stream),
                  "a matrix product");
   }
 
@@ -175,7 +180,8 @@ class LtProduct final : public Operation {
         CAMEO_TRY(start.record(device.stream()));
         for (int r = 0; r < repeats && works; ++r) {
           std::byte* at = base + static_cast<size_t>(r) % copies * (once / 256 * 256);
-          works = launch(found[i].algo, at, at + up(a_bytes), at + up(a_bytes) + up(b_bytes), at + up(a_bytes) + up(b_bytes), base + once * copies, device.stream())
+          works = launch(found[i].algo, at, at + up(a_bytes), at + up(a_bytes) + up(b_bytes), at + up(a_bytes) + up(b_bytes),
+                         base + once * copies, device.stream())
                       .ok();
         }
         CAMEO_TRY(end.record(device.stream()));
@@ -222,9 +228,9 @@ Status add_gemm(StepBuilder& b, const Gemm& g) {
   const Operand workspace = b.scratch(DType::kUint8, Dims{static_cast<int64_t>(kWorkspaceBytes)});
   CAMEO_ASSIGN(std::unique_ptr<LtProduct> product, LtProduct::make(b, g, workspace));
   const std::string problem =
-      fmt::format("gemm {} {}x{}x{} batch {} ({}, {}) {}{} {}>{} {} act {} bias {} add {}", runtime::precision_name(b.precision()), g.m, g.n, g.k, g.batch,
-                  g.stride_a, g.stride_b, g.trans_a ? 't' : 'n', g.trans_b ? 't' : 'n', dtype_name(g.a.dtype), dtype_name(g.y.dtype), g.alpha,
-                  static_cast<int>(g.activation), g.bias.present(), g.addend.present());
+      fmt::format("gemm {} {}x{}x{} batch {} ({}, {}) {}{} {}>{} {} act {} bias {} add {}", runtime::precision_name(b.precision()), g.m,
+                  g.n, g.k, g.batch, g.stride_a, g.stride_b, g.trans_a ? 't' : 'n', g.trans_b ? 't' : 'n', dtype_name(g.a.dtype),
+                  dtype_name(g.y.dtype), g.alpha, static_cast<int>(g.activation), g.bias.present(), g.addend.present());
   CAMEO_TRY(product->choose(b, problem));
   b.add(std::move(product));
   return {};

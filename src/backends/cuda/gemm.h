@@ -10,8 +10,8 @@ struct Gemm {
   enum class Activation : uint8_t { kNone, kRelu, kGeluTanh };
   int64_t m = 0, n = 0, k = 0, batch = 1;
   Operand a, b, y;
-  bool trans_a = false, trans_b = false;       // A is [k, m], B is [n, k]
-  int64_t stride_a = 0, stride_b = 0;          // elements from one matrix to the next; y's are dense
+  bool trans_a = false, trans_b = false;  // A is [k, m], B is [n, k]
+  int64_t stride_a = 0, stride_b = 0;     // elements from one matrix to the next; y's are dense
   float alpha = 1;
   Operand bias;    // [n], of y's type; or none
   Operand addend;  // as y, of y's type; or none

@@ -20,35 +20,35 @@ namespace cameo::cuda {
   F(nvrtcGetProgramLog)          \
   F(nvrtcGetErrorString)
 
-#define CAMEO_CUBLASLT_FUNCTIONS(F)      \
-  F(cublasLtCreate)                      \
-  F(cublasLtDestroy)                     \
-  F(cublasLtGetVersion)                  \
-  F(cublasLtMatmul)                      \
-  F(cublasLtMatmulDescCreate)            \
-  F(cublasLtMatmulDescDestroy)           \
-  F(cublasLtMatmulDescSetAttribute)      \
-  F(cublasLtMatrixLayoutCreate)          \
-  F(cublasLtMatrixLayoutDestroy)         \
-  F(cublasLtMatrixLayoutSetAttribute)    \
-  F(cublasLtMatmulPreferenceCreate)      \
-  F(cublasLtMatmulPreferenceDestroy)     \
+#define CAMEO_CUBLASLT_FUNCTIONS(F)       \
+  F(cublasLtCreate)                       \
+  F(cublasLtDestroy)                      \
+  F(cublasLtGetVersion)                   \
+  F(cublasLtMatmul)                       \
+  F(cublasLtMatmulDescCreate)             \
+  F(cublasLtMatmulDescDestroy)            \
+  F(cublasLtMatmulDescSetAttribute)       \
+  F(cublasLtMatrixLayoutCreate)           \
+  F(cublasLtMatrixLayoutDestroy)          \
+  F(cublasLtMatrixLayoutSetAttribute)     \
+  F(cublasLtMatmulPreferenceCreate)       \
+  F(cublasLtMatmulPreferenceDestroy)      \
   F(cublasLtMatmulPreferenceSetAttribute) \
-  F(cublasLtMatmulAlgoGetHeuristic)      \
+  F(cublasLtMatmulAlgoGetHeuristic)       \
   F(cublasLtGetStatusName)
 
-#define CAMEO_CUDNN_FUNCTIONS(F)        \
-  F(cudnnCreate)                        \
-  F(cudnnDestroy)                       \
-  F(cudnnSetStream)                     \
-  F(cudnnGetVersion)                    \
-  F(cudnnGetErrorString)                \
-  F(cudnnGetLastErrorString)            \
-  F(cudnnBackendCreateDescriptor)       \
-  F(cudnnBackendDestroyDescriptor)      \
-  F(cudnnBackendSetAttribute)           \
-  F(cudnnBackendGetAttribute)           \
-  F(cudnnBackendFinalize)               \
+#define CAMEO_CUDNN_FUNCTIONS(F)   \
+  F(cudnnCreate)                   \
+  F(cudnnDestroy)                  \
+  F(cudnnSetStream)                \
+  F(cudnnGetVersion)               \
+  F(cudnnGetErrorString)           \
+  F(cudnnGetLastErrorString)       \
+  F(cudnnBackendCreateDescriptor)  \
+  F(cudnnBackendDestroyDescriptor) \
+  F(cudnnBackendSetAttribute)      \
+  F(cudnnBackendGetAttribute)      \
+  F(cudnnBackendFinalize)          \
   F(cudnnBackendExecute)
 
 #define CAMEO_FUNCTION_POINTER(name) decltype(&::name) name = nullptr;

@@ -163,8 +163,8 @@ Result<MemoryPool::Block> MemoryPool::allocate(size_t bytes) {
   }
   if (limit_ > 0 && held_ + bytes > limit_) release_free();
   if (limit_ > 0 && held_ + bytes > limit_)
-    return error(ErrorCode::kOutOfMemory, "{} bytes of device memory are needed where {} of the limit of {} are in use", bytes, held_.load(),
-                 limit_);
+    return error(ErrorCode::kOutOfMemory, "{} bytes of device memory are needed where {} of the limit of {} are in use", bytes,
+                 held_.load(), limit_);
   void* data = nullptr;
   cudaError_t result = cudaMalloc(&data, bytes);
   if (result == cudaErrorMemoryAllocation) {

@@ -115,9 +115,7 @@ std::string storage_type(DType t, bool narrowed) {
 
 std::string literal(float value) { return fmt::format("as_bits({:#x}u)", std::bit_cast<uint32_t>(value)); }
 std::string literal(double value) { return fmt::format("__longlong_as_double({}ll)", std::bit_cast<int64_t>(value)); }
-std::string literal(int64_t value) {
-  return value == INT64_MIN ? "(-9223372036854775807ll - 1)" : fmt::format("{}ll", value);
-}
+std::string literal(int64_t value) { return value == INT64_MIN ? "(-9223372036854775807ll - 1)" : fmt::format("{}ll", value); }
 std::string literal_of(DType type, double value) {
   if (type == DType::kFloat64) return literal(value);
   if (is_float(type)) return literal(static_cast<float>(value));

@@ -107,7 +107,8 @@ Result<Operand> StepBuilder::prepared(size_t i, const std::string& form, DType s
   if (!key.empty()) {
     CAMEO_ASSIGN(block, weights_.get(key, o.bytes(), write));
   } else {
-    CAMEO_ASSIGN(MemoryPool::Block own, device_.has_gpu() ? device_.pool()->allocate(o.bytes()) : Result<MemoryPool::Block>(MemoryPool::Block()));
+    CAMEO_ASSIGN(MemoryPool::Block own,
+                 device_.has_gpu() ? device_.pool()->allocate(o.bytes()) : Result<MemoryPool::Block>(MemoryPool::Block()));
     CAMEO_TRY(write(own.data()));
     block = std::make_shared<MemoryPool::Block>(std::move(own));
   }

@@ -20,11 +20,11 @@ using runtime::Precision;
 struct Operand {
   enum class Kind : uint8_t { kNone, kInput, kOutput, kScratch, kFixed };
   Kind kind = Kind::kNone;
-  size_t index = 0;             // of an input or output of the node
-  size_t offset = 0;            // bytes from that address, or from the start of the scratch memory
-  void* fixed = nullptr;        // kFixed
+  size_t index = 0;                 // of an input or output of the node
+  size_t offset = 0;                // bytes from that address, or from the start of the scratch memory
+  void* fixed = nullptr;            // kFixed
   DType dtype = DType::kUndefined;  // of the elements in memory
-  bool narrowed = false;        // 16 bits where the model has 32: what does not fit becomes the largest finite value
+  bool narrowed = false;            // 16 bits where the model has 32: what does not fit becomes the largest finite value
   Dims dims;
 
   bool present() const { return kind != Kind::kNone; }
@@ -44,7 +44,7 @@ struct Operand {
 
 // Where the operands of a step are in one run.
 struct Addresses {
-  std::span<void* const> inputs, outputs;
+  std::span<void*const> inputs, outputs;
   std::byte* scratch = nullptr;
   void* of(const Operand& o) const {
     switch (o.kind) {
@@ -85,8 +85,8 @@ struct View {
   DType dtype = DType::kUndefined;    // of the model
   DType storage = DType::kUndefined;  // in device memory
   Dims dims;
-  Tensor value;                  // the elements on the host, where they are known when the step is made
-  bool weight = false;           // `value` is a constant of the model, which lives as long as the model
+  Tensor value;         // the elements on the host, where they are known when the step is made
+  bool weight = false;  // `value` is a constant of the model, which lives as long as the model
 };
 
 class StepBuilder {
@@ -94,7 +94,12 @@ class StepBuilder {
   // `inputs` and `outputs` are parallel to the node's; absent ones have type kUndefined.
   StepBuilder(const ir::Node& node, std::vector<View> inputs, std::vector<View> outputs, Precision precision, Device& device,
               WeightStore& weights)
-      : node_(node), attrs_(*node.attrs), inputs_(std::move(inputs)), outputs_(std::move(outputs)), precision_(precision), device_(device),
+      : node_(node),
+        attrs_(*node.attrs),
+        inputs_(std::move(inputs)),
+        outputs_(std::move(outputs)),
+        precision_(precision),
+        device_(device),
         weights_(weights) {}
 
   const ir::Node& node() const { return node_; }

@@ -18,11 +18,14 @@ Status transpose_tiled(StepBuilder& b, const Operand& from, const Operand& to, i
   s.line(fmt::format("__shared__ {} tile[{}][{}];", type, kTile, kTile + 1));
   s.line(fmt::format("const I row0 = ({}) * {}, column0 = ({}) * {}, base = ({}) * {} * {};", at[1], kTile, at[2], kTile, at[0], r, c));
   s.line(fmt::format("const int tx = t % {}, ty = t / {};", kTile, kTile));
-  s.line(fmt::format("for (int k = ty; k < {}; k += 8) if (row0 + k < {} && column0 + tx < {}) tile[k][tx] = {}[base + (row0 + k) * {} + column0 + tx];",
-                     kTile, r, c, x, c));
+  s.line(fmt::format(
+      "for (int k = ty; k < {}; k += 8) if (row0 + k < {} && column0 + tx < {}) tile[k][tx] = {}[base + (row0 + k) * {} + column0 + tx];",
+      kTile, r, c, x, c));
   s.line("__syncthreads();");
-  s.line(fmt::format("for (int k = ty; k < {}; k += 8) if (column0 + k < {} && row0 + tx < {}) put({}[base + (column0 + k) * {} + row0 + tx], get(tile[tx][k]));",
-                     kTile, c, r, y, r));
+  s.line(
+      fmt::format("for (int k = ty; k < {}; k += 8) if (column0 + k < {} && row0 + tx < {}) put({}[base + (column0 + k) * {} + row0 + tx], "
+                  "get(tile[tx][k]));",
+                  kTile, c, r, y, r));
   return s.launch_blocks(b, batch * row_tiles * column_tiles, 256);
 }
 
@@ -193,7 +196,8 @@ Status make_reverse_sequence(StepBuilder& b) {
   CAMEO_ASSIGN(Operand x, b.input(0));
   CAMEO_ASSIGN(Operand lengths, b.input(1));
   const Operand y = b.output(0);
-  const size_t batch = axis_of(b.attrs().integer("batch_axis", 1), x.dims.rank()), time = axis_of(b.attrs().integer("time_axis", 0), x.dims.rank());
+  const size_t batch = axis_of(b.attrs().integer("batch_axis", 1), x.dims.rank()),
+               time = axis_of(b.attrs().integer("time_axis", 0), x.dims.rank());
   Source s;
   auto at = s.unravel("i", y.dims);
   s.line(fmt::format("const i64 length = {};", s.load(lengths, at[batch])));
@@ -250,8 +254,9 @@ Status pad(StepBuilder& b, Source& s, const Operand& x, const Operand& y, const 
       s.line(fmt::format("{0} = {0} < 0 ? 0 : {0} >= {1} ? {1} - 1 : {0};", name, extent));
     } else if (mode == "reflect") {
       s.line(fmt::format("if ({} == 1) {} = 0;", extent, name));
-      s.line(fmt::format("else {{ const I period = 2 * {1} - 2; {0} %= period; if ({0} < 0) {0} += period; if ({0} >= {1}) {0} = period - {0}; }}",
-                         name, extent));
+      s.line(fmt::format(
+          "else {{ const I period = 2 * {1} - 2; {0} %= period; if ({0} < 0) {0} += period; if ({0} >= {1}) {0} = period - {0}; }}", name,
+          extent));
     } else {
       s.line(fmt::format("{0} %= {1}; if ({0} < 0) {0} += {1};", name, extent));
     }

@@ -53,7 +53,8 @@ Status make_softmax(StepBuilder& b) {
   s.line("sum = block_reduce(sum, Plus());");
   if (op == "LogSoftmax") {
     s.line("const R less = peak + log(sum);");
-    s.line(fmt::format("for (I k = t; k < n; k += blockDim.x) put({}[base + k * step], {} - less);", s.write(y), s.load(x, "base + k * step")));
+    s.line(fmt::format("for (I k = t; k < n; k += blockDim.x) put({}[base + k * step], {} - less);", s.write(y),
+                       s.load(x, "base + k * step")));
   } else {
     s.line("const R scale = (R)1 / sum;");
     s.line(fmt::format("for (I k = t; k < n; k += blockDim.x) put({}[base + k * step], exp({} - peak) * scale);", s.write(y),
@@ -156,7 +157,8 @@ Status make_batch_norm(StepBuilder& b) {
   s.declare("typedef " + real_of(b) + " R;");
   const auto at = s.unravel("i", Dims{x.dims.rank() > 0 ? x.dims[0] : 1, channels, size});
   s.line(fmt::format("const I c = {};", at[1]));
-  s.line(fmt::format("const R m = {} * (R)1 / sqrt((R){} + (R){});", s.load(p[0], "c"), s.load(p[3], "c"), literal(b.attrs().real("epsilon", 1e-5f))));
+  s.line(fmt::format("const R m = {} * (R)1 / sqrt((R){} + (R){});", s.load(p[0], "c"), s.load(p[3], "c"),
+                     literal(b.attrs().real("epsilon", 1e-5f))));
   s.store(y, "i", fmt::format("({} - {}) * m + {}", s.load(x, "i"), s.load(p[2], "c"), s.load(p[1], "c")));
   return s.launch_elements(b, y.dims.num_elements());
 }
@@ -171,7 +173,8 @@ Status make_lp_norm(StepBuilder& b) {
   Source s;
   open_rows(s, rows, real_of(b));
   s.line("R sum = 0;");
-  s.line(fmt::format("for (I k = t; k < n; k += blockDim.x) {{ const R v = {}; sum += {}; }}", s.load(x, "base + k * step"), one ? "fabs(v)" : "v * v"));
+  s.line(fmt::format("for (I k = t; k < n; k += blockDim.x) {{ const R v = {}; sum += {}; }}", s.load(x, "base + k * step"),
+                     one ? "fabs(v)" : "v * v"));
   s.line("sum = block_reduce(sum, Plus());");
   s.line(fmt::format("const R norm = {};", one ? "sum" : "sqrt(sum)"));
   s.line(fmt::format("for (I k = t; k < n; k += blockDim.x) put({}[base + k * step], norm == (R)0 ? (R)0 : {} / norm);", s.write(y),
@@ -190,12 +193,14 @@ Status make_lrn(StepBuilder& b) {
   const auto at = s.unravel("i", Dims{x.dims[0], x.dims[1], inner});
   const std::string channels = s.number(x.dims[1]), step = s.number(inner);
   s.line(fmt::format("const I c = {};", at[1]));
-  s.line(fmt::format("const I low = c - {0} < 0 ? 0 : c - {0}, high = c + {1} >= {2} ? {2} - 1 : c + {1};", s.number((size - 1) / 2), s.number(size / 2),
-                     channels));
+  s.line(fmt::format("const I low = c - {0} < 0 ? 0 : c - {0}, high = c + {1} >= {2} ? {2} - 1 : c + {1};", s.number((size - 1) / 2),
+                     s.number(size / 2), channels));
   s.line("R sum = 0;");
-  s.line(fmt::format("for (I k = low; k <= high; ++k) {{ const R v = {}; sum += v * v; }}", s.load(x, fmt::format("i + (k - c) * {}", step))));
-  s.store(y, "i", fmt::format("{} / pow((R){} + (R){} * sum, (R){})", s.load(x, "i"), literal(b.attrs().real("bias", 1)),
-                              literal(b.attrs().real("alpha", 1e-4f) / static_cast<float>(size)), literal(b.attrs().real("beta", 0.75f))));
+  s.line(
+      fmt::format("for (I k = low; k <= high; ++k) {{ const R v = {}; sum += v * v; }}", s.load(x, fmt::format("i + (k - c) * {}", step))));
+  s.store(y, "i",
+          fmt::format("{} / pow((R){} + (R){} * sum, (R){})", s.load(x, "i"), literal(b.attrs().real("bias", 1)),
+                      literal(b.attrs().real("alpha", 1e-4f) / static_cast<float>(size)), literal(b.attrs().real("beta", 0.75f))));
   return s.launch_elements(b, y.dims.num_elements());
 }
 

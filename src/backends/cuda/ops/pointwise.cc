@@ -130,7 +130,8 @@ Status make_mod(StepBuilder& b) {
     return binary(b, cut ? "y == (T)0 || (y == (T)-1 && (T)-1 < (T)0) ? (T)0 : (T)(x % y)"
                          : "y == (T)0 || (y == (T)-1 && (T)-1 < (T)0) ? (T)0 : ((T)(x % y) != (T)0 && ((T)(x % y) < (T)0) != (y < (T)0)) ? "
                            "(T)(x % y + y) : (T)(x % y)");
-  return binary(b, cut ? "fmod(x, y)" : "fmod(x, y) == (T)0 ? (T)copysign((T)0, y) : ((fmod(x, y) < 0) != (y < 0) ? fmod(x, y) + y : fmod(x, y))");
+  return binary(
+      b, cut ? "fmod(x, y)" : "fmod(x, y) == (T)0 ? (T)copysign((T)0, y) : ((fmod(x, y) < 0) != (y < 0) ? fmod(x, y) + y : fmod(x, y))");
 }
 
 Status make_bit_shift(StepBuilder& b) {
@@ -274,7 +275,10 @@ Status make_where(StepBuilder& b) {
 Status make_cast(StepBuilder& b) {
   const DType from = b.in_type(0), to = b.out_type(0);
   if (to == DType::kBool) return unary(b, "x != (T)0");
-  if (is_float(from) && is_integer(to)) return unary(b, fmt::format("Cut<{}>::of((double)x)", to == DType::kInt4 || to == DType::kUint4 || to == DType::kInt2 || to == DType::kUint2 ? "i64" : compute_type(to)));
+  if (is_float(from) && is_integer(to))
+    return unary(
+        b, fmt::format("Cut<{}>::of((double)x)",
+                       to == DType::kInt4 || to == DType::kUint4 || to == DType::kInt2 || to == DType::kUint2 ? "i64" : compute_type(to)));
   if (is_float(from)) return unary(b, "x");
   if (is_integer(to)) return unary(b, fmt::format("({})x", compute_type(to)));
   // 64-bit integers do not fit a float: through double they are rounded once.

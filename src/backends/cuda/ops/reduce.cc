@@ -88,8 +88,9 @@ Status reduce(StepBuilder& b, const Operand& x, const Operand& y, std::span<cons
   const std::string_view name = r.name;
   const bool order = name == "ReduceMax" || name == "ReduceMin" || name == "GlobalMaxPool";
   const std::string acc_type = lse ? real : is_float(type) || order ? compute_type(type) : "i64";
-  s.declare(fmt::format("typedef {} C; typedef {} R;\n#define LOWEST {}\n#define HIGHEST {}\n#define POWER {}", acc_type == "bool" ? "int" : acc_type, real,
-                        limit_of(type, true), limit_of(type, false), b.attrs().integer("p", 2)));
+  s.declare(fmt::format("typedef {} C; typedef {} R;\n#define LOWEST {}\n#define HIGHEST {}\n#define POWER {}",
+                        acc_type == "bool" ? "int" : acc_type, real, limit_of(type, true), limit_of(type, false),
+                        b.attrs().integer("p", 2)));
   const std::string index = by_rows ? "block" : "i";
   const auto kept = s.unravel(index, a.kept);
   s.line(fmt::format("const I base = {}; const i64 n = {};", s.offset(kept, a.kept_strides), s.number(count)));
@@ -159,9 +160,10 @@ Status make_arg_reduce(StepBuilder& b) {
   if (length == 0) return error(ErrorCode::kInvalidInput, "there is no best of no elements");
   Source s;
   const bool last = b.attrs().integer("select_last_index") != 0;
-  s.declare(fmt::format("typedef {} C;\ninline bool beats(C v, I i, C w, I j) {{\n  const bool vn = v != v, wn = w != w;\n"
-                        "  if (vn || wn) return vn && wn ? i {} j : vn;\n  return v {} w || (v == w && i {} j);\n}}",
-                        compute_type(b.in_type(0)), last ? ">" : "<", b.node().op->name == "ArgMax" ? ">" : "<", last ? ">" : "<"));
+  s.declare(
+      fmt::format("typedef {} C;\ninline bool beats(C v, I i, C w, I j) {{\n  const bool vn = v != v, wn = w != w;\n"
+                  "  if (vn || wn) return vn && wn ? i {} j : vn;\n  return v {} w || (v == w && i {} j);\n}}",
+                  compute_type(b.in_type(0)), last ? ">" : "<", b.node().op->name == "ArgMax" ? ">" : "<", last ? ">" : "<"));
   const bool by_rows = length >= 256;
   const std::string index = by_rows ? "block" : "i";
   const auto at = s.unravel(index, Dims{outer, inner});
@@ -170,7 +172,8 @@ Status make_arg_reduce(StepBuilder& b) {
   s.line(fmt::format("I best = {};", by_rows ? fmt::format("t < {} ? t : 0", n) : "0"));
   s.line(fmt::format("C value = {};", s.load(x, fmt::format("base + best * {}", step))));
   s.line(by_rows ? fmt::format("for (I k = t + 256; k < {}; k += 256) {{", n) : fmt::format("for (I k = 1; k < {}; ++k) {{", n));
-  s.line(fmt::format("const C v = {}; if (beats(v, k, value, best)) {{ value = v; best = k; }}", s.load(x, fmt::format("base + k * {}", step))));
+  s.line(fmt::format("const C v = {}; if (beats(v, k, value, best)) {{ value = v; best = k; }}",
+                     s.load(x, fmt::format("base + k * {}", step))));
   s.line("}");
   if (!by_rows) {
     s.store(y, "i", "best");
@@ -179,7 +182,9 @@ Status make_arg_reduce(StepBuilder& b) {
   s.line("__shared__ C values[256]; __shared__ I indices[256];");
   s.line("values[t] = value; indices[t] = best; __syncthreads();");
   s.line("for (int m = 128; m; m >>= 1) {");
-  s.line("if (t < m && beats(values[t + m], indices[t + m], values[t], indices[t])) { values[t] = values[t + m]; indices[t] = indices[t + m]; }");
+  s.line(
+      "if (t < m && beats(values[t + m], indices[t + m], values[t], indices[t])) { values[t] = values[t + m]; indices[t] = indices[t + m]; "
+      "}");
   s.line("__syncthreads();");
   s.line("}");
   s.line("if (t == 0) {");
@@ -197,7 +202,8 @@ Status make_cumulative(StepBuilder& b) {
   const auto axis = static_cast<size_t>(named);
   const int64_t outer = product(x.dims, 0, axis), length = x.dims[axis], inner = product(x.dims, axis + 1, x.dims.rank());
   const Operand y = b.output(0);
-  const bool sum = b.node().op->name == "CumSum", exclusive = b.attrs().integer("exclusive") != 0, reverse = b.attrs().integer("reverse") != 0;
+  const bool sum = b.node().op->name == "CumSum", exclusive = b.attrs().integer("exclusive") != 0,
+             reverse = b.attrs().integer("reverse") != 0;
   Source s;
   const auto at = s.unravel("i", Dims{outer, inner});
   const std::string n = s.number(length), step = s.number(inner);

@@ -1,0 +1,196 @@
+// The entry of libcameo_cuda, and a plan on the GPU for one caller.
+#include <cstring>
+#include <new>
+
+#include "backends/cuda/runner.h"
+#include "cameo/version.h"
+
+namespace cameo::cuda {
+namespace {
+
+using ops::RtValue;
+using Binding = runtime::Executor::OutputBinding;
+
+class Context final : public runtime::DeviceContext {
+ public:
+  static Result<std::unique_ptr<Context>> make(const ir::Graph& graph, Device& device, WeightStore& weights,
+                                               const runtime::DeviceModelOptions& model, const runtime::DeviceContextOptions& options) {
+    CAMEO_ASSIGN(Stream stream, Stream::create());
+    std::unique_ptr<Context> c(new Context(graph, device, weights, std::move(stream), options.memory_limit));
+    c->session_.precision = model.precision;
+    c->session_.cpu_fallback = model.cpu_fallback;
+    c->session_.graphs = options.graphs;
+    for (auto& event : c->events_) {
+      CAMEO_ASSIGN(Event made, Event::create());
+      event = std::make_unique<Event>(std::move(made));
+    }
+    return c;
+  }
+  ~Context() override { (void)synchronize(stream_.get()); }
+
+  Status run(std::span<const RtValue> inputs, std::span<const Binding> bindings, std::span<RtValue> outputs) override {
+    CAMEO_TRY(use(stream_.get()));
+    CAMEO_TRY(launch(inputs, bindings, outputs));
+    CAMEO_TRY(synchronize(session_.stream));
+    CAMEO_ASSIGN(timings_.h2d_ms, events_[1]->since(*events_[0]));
+    CAMEO_ASSIGN(timings_.compute_ms, events_[2]->since(*events_[1]));
+    CAMEO_ASSIGN(timings_.d2h_ms, events_[3]->since(*events_[2]));
+    return {};
+  }
+
+  Status enqueue(void* stream, std::span<const RtValue> inputs, std::span<const Binding> bindings, std::span<RtValue> outputs) override {
+    CAMEO_TRY(use(static_cast<cudaStream_t>(stream)));
+    return launch(inputs, bindings, outputs);
+  }
+
+  void time_nodes(std::vector<std::chrono::nanoseconds>* times) override { runner_.time_nodes(times); }
+  std::string type_in_last_run(ir::ValueId id) const override { return runner_.type_in_last_run(id); }
+  Result<runtime::Specialization*> specialization(std::span<const ops::Fact> inputs) override { return runner_.specialization(inputs); }
+  runtime::DeviceTimings timings() const override { return timings_; }
+  void cancel(bool cancelled) override { session_.cancelled.store(cancelled, std::memory_order_relaxed); }
+
+ private:
+  Context(const ir::Graph& graph, Device& device, WeightStore& weights, Stream stream, size_t memory_limit)
+      : stream_(std::move(stream)), session_{device, weights, std::make_shared<MemoryPool>(memory_limit)}, runner_(graph, session_, true) {
+    session_.stream = stream_.get();
+    pinned_.resize(graph.outputs.size());
+  }
+
+  // What ran on another stream must be done with the memory first.
+  Status use(cudaStream_t stream) {
+    CAMEO_TRY(usable());
+    if (session_.stream == stream) return {};
+    CAMEO_TRY(synchronize(session_.stream));
+    session_.stream = stream;
+    return {};
+  }
+
+  Status launch(std::span<const RtValue> inputs, std::span<const Binding> bindings, std::span<RtValue> outputs) {
+    std::vector<Value> values;
+    for (const RtValue& input : inputs) {
+      Value v = Value::of(input);
+      if (input.is_tensor() && input.tensor.num_bytes() > 0 && is_device_memory(input.tensor.raw())) {
+        v.host.reset();
+        v.device = input.tensor.raw();
+        v.storage = v.dtype;
+      }
+      values.push_back(std::move(v));
+    }
+    session_.copies_to_host = 0;
+    std::vector<Value> results;
+    CAMEO_TRY(events_[0]->record(session_.stream));
+    CAMEO_TRY(runner_.run(values, results, events_[1].get()));
+    CAMEO_TRY(events_[2]->record(session_.stream));
+    for (size_t k = 0; k < results.size(); ++k) {
+      const Binding binding = k < bindings.size() ? bindings[k] : Binding{};
+      CAMEO_TRY(give(results[k], binding, k, outputs[k]));
+    }
+    return events_[3]->record(session_.stream);
+  }
+
+  Status give(Value& value, const Binding& binding, size_t k, RtValue& output) {
+    if (!value.is_tensor() || value.dtype == DType::kString) {
+      if (binding.data) return error(ErrorCode::kInvalidArgument, "output {} is no tensor of numbers and cannot be bound to memory", k);
+      output = *value.host;
+      return {};
+    }
+    const size_t bytes = static_cast<size_t>(value.dims.num_elements()) * dtype_size(value.dtype);
+    void* to = binding.data;
+    if (to && binding.bytes < bytes)
+      return error(ErrorCode::kInvalidInput, "output {} takes {} bytes at shape {}, the memory bound to it has {}", k, bytes,
+                   value.dims.to_string(), binding.bytes);
+    if (!to) {
+      if (pinned_[k].bytes() < bytes || !pinned_[k].data()) {
+        pinned_[k] = PinnedBlock();
+        CAMEO_ASSIGN(pinned_[k], PinnedBlock::allocate(bytes));
+      }
+      to = pinned_[k].data();
+    }
+    if (value.device && value.storage != value.dtype) {
+      value.host.reset();
+      CAMEO_TRY(runner_.fetch(value));
+      value.device = nullptr;
+    }
+    CAMEO_TRY(copy(to, value.device ? value.device : value.host->tensor.raw(), bytes, session_.stream));
+    // The memory of values that are not the runner's may go when this returns.
+    if (!value.device || value.owner) CAMEO_TRY(synchronize(session_.stream));
+    output = RtValue::of(Tensor::view(value.dtype, value.dims, to));
+    return {};
+  }
+
+  Stream stream_;
+  Session session_;
+  Runner runner_;
+  std::unique_ptr<Event> events_[4];
+  std::vector<PinnedBlock> pinned_;
+  runtime::DeviceTimings timings_;
+};
+
+class Model final : public runtime::DeviceModel {
+ public:
+  Model(const ir::Graph& graph, std::shared_ptr<Device> device, const runtime::DeviceModelOptions& options)
+      : graph_(graph), device_(std::move(device)), options_(options), weights_(*device_) {}
+  Result<std::unique_ptr<runtime::DeviceContext>> create_context(const runtime::DeviceContextOptions& options) const override {
+    CAMEO_ASSIGN(auto context, Context::make(graph_, *device_, weights_, options_, options));
+    return context;
+  }
+
+ private:
+  const ir::Graph& graph_;
+  const std::shared_ptr<Device> device_;
+  const runtime::DeviceModelOptions options_;
+  mutable WeightStore weights_;
+};
+
+// Constants without elements belong to packed forms, which only the CPU has.
+Status check_complete(const ir::Graph& graph) {
+  for (const ir::Value& v : graph.values)
+    if (v.elided) return error(ErrorCode::kInvalidPlan, "constant '{}' has no elements, in a plan for a GPU", v.name);
+  for (const ir::Node& node : graph.nodes)
+    for (const ir::Subgraph& s : node.subgraphs) CAMEO_TRY(check_complete(*s.graph));
+  return {};
+}
+
+class CudaBackend final : public runtime::Backend {
+ public:
+  Result<std::string> device() override {
+    CAMEO_ASSIGN(const DeviceInfo info, current_device());
+    return fmt::format("{}, compute capability {}.{}, {} multiprocessors, {:.0f} GB, CUDA driver {}.{}", info.name, info.major, info.minor,
+                       info.multiprocessors, static_cast<double>(info.total_bytes) * 1e-9, info.driver_version / 1000,
+                       info.driver_version % 1000 / 10);
+  }
+
+  Status supports(const ir::Node& node, const ir::Graph& graph) const override {
+    if (!find_device_op(node)) return error(ErrorCode::kUnsupported, "there is no such operator on the device");
+    return supports_types(node, graph);
+  }
+
+  bool on_host(const ir::Node& node) const override { return stays_on_host(node); }
+
+  Result<std::unique_ptr<runtime::DeviceModel>> load(const ir::Graph& graph, const runtime::DeviceModelOptions& options, Logger&) override {
+    CAMEO_TRY(check_complete(graph));
+    CAMEO_ASSIGN(std::shared_ptr<Device> device, shared_device());
+    return std::make_unique<Model>(graph, std::move(device), options);
+  }
+
+ private:
+  // One for all models: its handles and compiled kernels are shared.
+  Result<std::shared_ptr<Device>> shared_device() {
+    const std::lock_guard lock(mutex_);
+    if (auto there = device_.lock()) return there;
+    CAMEO_ASSIGN(std::shared_ptr<Device> device, Device::open());
+    device_ = device;
+    return device;
+  }
+
+  std::mutex mutex_;
+  std::weak_ptr<Device> device_;
+};
+
+}  // namespace
+}  // namespace cameo::cuda
+
+extern "C" __attribute__((visibility("default"))) cameo::runtime::Backend* cameo_backend(const char* version) {
+  static cameo::cuda::CudaBackend backend;
+  return std::strcmp(version, CAMEO_VERSION) == 0 ? &backend : nullptr;
+}

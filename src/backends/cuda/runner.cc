@@ -1,0 +1,344 @@
+#include "backends/cuda/runner.h"
+
+#include <algorithm>
+
+#include "backends/cuda/source.h"
+#include "ops/value.h"
+#include "runtime/memory_plan.h"
+
+namespace cameo::cuda {
+namespace {
+
+using ops::RtValue;
+using Place = runtime::Specialization::Place;
+
+constexpr size_t kMaxPrepared = 32;
+constexpr size_t kAlignment = 512;
+
+size_t align(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+}  // namespace
+
+ir::Type Value::type() const {
+  if (host) return ops::type_of(*host);
+  return ir::Type::tensor(dtype, ir::to_shape(dims));
+}
+
+Value Value::of(RtValue v) {
+  Value value;
+  if (v.is_tensor()) {
+    value.dtype = v.tensor.dtype();
+    value.dims = v.tensor.dims();
+  }
+  value.host = std::move(v);
+  return value;
+}
+
+Runner::Runner(const ir::Graph& graph, Session& session, bool is_main)
+    : graph_(graph), session_(session), is_main_(is_main), values_(graph.values.size()) {}
+Runner::~Runner() = default;
+
+Result<runtime::Specialization*> Runner::specialization(std::span<const ops::Fact> inputs) {
+  CAMEO_ASSIGN(Prepared * p, prepare(inputs));
+  return &p->spec;
+}
+
+Result<Runner::Prepared*> Runner::prepare(std::span<const ops::Fact> inputs) {
+  for (auto it = prepared_.begin(); it != prepared_.end(); ++it) {
+    bool equal = true;
+    for (size_t i = 0; i < inputs.size() && equal; ++i) {
+      const ir::Type &a = it->spec.facts[graph_.inputs[i]].type, &b = inputs[i].type;
+      equal = a.is_tensor() && b.is_tensor() && a.dtype == b.dtype && a.shape && b.shape && *a.shape == *b.shape;
+    }
+    if (!equal) continue;
+    prepared_.splice(prepared_.begin(), prepared_, it);
+    return &prepared_.front();
+  }
+  Prepared p;
+  CAMEO_ASSIGN(p.spec, runtime::specialize(graph_, inputs));
+  assign_storage(p);
+  p.steps.resize(p.spec.steps.size());
+  place(p);
+  CAMEO_TRY(make_fixed(p));
+  if (prepared_.size() == kMaxPrepared) prepared_.pop_back();
+  prepared_.push_front(std::move(p));
+  return &prepared_.front();
+}
+
+// The block of device memory: inputs, what the arena holds, outputs.
+void Runner::place(Prepared& p) const {
+  const auto& spec = p.spec;
+  p.offsets.assign(spec.values.size(), 0);
+  size_t bytes = 0;
+  const auto add = [&](ir::ValueId id, const ir::Type& type) {
+    const auto dims = type.shape ? ir::to_dims(*type.shape) : std::nullopt;
+    if (!type.is_tensor() || !dims || type.dtype == DType::kString) return;
+    p.offsets[id] = bytes;
+    bytes += align(static_cast<size_t>(dims->num_elements()) * dtype_size(type.dtype));
+  };
+  for (ir::ValueId id : graph_.inputs) add(id, spec.facts[id].type);
+  for (size_t id = 0; id < spec.values.size(); ++id)
+    if (spec.values[id].place == Place::kOutput) add(static_cast<ir::ValueId>(id), spec.facts[id].type);
+  // The arena again, with the sizes that the elements really have.
+  constexpr uint32_t kNever = UINT32_MAX;
+  std::vector<uint32_t> made(spec.values.size(), kNever), read(spec.values.size(), kNever);
+  for (uint32_t k = 0; k < spec.steps.size(); ++k) {
+    const ir::Node& node = graph_.nodes[spec.steps[k].node];
+    ir::for_each_use(node, [&](ir::ValueId id) { read[id] = k; });
+    for (ir::ValueId id : node.outputs)
+      if (id != ir::kNoValue) made[id] = read[id] = k;
+  }
+  for (ir::ValueId id : spec.views) {
+    const ir::ValueId source = spec.values[id].source;
+    if (read[id] != kNever) read[source] = std::max(read[source] == kNever ? 0 : read[source], read[id]);
+  }
+  std::vector<size_t> ids;
+  std::vector<runtime::Lifetime> lifetimes;
+  for (size_t id = 0; id < spec.values.size(); ++id) {
+    if (spec.values[id].place != Place::kArena) continue;
+    ids.push_back(id);
+    lifetimes.push_back({align(static_cast<size_t>(spec.values[id].dims.num_elements()) * dtype_size(p.storage[id])), made[id], read[id]});
+  }
+  const runtime::MemoryPlan plan = runtime::plan_memory(lifetimes);
+  for (size_t k = 0; k < ids.size(); ++k) p.offsets[ids[k]] = bytes + plan.offsets[k];
+  p.block_bytes = bytes + align(plan.bytes);
+}
+
+View Runner::view_of(const Prepared& p, ir::ValueId id) const {
+  View v;
+  if (id == ir::kNoValue) return v;
+  const auto& value = p.spec.values[id];
+  if (value.place == Place::kConstant) {
+    v.value = p.spec.facts[id].constant;
+    v.dtype = v.storage = v.value.dtype();
+    v.dims = v.value.dims();
+    v.weight = graph_.values[id].constant.defined() && graph_.values[id].constant.raw() == v.value.raw();
+    return v;
+  }
+  if (value.place == Place::kRunTime || (values_[id].present() && value.place == Place::kInput && !values_[id].device)) {
+    const Value& there = values_[id];
+    v.dtype = there.dtype;
+    v.storage = there.device ? there.storage : there.dtype;
+    v.dims = there.dims;
+    if (there.host && there.host->is_tensor() && !there.device) v.value = there.host->tensor;
+    return v;
+  }
+  const ir::Type& type = p.spec.facts[id].type;
+  v.dtype = type.dtype;
+  v.storage = p.storage[id];
+  if (type.shape)
+    if (auto dims = ir::to_dims(*type.shape)) v.dims = *dims;
+  return v;
+}
+
+Result<Runner::Ready> Runner::make_ready(const Prepared&, const ir::Node& node, std::vector<View> inputs, std::vector<View> outputs) {
+  const DeviceOp* op = find_device_op(node);
+  if (!op) return error(ErrorCode::kUnsupported, "the device has no such operator");
+  for (const auto* list : {&inputs, &outputs})
+    for (const View& v : *list)
+      if (v.dtype != DType::kUndefined)
+        if (auto n = v.dims.checked_num_elements(); !n.ok()) return std::move(n).error();
+  Ready ready;
+  ready.views = inputs;
+  ready.views.insert(ready.views.end(), outputs.begin(), outputs.end());
+  StepBuilder b(node, std::move(inputs), std::move(outputs), session_.precision, session_.device, session_.weights);
+  CAMEO_TRY(op->make(b));
+  ready.step = b.take();
+  return ready;
+}
+
+// Makes every step ready now if all shapes are known and everything runs on the device.
+Status Runner::make_fixed(Prepared& p) {
+  if (!p.spec.complete) return {};
+  for (const auto& step : p.spec.steps) {
+    const ir::Node& node = graph_.nodes[step.node];
+    const DeviceOp* op = find_device_op(node);
+    if (!step.shapes_known || stays_on_host(node) || !op || !supports_types(node, graph_).ok()) return {};
+    for (size_t i = 0; i < node.inputs.size(); ++i)
+      if ((op->host_inputs >> std::min<size_t>(i, 31) & 1) && node.inputs[i] != ir::kNoValue &&
+          p.spec.values[node.inputs[i]].place != Place::kConstant)
+        return {};
+  }
+  for (ir::ValueId id : graph_.inputs) values_[id] = Value{};
+  for (size_t k = 0; k < p.spec.steps.size(); ++k) {
+    const ir::Node& node = graph_.nodes[p.spec.steps[k].node];
+    std::vector<View> inputs, outputs;
+    for (ir::ValueId id : node.inputs) inputs.push_back(view_of(p, id));
+    for (ir::ValueId id : node.outputs) outputs.push_back(view_of(p, id));
+    auto ready = make_ready(p, node, std::move(inputs), std::move(outputs));
+    if (!ready.ok()) {
+      // The step may do with values that are there in the run alone, or run on the host.
+      if (ready.error().code() == ErrorCode::kUnsupported) return {};
+      return std::move(ready).error().in(node.describe());
+    }
+    p.scratch_bytes = std::max(p.scratch_bytes, ready->step.scratch_bytes);
+    p.steps[k] = std::move(ready).value();
+  }
+  p.fixed = true;
+  return {};
+}
+
+Status Runner::reserve(Prepared& p) {
+  const auto grow = [&](MemoryPool::Block& block, size_t bytes) -> Status {
+    if (block.data() && block.bytes() >= bytes) return {};
+    CAMEO_TRY(synchronize(session_.stream));
+    block = MemoryPool::Block();
+    CAMEO_ASSIGN(block, session_.pool->allocate(bytes));
+    return {};
+  };
+  CAMEO_TRY(grow(block_, p.block_bytes));
+  return grow(scratch_, p.scratch_bytes);
+}
+
+Result<void*> Runner::scratch(size_t bytes) {
+  if (scratch_.bytes() < bytes || !scratch_.data()) {
+    CAMEO_TRY(synchronize(session_.stream));
+    scratch_ = MemoryPool::Block();
+    CAMEO_ASSIGN(scratch_, session_.pool->allocate(bytes));
+  }
+  return scratch_.data();
+}
+
+// A value that has a place in the block.
+Value Runner::placed_value(const Prepared& p, ir::ValueId id) const {
+  const auto& plan = p.spec.values[id];
+  const ir::ValueId source = plan.place == Place::kView ? plan.source : id;
+  Value v;
+  v.dtype = p.spec.facts[id].type.dtype;
+  v.storage = p.storage[source];
+  if (const auto& shape = p.spec.facts[id].type.shape)
+    if (auto dims = ir::to_dims(*shape)) v.dims = *dims;
+  v.device = static_cast<std::byte*>(block_.data()) + p.offsets[source];
+  return v;
+}
+
+Status Runner::launch_fixed(Prepared& p) {
+  std::vector<void*> inputs, outputs;
+  auto* base = static_cast<std::byte*>(block_.data());
+  const auto address = [&](ir::ValueId id) -> void* {
+    if (id == ir::kNoValue) return nullptr;
+    const auto& plan = p.spec.values[id];
+    return base + p.offsets[plan.place == Place::kView ? plan.source : id];
+  };
+  for (size_t k = 0; k < p.steps.size(); ++k) {
+    const ir::Node& node = graph_.nodes[p.spec.steps[k].node];
+    inputs.clear();
+    outputs.clear();
+    for (ir::ValueId id : node.inputs) inputs.push_back(address(id));
+    for (ir::ValueId id : node.outputs) outputs.push_back(address(id));
+    std::chrono::steady_clock::time_point start;
+    if (node_times_) {
+      CAMEO_TRY(synchronize(session_.stream));
+      start = std::chrono::steady_clock::now();
+    }
+    if (auto status = p.steps[k]->step.run({inputs, outputs, static_cast<std::byte*>(scratch_.data())}, session_.stream); !status.ok())
+      return std::move(status).error().in(node.describe());
+    if (node_times_) {
+      if (auto status = synchronize(session_.stream); !status.ok()) return std::move(status).error().in(node.describe());
+      (*node_times_)[p.spec.steps[k].node] += std::chrono::steady_clock::now() - start;
+    }
+  }
+  return {};
+}
+
+Status Runner::run_fixed(Prepared& p) {
+  // The first run at a shape goes without a graph: many shapes are seen but once.
+  if (!session_.graphs || node_times_ || !is_main_ || p.runs++ == 0 || p.steps.empty()) return launch_fixed(p);
+  if (!p.graph || p.captured_at != block_.data() || p.captured_scratch != scratch_.data()) {
+    p.graph.reset();
+    CAMEO_ASSIGN(p.graph, CapturedGraph::capture(session_.stream, [&] { return launch_fixed(p); }));
+    p.captured_at = block_.data();
+    p.captured_scratch = scratch_.data();
+  }
+  return p.graph->launch(session_.stream);
+}
+
+Status Runner::to_device(Value& value) {
+  if (value.device || !value.host || !value.host->is_tensor()) return {};
+  const Tensor& t = value.host->tensor;
+  auto block = session_.pool->allocate(t.num_bytes());
+  if (!block.ok()) return std::move(block).error();
+  auto owner = std::make_shared<MemoryPool::Block>(std::move(block).value());
+  CAMEO_TRY(copy(owner->data(), t.raw(), t.num_bytes(), session_.stream));
+  value.device = owner->data();
+  value.owner = std::move(owner);
+  value.storage = t.dtype();
+  return {};
+}
+
+Status Runner::fetch(Value& value) {
+  if (value.host || value.dtype == DType::kUndefined) return {};
+  CAMEO_ASSIGN(Tensor t, Tensor::allocate(value.dtype, value.dims));
+  const void* from = value.device;
+  MemoryPool::Block converted;
+  if (value.storage != value.dtype && t.num_elements() > 0) {
+    CAMEO_ASSIGN(converted, session_.pool->allocate(t.num_bytes()));
+    StepBuilder b(graph_.nodes.front(), {}, {}, session_.precision, session_.device, session_.weights);
+    const Operand source{.kind = Operand::Kind::kFixed, .fixed = value.device, .dtype = value.storage, .dims = value.dims};
+    const Operand target{.kind = Operand::Kind::kFixed, .fixed = converted.data(), .dtype = value.dtype, .dims = value.dims};
+    CAMEO_TRY(copy_elements(b, source, target));
+    const Step step = b.take();
+    CAMEO_TRY(step.run({}, session_.stream));
+    from = converted.data();
+  }
+  CAMEO_TRY(copy(t.raw(), from, t.num_bytes(), session_.stream));
+  CAMEO_TRY(synchronize(session_.stream));
+  ++session_.copies_to_host;
+  value.host = RtValue::of(std::move(t));
+  return {};
+}
+
+Status Runner::run(std::span<const Value> inputs, std::vector<Value>& outputs, Event* inputs_copied) {
+  std::vector<ops::Fact> facts;
+  for (const Value& v : inputs) facts.push_back(ops::Fact::of(v.type()));
+  CAMEO_ASSIGN(Prepared * p, prepare(facts));
+  current_ = p;
+  CAMEO_TRY(reserve(*p));
+  for (Value& v : values_) v = Value{};
+  const auto& spec = p->spec;
+  for (size_t i = 0; i < graph_.inputs.size(); ++i) {
+    const ir::ValueId id = graph_.inputs[i];
+    Value& v = values_[id];
+    v = inputs[i];
+    if (!v.is_tensor() || v.dtype == DType::kString) continue;
+    // Inputs go to their place in the block, where captured work reads them.
+    const void* from = v.device ? v.device : v.host->tensor.raw();
+    const size_t bytes = static_cast<size_t>(v.dims.num_elements()) * dtype_size(v.dtype);
+    void* to = static_cast<std::byte*>(block_.data()) + p->offsets[id];
+    CAMEO_TRY(copy(to, from, bytes, session_.stream));
+    v.device = to;
+    v.storage = v.dtype;
+    v.owner = nullptr;
+  }
+  if (inputs_copied) CAMEO_TRY(inputs_copied->record(session_.stream));
+  if (p->fixed) {
+    CAMEO_TRY(run_fixed(*p));
+  } else {
+    for (size_t id = 0; id < values_.size(); ++id)
+      if (spec.values[id].place == Place::kConstant) values_[id] = Value::of(RtValue::of(spec.facts[id].constant));
+    for (size_t k = 0; k < spec.steps.size(); ++k) {
+      if (session_.cancelled.load(std::memory_order_relaxed)) return error(ErrorCode::kCancelled, "the run was cancelled");
+      const ir::Node& node = graph_.nodes[spec.steps[k].node];
+      const auto start = std::chrono::steady_clock::now();
+      if (auto status = run_step(*p, k); !status.ok()) return std::move(status).error().in(node.describe());
+      if (node_times_) {
+        CAMEO_TRY(synchronize(session_.stream));
+        (*node_times_)[spec.steps[k].node] += std::chrono::steady_clock::now() - start;
+      }
+      for (ir::ValueId id : spec.steps[k].released) values_[id] = Value{};
+    }
+  }
+  outputs.clear();
+  for (ir::ValueId id : graph_.outputs) {
+    const Place place = spec.values[id].place;
+    if (place == Place::kConstant)
+      outputs.push_back(Value::of(RtValue::of(spec.facts[id].constant)));
+    else if (place == Place::kInput || place == Place::kRunTime || !p->fixed)
+      outputs.push_back(values_[id]);
+    else
+      outputs.push_back(placed_value(*p, id));
+  }
+  return {};
+}
+
+}  // namespace cameo::cuda

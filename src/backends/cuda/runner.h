@@ -1,0 +1,114 @@
+// Runs a graph on the device. Shapes are inferred on the host, once for each set of input shapes; where all of them are known
+// before the run, the work is captured in a CUDA graph and replayed. Nodes whose extents depend on data are made ready while
+// running; shapes, sequences and the control of If and Loop stay on the host.
+#pragma once
+
+#include <chrono>
+#include <list>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "backends/cuda/step.h"
+#include "runtime/backend.h"
+#include "runtime/specialization.h"
+
+namespace cameo::cuda {
+
+// A value in a run: on the host, in device memory, or both.
+struct Value {
+  std::optional<ops::RtValue> host;
+  void* device = nullptr;
+  DType storage = DType::kUndefined;  // of the elements in device memory
+  std::shared_ptr<const void> owner;  // of that memory, where it has one of its own
+  DType dtype = DType::kUndefined;    // of a tensor
+  Dims dims;
+
+  bool present() const { return host || dtype != DType::kUndefined; }
+  bool is_tensor() const { return !host || host->is_tensor(); }
+  ir::Type type() const;
+  static Value of(ops::RtValue v);
+};
+
+// What the runners of one context share.
+struct Session {
+  Device& device;
+  WeightStore& weights;
+  std::shared_ptr<MemoryPool> pool;
+  cudaStream_t stream = nullptr;
+  Precision precision = Precision::kFloat32;
+  bool cpu_fallback = false;
+  bool graphs = true;
+  std::atomic<bool> cancelled = false;
+  size_t copies_to_host = 0;  // of the last run, besides inputs and outputs
+};
+
+class Runner {
+ public:
+  Runner(const ir::Graph& graph, Session& session, bool is_main);
+  ~Runner();
+
+  // `inputs` one for each input of the graph. Outputs lie in memory of the runner, valid until its next run, or their own.
+  // `events`, if given, gets called between the copies of inputs, the computation and the end.
+  Status run(std::span<const Value> inputs, std::vector<Value>& outputs, Event* inputs_copied = nullptr);
+
+  // Makes the host's copy of a value, waiting for the device.
+  Status fetch(Value& value);
+  void time_nodes(std::vector<std::chrono::nanoseconds>* times) { node_times_ = times; }
+  Result<runtime::Specialization*> specialization(std::span<const ops::Fact> inputs);
+  std::string type_in_last_run(ir::ValueId id) const { return current_ ? current_->spec.facts[id].type.to_string() : ""; }
+
+ private:
+  struct Ready {  // a step made ready for its shapes
+    Step step;
+    std::vector<View> views;  // of inputs and outputs, to recognise the shapes again
+  };
+  struct Prepared {
+    runtime::Specialization spec;
+    std::vector<DType> storage;               // by value
+    std::vector<size_t> offsets;              // by value: of placed values, in the block
+    std::vector<std::optional<Ready>> steps;  // parallel to spec.steps
+    size_t block_bytes = 0, scratch_bytes = 0;
+    bool fixed = false;  // every step runs on the device and was made ready
+    std::optional<CapturedGraph> graph;
+    const void* captured_at = nullptr;  // addresses that the captured work uses
+    const void* captured_scratch = nullptr;
+    int runs = 0;
+  };
+
+  Result<Prepared*> prepare(std::span<const ops::Fact> inputs);
+  void assign_storage(Prepared& p) const;
+  void place(Prepared& p) const;
+  Status make_fixed(Prepared& p);
+  Status reserve(Prepared& p);
+  Value placed_value(const Prepared& p, ir::ValueId id) const;
+  Status run_fixed(Prepared& p);
+  Status launch_fixed(Prepared& p);
+  Status run_step(Prepared& p, size_t index);
+  Status run_on_host(Prepared& p, const ir::Node& node);
+  Status run_if(const ir::Node& node);
+  Status run_loop(const ir::Node& node);
+  Status infer(Prepared& p, const ir::Node& node);
+  Result<Ready> make_ready(const Prepared& p, const ir::Node& node, std::vector<View> inputs, std::vector<View> outputs);
+  View view_of(const Prepared& p, ir::ValueId id) const;
+  Status to_device(Value& value);
+  Result<void*> scratch(size_t bytes);
+  Status subgraph(const ir::Node& node, size_t index, std::vector<Value> formal, std::vector<Value>& outputs);
+  Result<Value> stacked(const std::vector<Value>& parts, const ir::Type& element);
+  bool host_suffices(const ir::Node& node) const;
+
+  const ir::Graph& graph_;
+  Session& session_;
+  const bool is_main_;
+  std::list<Prepared> prepared_;
+  Prepared* current_ = nullptr;
+  std::vector<Value> values_;
+  MemoryPool::Block block_, scratch_;
+  std::vector<std::chrono::nanoseconds>* node_times_ = nullptr;
+  std::vector<std::pair<const ir::Subgraph*, std::unique_ptr<Runner>>> nested_;
+};
+
+// Operators that stay on the host: shapes, sequences, control flow.
+bool stays_on_host(const ir::Node& node);
+
+}  // namespace cameo::cuda
