@@ -36,6 +36,7 @@ Run add_bench(CLI::App& app, const Common& common);
 Run add_explain(CLI::App& app, const Common& common);
 Run add_profile(CLI::App& app, const Common& common);
 Run add_surgeon(CLI::App& app, const Common& common);
+Run add_devices(CLI::App& app, const Common& common);
 Run add_exec(CLI::App& app, const Common& common);
 Run add_generate(CLI::App& app, const Common& common);
 Run add_embed(CLI::App& app, const Common& common);

@@ -50,6 +50,7 @@ constexpr Command kCommands[] = {
     {"explain", "Say what a node of a plan stands for, and why it runs as it does", &add_explain},
     {"profile", "Show where the time goes, node by node", &add_profile},
     {"surgeon", "Write the optimised graph of a model as ONNX again", &add_surgeon},
+    {"devices", "List what plans can be built for and run on here", &add_devices},
     {"exec", "Build and measure with trtexec's flags", &add_exec},
     {"generate", "Complete text with a language model", &add_generate},
     {"embed", "Turn texts into vectors with an encoder", &add_embed},

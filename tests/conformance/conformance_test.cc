@@ -18,6 +18,7 @@
 #include "compare.h"
 #include "random_checks.h"
 #include "run_model.h"
+#include "runtime/backend.h"
 #include "worker_pool.h"
 
 namespace cameo::conformance {
@@ -163,6 +164,15 @@ class Report {
 };
 
 int run(const Options& options) {
+  if (options.device != "cpu") {
+    auto backend = runtime::find_backend(options.device);
+    const auto device = backend.ok() ? (*backend)->device() : Result<std::string>(backend.error());
+    if (!device.ok()) {
+      std::printf("SKIPPED: %s\n", device.error().message().c_str());
+      return 0;
+    }
+    std::printf("%s\n", device->c_str());
+  }
   auto index = read_index(options.data_dir);
   if (!index.ok()) {
     std::fprintf(stderr, "%s\n(export_cases.py writes it)\n", index.error().message().c_str());

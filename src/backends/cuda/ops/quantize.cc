@@ -1,0 +1,118 @@
+// QuantizeLinear, DequantizeLinear, DynamicQuantizeLinear, MatMulInteger: a thread for each element.
+#include "ops/quantize.h"
+#include "backends/cuda/ops/ops.h"
+
+namespace cameo::cuda {
+namespace {
+
+// The index of the scale of element i.
+std::string scale_index(Source& s, const ops::QuantLayout& q) {
+  const auto at = s.unravel("i", Dims{q.outer, q.length, q.inner});
+  std::string text = "0";
+  const auto add = [&](const std::string& index, int64_t step) {
+    if (step != 0) text += fmt::format(" + ({}) * {}", index, s.number(step));
+  };
+  add(at[0], q.outer_step);
+  if (q.block_step != 0) add(q.block == 1 ? at[1] : s.quotient("(" + at[1] + ")", q.block), q.block_step);
+  add(at[2], q.inner_step);
+  return text;
+}
+
+struct Range {
+  double least, most;
+};
+Range range_of(DType t) {
+  switch (t) {
+    case DType::kInt8:
+      return {-128, 127};
+    case DType::kInt16:
+      return {-32768, 32767};
+    case DType::kUint16:
+      return {0, 65535};
+    case DType::kInt4:
+      return {-8, 7};
+    case DType::kUint4:
+      return {0, 15};
+    case DType::kInt2:
+      return {-2, 1};
+    case DType::kUint2:
+      return {0, 3};
+    default:
+      return {0, 255};
+  }
+}
+
+Status make_quantize(StepBuilder& b) {
+  CAMEO_ASSIGN(Operand x, b.input(0));
+  CAMEO_ASSIGN(Operand scale, b.input(1));
+  const Operand y = b.output(0);
+  CAMEO_ASSIGN(const ops::QuantLayout q,
+               ops::quant_layout(x.dims, scale.dims, b.attrs().integer("axis", 1), b.attrs().integer("block_size")));
+  const Range range = range_of(y.dtype);
+  const int64_t asked = b.attrs().integer("precision");
+  const DType precision = asked == 0 ? b.in_type(1) : static_cast<DType>(asked);
+  Source s;
+  s.line(fmt::format("const I k = {};", scale_index(s, q)));
+  s.line(fmt::format("float v = (float){} / (float){};", s.load(x, "i"), s.load(scale, "k")));
+  if (precision == DType::kFloat16 || precision == DType::kBfloat16)
+    s.line(fmt::format("{{ {} h; put(h, v); v = get(h); }}", storage_type(precision)));
+  std::string zero = "0.f";
+  if (b.has_input(2)) {
+    CAMEO_ASSIGN(Operand z, b.input(2));
+    zero = "(float)" + s.load(z, "k");
+  }
+  s.line(fmt::format("v = rintf(v) + {};", zero));
+  s.line(
+      fmt::format("v = v > {0} ? fminf(v, {1}) : {0};", literal(static_cast<float>(range.least)), literal(static_cast<float>(range.most))));
+  s.store(y, "i", "(int)v");
+  return s.launch_elements(b, y.dims.num_elements());
+}
+
+Status make_dequantize(StepBuilder& b) {
+  CAMEO_ASSIGN(Operand x, b.input(0));
+  CAMEO_ASSIGN(Operand scale, b.input(1));
+  const Operand y = b.output(0);
+  CAMEO_ASSIGN(const ops::QuantLayout q,
+               ops::quant_layout(x.dims, scale.dims, b.attrs().integer("axis", 1), b.attrs().integer("block_size")));
+  Source s;
+  s.line(fmt::format("const I k = {};", scale_index(s, q)));
+  std::string zero = "0";
+  if (b.has_input(2)) {
+    CAMEO_ASSIGN(Operand z, b.input(2));
+    zero = s.load(z, "k");
+  }
+  s.store(y, "i", fmt::format("(float)((i64){} - (i64){}) * (float){}", s.load(x, "i"), zero, s.load(scale, "k")));
+  return s.launch_elements(b, y.dims.num_elements());
+}
+
+// uint8, with a scale and zero point from the range of all elements: one block.
+Status make_dynamic_quantize(StepBuilder& b) {
+  CAMEO_ASSIGN(Operand x, b.input(0));
+  const Operand y = b.output(0), scale = b.output(1), zero = b.output(2);
+  Source range;
+  range.line("float low = 0.f, high = 0.f;");
+  range.line(fmt::format("for (I k = t; k < {}; k += blockDim.x) {{ const float v = {}; low = fminf(low, v); high = fmaxf(high, v); }}",
+                         range.number(x.dims.num_elements()), range.load(x, "k")));
+  range.line("low = block_reduce(low, Least()); high = block_reduce(high, Most());");
+  range.line("const float scale = (high - low) / 255.f;");
+  range.line("const float z = scale == 0.f ? 0.f : rintf(fminf(fmaxf(0.f - low / scale, 0.f), 255.f));");
+  range.line(fmt::format("if (t == 0) {{ put({}[0], scale); put({}[0], (int)z); }}", range.write(scale), range.write(zero)));
+  CAMEO_TRY(range.launch_blocks(b, 1, 1024));
+  Source s;
+  s.line(fmt::format("const float scale = {}; const float v = scale == 0.f ? {} : rintf({} / scale) + (float){};", s.load(scale, "0"),
+                     s.load(zero, "0"), s.load(x, "i"), s.load(zero, "0")));
+  s.store(y, "i", "(int)fminf(fmaxf(v, 0.f), 255.f)");
+  return s.launch_elements(b, y.dims.num_elements());
+}
+
+}  // namespace
+
+std::vector<DeviceOp> quantize_ops() {
+  return {
+      {"QuantizeLinear", "", make_quantize},
+      {"DequantizeLinear", "", make_dequantize},
+      {"DynamicQuantizeLinear", "", make_dynamic_quantize},
+  };
+}
+
+}  // namespace cameo::cuda

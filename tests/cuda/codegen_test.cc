@@ -1,0 +1,76 @@
+// Makes every step of the official ONNX cases ready for a GPU that is not there: each generated kernel is compiled to machine code.
+//   cuda_codegen_test CASES_DIR [--filter=TEXT] [--precision=fp16]
+#include <cstdio>
+#include <cstring>
+#include <string>
+
+#include "../conformance/case.h"
+#include "backends/cuda/runner.h"
+#include "cameo/builder.h"
+#include "ops/value.h"
+#include "plan/content.h"
+
+namespace cameo::cuda {
+namespace {
+
+// Empty when all is well, "unsupported: …" for what the device does not have.
+std::string check(const conformance::Case& c, Device& device, runtime::Precision precision) {
+  auto plan = Builder().build(c.model_path, {.device = "cuda", .precision = static_cast<DevicePrecision>(precision)});
+  if (!plan.ok()) return (plan.error().code() == ErrorCode::kUnsupported ? "unsupported: " : "build: ") + plan.error().message();
+  auto content = plan::read(*plan, false);
+  if (!content.ok()) return content.error().message();
+  WeightStore weights(device);
+  Session session{device, weights, std::make_shared<MemoryPool>()};
+  session.precision = precision;
+  Runner runner(content->graph, session, true);
+  std::vector<ops::Fact> facts;
+  for (ir::ValueId id : content->graph.inputs) {
+    const std::string& name = content->graph.value(id).name;
+    for (const auto& [input, value] : c.inputs)
+      if (input == name) facts.push_back(ops::Fact::of(ops::type_of(value)));
+  }
+  if (facts.size() != content->graph.inputs.size()) return "";
+  auto made = runner.specialization(facts);
+  return made.ok() ? "" : made.error().message();
+}
+
+int run(int argc, char** argv) {
+  std::string folder, filter;
+  runtime::Precision precision = runtime::Precision::kFloat32;
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    if (argument.starts_with("--filter="))
+      filter = argument.substr(9);
+    else if (argument.starts_with("--precision="))
+      precision = runtime::precision_from_name(argument.substr(12)).value();
+    else
+      folder = argument;
+  }
+  auto index = conformance::read_index(folder);
+  if (!index.ok()) {
+    std::printf("SKIPPED: no cases in '%s'\n", folder.c_str());
+    return 0;
+  }
+  const auto device = Device::without_gpu(90);
+  int passed = 0, failed = 0, unsupported = 0;
+  for (const auto& entry : *index) {
+    if (entry.name.find(filter) == std::string::npos) continue;
+    auto c = conformance::read_case(folder, entry, "model.onnx");
+    if (!c.ok()) continue;
+    const std::string text = check(*c, *device, precision);
+    if (text.empty())
+      ++passed;
+    else if (text.starts_with("unsupported"))
+      ++unsupported;
+    else
+      ++failed;
+    if (!text.empty()) std::printf("%s %s: %.1500s\n", text.starts_with("unsupported") ? "none" : "FAIL", entry.name.c_str(), text.c_str());
+  }
+  std::printf("kernels of %d cases compile, %d do not, %d cases need what the GPU does not have\n", passed, failed, unsupported);
+  return failed == 0 ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace cameo::cuda
+
+int main(int argc, char** argv) { return cameo::cuda::run(argc, argv); }

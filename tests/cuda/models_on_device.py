@@ -1,0 +1,127 @@
+#!/usr/bin/env python3
+"""Compares the models of ../models on a GPU with the same plans on the CPU, element by element.
+
+  models_on_device.py --cameo build/cameo --work DIR [--jobs N] [--precision fp32 --precision fp16 …] [NAME…]
+
+float32 outputs may be off by 1e-3 of the largest value, tf32 ones by 1e-2, 16-bit ones by 2e-2 (bf16: 1e-1) with a cosine of
+0.9999 (bf16: 0.999). Needs numpy and onnx. Prints SKIPPED where there is no GPU.
+"""
+import argparse
+import concurrent.futures
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "models"))
+import fill_weights
+import inputs
+
+LIMITS = {"fp32": (1e-3, 0.99999), "tf32": (1e-2, 0.9999), "fp16": (2e-2, 0.9999), "bf16": (1e-1, 0.999)}
+
+
+def call(*command):
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise ValueError((done.stderr or done.stdout).strip()[:600] or f"exit code {done.returncode}")
+    return done.stdout
+
+
+def run(cameo, plan, feeds, names, folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    arguments = []
+    for k, (name, value) in enumerate(feeds.items()):
+        path = folder / f"in{k}.npy"
+        np.save(path, value)
+        arguments += ["--input", f"{name}={path}"]
+    call(cameo, "run", plan, *arguments, "--output-dir", folder)
+    return {n: np.load(folder / (n.replace("/", "_").replace(":", "_") + ".npy")) for n in names}
+
+
+def compare(name, got, want, limits):
+    if got.shape != want.shape or got.dtype != want.dtype:
+        raise ValueError(f"{name}: {got.dtype}{list(got.shape)} instead of {want.dtype}{list(want.shape)}")
+    if not np.issubdtype(want.dtype, np.floating):
+        differ = np.count_nonzero(got != want)
+        if differ and limits is LIMITS["fp32"]:
+            raise ValueError(f"{name}: {differ} of {want.size} values differ")
+        return 0.0, 1.0
+    a, b = got.astype(np.float64).ravel(), want.astype(np.float64).ravel()
+    if not np.array_equal(np.isnan(a), np.isnan(b)):
+        raise ValueError(f"{name}: {np.count_nonzero(np.isnan(a))} NaN instead of {np.count_nonzero(np.isnan(b))}")
+    a, b = np.nan_to_num(a), np.nan_to_num(b)
+    largest = np.abs(b).max(initial=0)
+    worst = np.abs(a - b).max(initial=0) / (largest or 1)
+    norm = np.linalg.norm(a) * np.linalg.norm(b)
+    cosine = float(a @ b / norm) if norm else 1.0
+    if not worst <= limits[0] or not cosine >= limits[1]:
+        raise ValueError(f"{name}: off by {worst:.2e} of the largest value, cosine {cosine:.6f}")
+    return float(worst), cosine
+
+
+def check(name, args):
+    work = args.work / name
+    lines = []
+    try:
+        graph = fill_weights.read_graph(name)
+        names = [o.name for o in graph.graph.output]
+        sets = inputs.input_sets(name, graph)
+        model = fill_weights.fill(name, work)
+        call(args.cameo, "build", model, "-o", work / "cpu.plan", "--opt-level", "0")
+        want = [run(args.cameo, work / "cpu.plan", feeds, names, work / f"cpu{i}") for i, (_, feeds) in enumerate(sets)]
+        for precision in args.precision:
+            flags = [] if precision == "fp32" else ["--" + precision]
+            plan = work / f"{precision}.plan"
+            try:
+                call(args.cameo, "build", model, "-o", plan, "--device", "cuda", *flags)
+            except ValueError as problem:
+                lines.append((False, f"FAIL {name} {precision} build: {problem}"))
+                continue
+            for i, (label, feeds) in enumerate(sets):
+                start = time.monotonic()
+                try:
+                    got = run(args.cameo, plan, feeds, names, work / f"{precision}{i}")
+                    worst, cosine = 0.0, 1.0
+                    for n in names:
+                        w, c = compare(n, got[n], want[i][n], LIMITS[precision])
+                        worst, cosine = max(worst, w), min(cosine, c)
+                    lines.append((True, f"ok   {name} {precision} {label}: error {worst:.1e}, cosine {cosine:.6f}, {time.monotonic() - start:.1f} s"))
+                except (ValueError, OSError) as problem:
+                    lines.append((False, f"FAIL {name} {precision} {label}: {problem}"))
+    except (ValueError, OSError) as problem:
+        lines.append((False, f"FAIL {name}: {problem}"))
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return lines
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", metavar="NAME", nargs="*")
+    parser.add_argument("--cameo", required=True, type=pathlib.Path)
+    parser.add_argument("--work", required=True, type=pathlib.Path)
+    parser.add_argument("--jobs", type=int, default=4)
+    parser.add_argument("--precision", action="append", choices=list(LIMITS))
+    args = parser.parse_args()
+    args.cameo = args.cameo.resolve()
+    args.precision = args.precision or ["fp32", "fp16"]
+    probe = subprocess.run([args.cameo, "devices"], capture_output=True, text=True)
+    if "cuda" not in probe.stdout:
+        print("SKIPPED: no usable GPU:", (probe.stdout + probe.stderr).strip())
+        return 0
+    passed = total = 0
+    with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
+        for lines in pool.map(lambda n: check(n, args), args.names or fill_weights.names()):
+            for ok, line in lines:
+                passed += ok
+                total += 1
+                print(line, flush=True)
+    print(f"models on the GPU: {passed} of {total} passed")
+    return 0 if passed == total else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
