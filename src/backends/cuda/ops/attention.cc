@@ -299,14 +299,15 @@ Status make_rotary(StepBuilder& b) {
     CAMEO_ASSIGN(Operand positions, b.input(3));
     const int64_t most = cosines.dims[0];
     s.line(fmt::format(
-        "I p = (I){}; p = p < 0 ? 0 : p >= {} ? {} - 1 : p;",
+        "I place = (I){}; place = place < 0 ? 0 : place >= {} ? {} - 1 : place;",
         s.load(positions, positions.dims.num_elements() == 1 ? "0" : fmt::format("({}) * {} + {}", at[0], s.number(h.length), row)),
         s.number(most), s.number(most)));
   } else {
     const bool shared = cosines.dims[0] == 1 && h.batch != 1;
-    s.line(fmt::format("const I p = {} + {};", shared ? "0" : fmt::format("({}) * {}", at[0], s.number(h.length)), row));
+    s.line(fmt::format("const I place = {} + {};", shared ? "0" : fmt::format("({}) * {}", at[0], s.number(h.length)), row));
   }
-  s.line(fmt::format("const auto cosine = {}; const auto sine = {};", s.load(cosines, "p * half + c"), s.load(sines, "p * half + c")));
+  s.line(
+      fmt::format("const auto cosine = {}; const auto sine = {};", s.load(cosines, "place * half + c"), s.load(sines, "place * half + c")));
   s.line(fmt::format("const auto u = {}; const auto v = {};", s.load(x, "i"), s.load(x, "other")));
   s.store(y, "i", "second ? v * sine + u * cosine : u * cosine - v * sine");
   s.line("}");
