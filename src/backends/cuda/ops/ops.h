@@ -16,6 +16,7 @@ std::vector<DeviceOp> generator_ops();  // Range, ConstantOfShape, EyeLike, …
 std::vector<DeviceOp> reduce_ops();     // Reduce…, ArgMax, global pools, CumSum
 std::vector<DeviceOp> norm_ops();       // Softmax, LayerNormalization, …
 std::vector<DeviceOp> matmul_ops();     // MatMul, Gemm, Einsum
+std::vector<DeviceOp> einsum_ops();     // Einsum
 std::vector<DeviceOp> conv_ops();       // Conv, ConvTranspose
 std::vector<DeviceOp> pool_ops();       // MaxPool, AveragePool, LpPool
 std::vector<DeviceOp> image_ops();      // Resize, GridSample, RoiAlign
