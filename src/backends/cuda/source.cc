@@ -217,7 +217,8 @@ Status Source::launch_blocks(StepBuilder& b, int64_t blocks, int threads, size_t
   KernelShape shape;
   shape.grid[0] = static_cast<unsigned>(blocks);
   shape.block[0] = static_cast<unsigned>(threads);
-  shape.shared_bytes = static_cast<unsigned>(shared_bytes);
+  // Whole vectors: the compiler may read the last elements as one.
+  shape.shared_bytes = static_cast<unsigned>((shared_bytes + 15) / 16 * 16);
   return launch(b, shape, "  const I block = blockIdx.x;\n  const int t = threadIdx.x;\n", threads);
 }
 
