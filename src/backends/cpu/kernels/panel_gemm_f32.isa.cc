@@ -289,7 +289,6 @@ void gather(const WindowRows& w, int64_t first, int64_t rows, int64_t first_tap,
 }
 
 using Four = float __attribute__((vector_size(16)));
-using FourI = int32_t __attribute__((vector_size(16)));
 
 void transpose(const float* from, int64_t ldf, int64_t rows, int64_t columns, float* to, int64_t ldt) {
   constexpr int64_t kBlock = 16;  // a block's lines are read and written whole while they are in the first cache
@@ -302,12 +301,12 @@ void transpose(const float* from, int64_t ldf, int64_t rows, int64_t columns, fl
         for (; i + 4 <= i1; i += 4) {
           Four r[4];
           for (int k = 0; k < 4; ++k) __builtin_memcpy(&r[k], from + (i + k) * ldf + j, sizeof(Four));
-          const Four a = __builtin_shuffle(r[0], r[1], FourI{0, 4, 1, 5}), b = __builtin_shuffle(r[2], r[3], FourI{0, 4, 1, 5});
-          const Four c = __builtin_shuffle(r[0], r[1], FourI{2, 6, 3, 7}), d = __builtin_shuffle(r[2], r[3], FourI{2, 6, 3, 7});
-          r[0] = __builtin_shuffle(a, b, FourI{0, 1, 4, 5});
-          r[1] = __builtin_shuffle(a, b, FourI{2, 3, 6, 7});
-          r[2] = __builtin_shuffle(c, d, FourI{0, 1, 4, 5});
-          r[3] = __builtin_shuffle(c, d, FourI{2, 3, 6, 7});
+          const Four a = __builtin_shufflevector(r[0], r[1], 0, 4, 1, 5), b = __builtin_shufflevector(r[2], r[3], 0, 4, 1, 5);
+          const Four c = __builtin_shufflevector(r[0], r[1], 2, 6, 3, 7), d = __builtin_shufflevector(r[2], r[3], 2, 6, 3, 7);
+          r[0] = __builtin_shufflevector(a, b, 0, 1, 4, 5);
+          r[1] = __builtin_shufflevector(a, b, 2, 3, 6, 7);
+          r[2] = __builtin_shufflevector(c, d, 0, 1, 4, 5);
+          r[3] = __builtin_shufflevector(c, d, 2, 3, 6, 7);
           for (int k = 0; k < 4; ++k) __builtin_memcpy(to + (j + k) * ldt + i, &r[k], sizeof(Four));
         }
         for (; i < i1; ++i)
