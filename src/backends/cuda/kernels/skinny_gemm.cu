@@ -7,7 +7,9 @@
 //
 // Variants:
 //   split  8 warps share K (4 above 16 rows of x, with two tiles) and add up through shared memory. Where W has few rows, up
-//          to 8 blocks of a cluster share K as well and add up through distributed shared memory, in a fixed order.
+//          to 8 blocks of a cluster share K as well and push their sums to the block that finishes them, in a fixed order.
+//   small  the same for short K, made for a decoder's chain: tiles of 8 rows and up to 16 warps where W has few rows, which
+//          needs no cluster; tiles of 24 rows where that makes one wave of blocks, each of which normalises x once.
 //   rows   W has many rows (the head of a language model): each warp has its own tiles and all of K; x is staged once per
 //          block, tiles follow one another without a gap in the loads.
 //   f32    float32, exact (skinny_f32.cu).
@@ -31,7 +33,8 @@ const char* skinny_gemm_refusal(const SkinnyGemmArgs& a, const DeviceTraits& dev
     return "x or W does not lie on multiples of 16 bytes";
   if (a.format != WeightFormat::kPlain) {
     if (!a.scales) return "quantised weights have no scales";
-    if (a.group < 1 || a.k % a.group || a.group % (a.format == WeightFormat::kInt4 ? 32 : 16)) return "the group's size is not covered";
+    if (a.group < 1 || a.k % a.group || a.group % (a.format == WeightFormat::kInt4 ? 32 : 16) || (a.group != a.k && (a.group & (a.group - 1))))
+      return "the group's size is not a power of 2, or too small";
   }
   if (a.norm != NormKind::kNone && (!a.norm_weight || reinterpret_cast<uintptr_t>(a.norm_weight) % 16 || reinterpret_cast<uintptr_t>(a.norm_bias) % 16))
     return "the norm's weights are missing or do not lie on multiples of 16 bytes";

@@ -52,6 +52,7 @@ struct SkinnyParams {
   int32_t splits = 1;  // of K: blocks of a cluster
   int32_t x_row = 0;   // bytes of a row of x in shared memory
   int32_t gathered = 0;  // where the sums of a cluster's blocks lie in shared memory, in bytes
+  int32_t group_shift = 0;  // the logarithm of the group's size; 31: one group
   int32_t share = 0;   // sums that a block of a cluster finishes, a multiple of 16
   bool trigger_late = false;  // dependents may start only when all before this kernel is done
 };
@@ -183,7 +184,7 @@ struct SkinnyCase {
   static constexpr int NT = NT_, WARPS = WARPS_, WK = WK_, HALVES = HALVES_, P = P_;
   static constexpr Prologue PRE = PRE_;
   static constexpr bool EMBED = EMBED_, SAMPLE = SAMPLE_;
-  static constexpr int resident(bool plain) { return !plain && NT >= 8 ? 1 : WARPS > 8 || P > 3 ? 2 : NT == 1 ? 4 : 3; }
+  static constexpr int resident(bool plain) { return !plain && NT >= 8 ? 1 : WARPS > 8 ? (HALVES > 2 ? 1 : 2) : P > 3 ? 2 : 3; }
 };
 
 // The code is kept small and straight: in a chain of short kernels each runs from a cold instruction cache.
@@ -193,8 +194,8 @@ __global__ void __launch_bounds__(32 * C::WARPS, C::resident(F == WeightFormat::
   constexpr int NT = C::NT, WARPS = C::WARPS, WK = C::WK, HALVES = C::HALVES, P = C::P;
   constexpr Prologue PRE = C::PRE;
   constexpr bool EMBED = C::EMBED;
-  constexpr int WR = WARPS / WK, LC = W::kPer16 / 8, BLOCK = 4 * W::kPer16, ROWS = 8 * HALVES, TILE = ROWS * WR, THREADS = 32 * WARPS;
-  constexpr int LDR = 20;           // a column of partial sums: 16 rows and a pad against bank conflicts
+  constexpr int WR = WARPS / WK, LC = W::kPer16 / 8, BLOCK = 4 * W::kPer16, ROWS = 8 * HALVES, PAIRS = (HALVES + 1) / 2, TILE = ROWS * WR, THREADS = 32 * WARPS;
+  constexpr int LDR = ROWS > 16 ? ROWS + 4 : 20;  // a column of partial sums: a tile's rows and a pad against bank conflicts
   constexpr bool kAlias = NT >= 8;  // partial sums take the place of x: one tile per block
   constexpr bool kSplits = PRE == Prologue::kCopy && WK > 1 && HALVES == 2;
   extern __shared__ __align__(16) unsigned char skinny_shared[];
@@ -213,12 +214,19 @@ __global__ void __launch_bounds__(32 * C::WARPS, C::resident(F == WeightFormat::
   uint32_t scale[P][HALVES] = {}, zero[P][HALVES] = {};
   const uint8_t* from[HALVES];
   const int64_t w_row = static_cast<int64_t>(all_blocks) * 64;  // bytes
-  int fetch_row;                                                // of W, of the lane's first half
+  const uint16_t* scales[HALVES];
+  const uint8_t* zeros[HALVES];
   const auto set_tile = [&](int tile) {
-    fetch_row = tile * TILE + wr * ROWS + g;
 #pragma unroll
-    for (int half = 0; half < HALVES; ++half)
-      from[half] = static_cast<const uint8_t*>(a.w) + min(fetch_row + half * 8, a.n - 1) * w_row + (block0 + wk) * 64 + t * 16;
+    for (int half = 0; half < HALVES; ++half) {
+      const int n = min(tile * TILE + wr * ROWS + g + half * 8, a.n - 1);
+      from[half] = static_cast<const uint8_t*>(a.w) + n * w_row + (block0 + wk) * 64 + t * 16;
+      if constexpr (F != WeightFormat::kPlain) {
+        const int groups = a.k / a.group;
+        scales[half] = static_cast<const uint16_t*>(a.scales) + static_cast<int64_t>(n) * groups;
+        if constexpr (F == WeightFormat::kInt4) zeros[half] = a.zeros + static_cast<int64_t>(n) * ((groups + 1) / 2);
+      }
+    }
   };
   const auto fetch = [&](int slot, int chunk, bool valid) {
     const int block = (chunk * P + slot) * WK + wk;
@@ -226,14 +234,10 @@ __global__ void __launch_bounds__(32 * C::WARPS, C::resident(F == WeightFormat::
 #pragma unroll
     for (int half = 0; half < HALVES; ++half) {
       load_stream_if(raw[slot][half], from[half] + (chunk * P + slot) * (WK * 64), valid);
-      if (F != WeightFormat::kPlain && valid) {
-        const int n = min(fetch_row + half * 8, a.n - 1), groups = a.k / a.group, group = ((block0 + block) * BLOCK + t * W::kPer16) / a.group;
-        scale[slot][half] = static_cast<const uint16_t*>(a.scales)[static_cast<int64_t>(n) * groups + group] * 0x00010001u;
-        if constexpr (F == WeightFormat::kInt4) {
-          int z = 8;
-          if (a.zeros) z = (a.zeros[static_cast<int64_t>(n) * ((groups + 1) / 2) + group / 2] >> (group % 2 * 4)) & 15;
-          zero[slot][half] = W::zero(z);
-        }
+      if constexpr (F != WeightFormat::kPlain) {  // read where !valid too, from somewhere in the row
+        const int group = ((block0 + min(block, blocks - 1)) * BLOCK + t * W::kPer16) >> p.group_shift;
+        scale[slot][half] = scales[half][group] * 0x00010001u;
+        if constexpr (F == WeightFormat::kInt4) zero[slot][half] = W::zero(a.zeros ? (zeros[half][group / 2] >> (group % 2 * 4)) & 15 : 8);
       }
     }
   };
@@ -375,7 +379,7 @@ __global__ void __launch_bounds__(32 * C::WARPS, C::resident(F == WeightFormat::
   }
   __syncthreads();
 
-  float acc[NT][4] = {};
+  float acc[PAIRS][NT][4] = {};
   float best[C::SAMPLE ? NT : 1][2];  // the largest sum so far, and its row of W
   int best_at[C::SAMPLE ? NT : 1][2];
   if constexpr (C::SAMPLE)
@@ -396,16 +400,23 @@ __global__ void __launch_bounds__(32 * C::WARPS, C::resident(F == WeightFormat::
         if (block < blocks) {
 #pragma unroll
           for (int j = 0; j < LC; ++j) {
-            uint32_t w0[4], w1[4] = {};
-            W::unpack(raw[s][0], j, zero[s][0], scale[s][0], w0);
-            if constexpr (HALVES == 2) W::unpack(raw[s][HALVES - 1], j, zero[s][HALVES - 1], scale[s][HALVES - 1], w1);
-            const uint32_t f0[4] = {w0[0], w1[0], w0[1], w1[1]}, f1[4] = {w0[2], w1[2], w0[3], w1[3]};
+            uint4 x[NT];
 #pragma unroll
-            for (int i = 0; i < NT; ++i) {
-              uint4 x{};
-              if (i * 8 + g < a.m) x = *reinterpret_cast<const uint4*>(xs + (i * 8 + g) * x_row + block * BLOCK + j * 32 + t * 8);
-              mma16816<T>(acc[i], f0, x.x, x.y);
-              mma16816<T>(acc[i], f1, x.z, x.w);
+            for (int i = 0; i < NT; ++i)
+              x[i] = i * 8 + g < a.m ? *reinterpret_cast<const uint4*>(xs + (i * 8 + g) * x_row + block * BLOCK + j * 32 + t * 8) : uint4{};
+#pragma unroll
+            for (int h = 0; h < PAIRS; ++h) {
+              constexpr int kLast = HALVES - 1;
+              const bool paired = 2 * h + 1 < HALVES;
+              uint32_t w0[4], w1[4] = {};
+              W::unpack(raw[s][2 * h], j, zero[s][2 * h], scale[s][2 * h], w0);
+              if (paired) W::unpack(raw[s][paired ? 2 * h + 1 : kLast], j, zero[s][paired ? 2 * h + 1 : kLast], scale[s][paired ? 2 * h + 1 : kLast], w1);
+              const uint32_t f0[4] = {w0[0], w1[0], w0[1], w1[1]}, f1[4] = {w0[2], w1[2], w0[3], w1[3]};
+#pragma unroll
+              for (int i = 0; i < NT; ++i) {
+                mma16816<T>(acc[h][i], f0, x[i].x, x[i].y);
+                mma16816<T>(acc[h][i], f1, x[i].z, x[i].w);
+              }
             }
           }
         }
@@ -418,8 +429,8 @@ __global__ void __launch_bounds__(32 * C::WARPS, C::resident(F == WeightFormat::
 #pragma unroll
         for (int c = 0; c < 2; ++c) {
           const int m = i * 8 + 2 * t + c, n = tile * TILE + wr * ROWS + g;
-          float v[2] = {acc[i][c], acc[i][2 + c]};
-          acc[i][c] = acc[i][2 + c] = 0.f;
+          float v[2] = {acc[0][i][c], acc[0][i][2 + c]};
+          acc[0][i][c] = acc[0][i][2 + c] = 0.f;
           if (m >= a.m) continue;
           if (a.bias) v[0] += bias_of(n), v[1] += bias_of(n + 8);
           if constexpr (C::SAMPLE) {
@@ -447,8 +458,8 @@ __global__ void __launch_bounds__(32 * C::WARPS, C::resident(F == WeightFormat::
 #pragma unroll
         for (int c = 0; c < 2 * HALVES; ++c) {
           const int m = i * 8 + 2 * t + (c & 1);
-          if (m < a.m) sums[(warp * a.m + m) * LDR + g + (c >> 1) * 8] = acc[i][c];
-          acc[i][c] = 0.f;
+          if (m < a.m) sums[(warp * a.m + m) * LDR + g + (c >> 1) * 8] = acc[c / 4][i][c % 4];
+          acc[c / 4][i][c % 4] = 0.f;
         }
       __syncthreads();
       const auto sum_of = [&](int i) {  // over this block's warps
@@ -565,12 +576,16 @@ inline SkinnyShape skinny_shape(const SkinnyGemmArgs& a, bool sampling, const De
     if (blocks > 24) s.warps = s.wk = 16;
   }
   if (small && s.prologue == Prologue::kRows && a.m > 8 && blocks <= 48) s.warps = s.wk = 16;
+  // One wave of blocks that share no multiprocessor: each has its own x to normalise.
+  if (small && norm && s.prologue != Prologue::kLong && a.activation != Activation::kSwiGlu && blocks <= 3 * s.wk && a.m <= s.warps &&
+      a.n > 16 * device.multiprocessors && a.n <= 24 * device.multiprocessors)
+    s.halves = 3;
   const int tile = 8 * s.halves * (s.warps / s.wk), tiles = (a.n + tile - 1) / tile;
   const auto share = [&](int splits) { return ((tile * a.m + splits - 1) / splits + 15) / 16 * 16; };
   const auto shared = [&](int splits) {
     const size_t x = static_cast<size_t>(a.m) * skinny_x_row((blocks + splits - 1) / splits * s.block) + (norm ? size_t{4} * a.k : 0);
     const size_t sums = s.rows ? size_t{8} * s.warps * s.nt * 8
-                               : static_cast<size_t>(s.nt == 8 ? 1 : 2) * s.warps * a.m * 20 * 4;
+                               : static_cast<size_t>(s.nt == 8 ? 1 : 2) * s.warps * a.m * (s.halves > 2 ? 28 : 20) * 4;
     return ((s.nt == 8 ? (x > sums ? x : sums) : x + sums) + 15) / 16 * 16;
   };
   const auto gathered = [&](int splits) { return splits > 1 ? size_t{4} * splits * share(splits) : 0; };
@@ -602,14 +617,20 @@ cudaError_t launch_skinny(const SkinnyShape& s, const SkinnyParams& p, const Lau
   const auto go = [&](auto c) { return launch(skinny_gemm_kernel<T, F, decltype(c)>, shape, stream, p); };
   if constexpr (F == WeightFormat::kPlain && NT <= 2) {
     if (p.embedding.tokens) {
-      if constexpr (NT == 2)
-        if (s.warps == 16) return go(SkinnyCase<NT, 16, 16, 2, 3, kRows, true>{});
+      if constexpr (NT == 2) {
+        if (s.warps == 16) return s.halves == 3 ? go(SkinnyCase<NT, 16, 16, 3, 3, kRows, true>{}) : go(SkinnyCase<NT, 16, 16, 2, 3, kRows, true>{});
+      } else if (s.halves == 3) {
+        return s.prologue == kRows ? go(SkinnyCase<NT, 8, 8, 3, 3, kRows, true>{}) : go(SkinnyCase<NT, 8, 8, 3, 3, kPieces, true>{});
+      }
       if (s.prologue == kRows) return go(SkinnyCase<NT, 8, WK, 2, P, kRows, true>{});
       if constexpr (NT == 1) return go(SkinnyCase<NT, 8, WK, 2, P, kPieces, true>{});
     }
     if (s.halves == 1) return s.warps == 8 ? go(SkinnyCase<NT, 8, 8, 1, 3, kCopy>{}) : go(SkinnyCase<NT, 16, 16, 1, 6, kCopy>{});
-    if constexpr (NT == 2)
-      if (s.warps == 16) return go(SkinnyCase<NT, 16, 16, 2, 3, kRows>{});
+    if constexpr (NT == 2) {
+      if (s.warps == 16) return s.halves == 3 ? go(SkinnyCase<NT, 16, 16, 3, 3, kRows>{}) : go(SkinnyCase<NT, 16, 16, 2, 3, kRows>{});
+    } else if (s.halves == 3) {
+      return s.prologue == kRows ? go(SkinnyCase<NT, 8, 8, 3, 3, kRows>{}) : go(SkinnyCase<NT, 8, 8, 3, 3, kPieces>{});
+    }
     if (s.short_k && s.prologue == kCopy) return go(SkinnyCase<NT, 8, WK, 2, 3, kCopy>{});
     if constexpr (NT == 1) {
       if (s.short_k && s.prologue == kRows) return go(SkinnyCase<NT, 8, WK, 2, 3, kRows>{});
@@ -634,7 +655,9 @@ template <typename T>
 cudaError_t run_skinny(SkinnyParams& p, const DeviceTraits& device, cudaStream_t stream) {
   const SkinnyShape s = skinny_shape(p.a, p.sampling.best != nullptr, device);
   const int blocks = p.a.k / s.block;
-  p.splits = s.splits, p.share = s.share, p.gathered = s.gathered;
+  p.splits = s.splits, p.share = s.share, p.gathered = s.gathered, p.group_shift = 31;
+  if (p.a.group < p.a.k)
+    for (p.group_shift = 0; 1 << p.group_shift < p.a.group;) ++p.group_shift;
   p.x_row = skinny_x_row((blocks + s.splits - 1) / s.splits * s.block);
   LaunchShape shape{.grid = dim3(s.grid), .block = dim3(32 * s.warps), .shared = s.shared};
   shape.cluster = s.splits, shape.dependent = p.a.dependent;

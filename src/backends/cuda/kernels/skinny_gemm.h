@@ -22,7 +22,7 @@ struct SkinnyGemmArgs {
   const void* w = nullptr;      // [n, k], K contiguous, 16-byte aligned
   const void* scales = nullptr;      // [n, k / group]: w = (q - zero) * scale
   const uint8_t* zeros = nullptr;    // kInt4: [n, ceil(k / group / 2)] half bytes; null: 8. kInt8 is signed and has none.
-  int32_t group = 0;                 // int4: a multiple of 32; int8: of 16; k where the scale is per row
+  int32_t group = 0;                 // a power of 2 of at least 32 (int8: 16), or k: a scale per row
   const void* bias = nullptr;        // [n] or null
   const void* residual = nullptr;    // [m, n], rows residual_stride apart, or null; may be y
   int64_t residual_stride = 0;
