@@ -141,7 +141,7 @@ def table(o, peers, threads):
         extra += ["--timing-cache", o.timing_cache]
     rounds, times, agree = [], {}, {}
     for r in range(o.rounds):
-        run = cameo(o, "bench", "generate", o.model, "--threads", str(threads), "--rounds", str(o.inner), "--configurations", o.configurations, *extra, *(["--fit-tokens", "3"] if r else []))
+        run = cameo(o, "bench", "generate", o.model, "--threads", str(threads), "--rounds", str(o.inner), "--configurations", o.configurations, *extra, "--fit-tokens", str(3 if r else o.fit_tokens))
         rounds.append(run)
         for row in run["table"]:
             for peer in peers:
@@ -225,6 +225,7 @@ def main():
     parser.add_argument("--configurations", default="1x12,8x12,16x12,8x8,8x16,8x32")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--inner", type=int, default=3, help="runs of each engine in a round")
+    parser.add_argument("--fit-tokens", type=int, default=64, help="new tokens of the run that shows how steps grow")
     parser.add_argument("--chat-tokens", type=int, default=48)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     o = parser.parse_args()

@@ -203,6 +203,25 @@ TEST(Generate, BeamSearchFindsTheBest) {
   }
 }
 
+// What transformers 4.40 gives with the same weights.
+TEST(Generate, BeamSearchIsHuggingFaces) {
+  TextGenerator generator = make(DecodeMode::kCached);
+  const struct {
+    size_t beams;
+    double length_penalty, score;
+  } cases[] = {{4, 1, -0.7277805}, {5, 0, -3.6389022}};
+  for (const auto& c : cases) {
+    GenerateOptions o = options(10);
+    o.num_beams = c.beams;
+    o.length_penalty = c.length_penalty;
+    o.stop_tokens = {12};
+    const Completion made = generator.generate("In the beginning", o).value();
+    EXPECT_EQ(made.token_ids, (std::vector<uint32_t>{269, 259, 803, 1121, 12}));
+    EXPECT_EQ(made.finish_reason, FinishReason::kStop);
+    EXPECT_NEAR(made.score, c.score, 1e-4);
+  }
+}
+
 TEST(Generate, ErrorsArePlain) {
   TextGenerator generator = make(DecodeMode::kCached);
   EXPECT_NE(failure(generator, "", options(4)).find("no tokens"), std::string::npos);
