@@ -55,9 +55,10 @@ struct Case {
 };
 
 std::string line(const Case& c) {
-  return format("%s batch %d heads %d/%d queries %d keys %d size %d causal %d packed %d lengths %d end %d past %d window %d cap %g bias %d/%d rel %d",
-                name(c.type), c.batch, c.heads, c.kv_heads, c.queries, c.keys, c.size, c.causal, c.packed, c.lengths, c.from_end, c.past,
-                c.window, c.softcap, int(c.bias), c.bias_shape, c.relative);
+  return format(
+      "%s batch %d heads %d/%d queries %d keys %d size %d causal %d packed %d lengths %d end %d past %d window %d cap %g bias %d/%d rel %d",
+      name(c.type), c.batch, c.heads, c.kv_heads, c.queries, c.keys, c.size, c.causal, c.packed, c.lengths, c.from_end, c.past, c.window,
+      c.softcap, int(c.bias), c.bias_shape, c.relative);
 }
 
 HeadStrides strides(bool packed, int heads, int length, int size) {
@@ -71,8 +72,10 @@ struct Operands {
   explicit Operands(const Case& c) {
     AttentionArgs& a = args;
     a.type = c.type, a.batch = c.batch, a.heads = c.heads, a.kv_heads = c.kv_heads, a.queries = c.queries, a.keys = c.keys, a.size = c.size;
-    q = random(c.type, int64_t{c.batch} * c.heads * c.queries * c.size), k = random(c.type, int64_t{c.batch} * c.kv_heads * c.keys * c.size);
-    v = random(c.type, int64_t{c.batch} * c.kv_heads * c.keys * c.size), out = Buffer(int64_t{c.batch} * c.heads * c.queries * c.size * bytes_of(c.type));
+    q = random(c.type, int64_t{c.batch} * c.heads * c.queries * c.size),
+    k = random(c.type, int64_t{c.batch} * c.kv_heads * c.keys * c.size);
+    v = random(c.type, int64_t{c.batch} * c.kv_heads * c.keys * c.size),
+    out = Buffer(int64_t{c.batch} * c.heads * c.queries * c.size * bytes_of(c.type));
     out.poison();
     a.q = q.as(), a.k = k.as(), a.v = v.as(), a.out = out.as();
     a.q_strides = strides(c.packed, c.heads, c.queries, c.size), a.k_strides = a.v_strides = strides(c.packed, c.kv_heads, c.keys, c.size);
@@ -92,7 +95,10 @@ struct Operands {
         for (int64_t i = 0; i < n; ++i) bits[i] = hash_host(i) % 4 != 0;
         bias = Buffer::of(bits);
       } else {
-        bias = random(c.bias == BiasType::kFloat32 ? Scalar::kFloat32 : c.bias == BiasType::kFloat16 ? Scalar::kFloat16 : Scalar::kBFloat16, n, 2.f);
+        bias = random(c.bias == BiasType::kFloat32   ? Scalar::kFloat32
+                      : c.bias == BiasType::kFloat16 ? Scalar::kFloat16
+                                                     : Scalar::kBFloat16,
+                      n, 2.f);
       }
       a.bias = bias.as(), a.bias_type = c.bias;
       a.bias_strides = {b == 1 ? 0 : int64_t{h} * r * c.keys, h == 1 ? 0 : int64_t{r} * c.keys, r == 1 ? 0 : c.keys};
@@ -130,7 +136,8 @@ void append_case(const DeviceTraits&) {
   const std::vector<int32_t> past = {0, 5, 8};
   Buffer past_buffer = Buffer::of(past);
   KvAppendArgs a{.k = k.as(), .v = v.as(), .k_cache = kc.as(), .v_cache = vc.as()};
-  a.k_strides = a.v_strides = strides(false, heads, count, size), a.k_cache_strides = a.v_cache_strides = strides(false, heads, capacity, size);
+  a.k_strides = a.v_strides = strides(false, heads, count, size),
+  a.k_cache_strides = a.v_cache_strides = strides(false, heads, capacity, size);
   a.batch = batch, a.kv_heads = heads, a.count = count, a.size = size, a.capacity = capacity, a.past = past_buffer.as<int32_t>();
   MUST(kv_append(a, nullptr));
   MUST(cudaDeviceSynchronize());
@@ -157,8 +164,10 @@ void bench(const DeviceTraits& device) {
     for (int i = 0; i < copies; ++i) o.emplace_back(c);
     const double us = time_us(stream, 2 * copies, [&](int i) { return attention(o[i % copies].args, device, stream); });
     const double flops = 4. * c.batch * c.heads * c.queries * c.keys * c.size * (c.causal && c.queries > 1 ? 0.5 : 1);
-    if (reads_cache) std::printf("%-34s %8.2f us  %7.0f GB/s\n", what, us, bytes / us * 1e-3);
-    else std::printf("%-34s %8.2f us  %7.1f TFLOP/s\n", what, us, flops / us * 1e-6);
+    if (reads_cache)
+      std::printf("%-34s %8.2f us  %7.0f GB/s\n", what, us, bytes / us * 1e-3);
+    else
+      std::printf("%-34s %8.2f us  %7.1f TFLOP/s\n", what, us, flops / us * 1e-6);
   };
   const Case base{Scalar::kFloat16, 1, 12, 12, 128, 128, 64, false, true, false, false, 0, -1, 0, BiasType::kNone, 0, false};
   Case c = base;
@@ -173,7 +182,8 @@ void bench(const DeviceTraits& device) {
   c.causal = true, one("32x512 12x64 causal", c, false);
   c = base, c.batch = 8, c.size = 128, c.queries = c.keys = 2048, one("8x2048 12x128", c, false);
   c = base, c.type = Scalar::kFloat32, c.batch = 32, c.queries = c.keys = 128, one("32x128 12x64 f32", c, false);
-  for (int b : {1, 8, 16, 64}) c = base, c.batch = b, c.packed = false, c.queries = 1, c.keys = 256, one(format("decode b%d 12x64 S256", b).c_str(), c, true);
+  for (int b : {1, 8, 16, 64})
+    c = base, c.batch = b, c.packed = false, c.queries = 1, c.keys = 256, one(format("decode b%d 12x64 S256", b).c_str(), c, true);
   c.batch = 8, c.heads = 32, c.kv_heads = 8, c.size = 128, c.keys = 4096, one("decode b8 32/8x128 S4096", c, true);
 }
 
@@ -199,7 +209,9 @@ void run(bool timed) {
   // Enough blocks for the wide tiles.
   for (int causal : {0, 1})
     for (int relative : {0, 1})
-      run_case({Scalar::kFloat16, 12, 12, 12, 300, 333, 64, causal != 0, true, true, false, 0, -1, 0, relative ? BiasType::kFloat16 : BiasType::kNone, 6, relative != 0}, device);
+      run_case({Scalar::kFloat16, 12, 12, 12, 300, 333, 64, causal != 0, true, true, false, 0, -1, 0,
+                relative ? BiasType::kFloat16 : BiasType::kNone, 6, relative != 0},
+               device);
   append_case(device);
   if (timed) bench(device);
 }

@@ -29,7 +29,8 @@ struct Matrix {
     } else {
       const bool four = c.format == WeightFormat::kInt4;
       view.group = four ? 32 : k;
-      w = random_bytes(int64_t{n} * k / (four ? 2 : 1)), scales = random(c.type, int64_t{n} * (k / view.group), 0.f, spread / (four ? 5 : 70));
+      w = random_bytes(int64_t{n} * k / (four ? 2 : 1)),
+      scales = random(c.type, int64_t{n} * (k / view.group), 0.f, spread / (four ? 5 : 70));
       view.scales = scales.as();
     }
     view.w = w.as();
@@ -40,9 +41,14 @@ struct Layer {
   Buffer n1, b1, n2, b2, k, v, k_plain, v_plain;
   Matrix qkv, out, up, down;
   explicit Layer(const Case& c)
-      : n1(random(c.type, c.hidden, 0.2f, 1.f)), b1(random(c.type, c.hidden, 0.1f)), n2(random(c.type, c.hidden, 0.2f, 1.f)), b2(random(c.type, c.hidden, 0.1f)),
-        qkv(c, (c.heads + 2 * c.kv_heads) * c.head_size, c.hidden, !c.llama), out(c, c.hidden, c.heads * c.head_size, !c.llama),
-        up(c, c.llama ? 2 * c.ffn : c.ffn, c.hidden, !c.llama), down(c, c.hidden, c.ffn, !c.llama) {
+      : n1(random(c.type, c.hidden, 0.2f, 1.f)),
+        b1(random(c.type, c.hidden, 0.1f)),
+        n2(random(c.type, c.hidden, 0.2f, 1.f)),
+        b2(random(c.type, c.hidden, 0.1f)),
+        qkv(c, (c.heads + 2 * c.kv_heads) * c.head_size, c.hidden, !c.llama),
+        out(c, c.hidden, c.heads * c.head_size, !c.llama),
+        up(c, c.llama ? 2 * c.ffn : c.ffn, c.hidden, !c.llama),
+        down(c, c.hidden, c.ffn, !c.llama) {
     const int64_t n = int64_t{c.batch} * c.kv_heads * c.capacity * c.head_size;
     k = random(c.type, n), v = random(c.type, n);
   }
@@ -75,13 +81,28 @@ struct Model {
     cos = Buffer::of(table), sin = Buffer::of(other);
     std::vector<int32_t> t(c.batch), l(c.batch);
     for (int b = 0; b < c.batch; ++b) t[b] = (b * 37 + 11) % c.vocabulary, l[b] = length < 0 ? (b * 13) % (c.capacity - 8) : length;
-    tokens = Buffer::of(t), lengths = Buffer::of(l), done = Buffer::of(std::vector<int32_t>(c.batch)), history = Buffer::of(std::vector<int32_t>(c.batch * c.capacity));
+    tokens = Buffer::of(t), lengths = Buffer::of(l), done = Buffer::of(std::vector<int32_t>(c.batch)),
+    history = Buffer::of(std::vector<int32_t>(c.batch * c.capacity));
     logits = Buffer(int64_t{c.batch} * c.vocabulary * bytes_of(c.type));
-    config = {.type = c.type, .layers = c.layers, .hidden = c.hidden, .heads = c.heads, .kv_heads = c.kv_heads, .head_size = c.head_size, .ffn = c.ffn,
-              .vocabulary = c.vocabulary, .batch = c.batch, .capacity = c.capacity};
-    if (c.llama) config.norm = NormKind::kRms, config.activation = Activation::kSwiGlu, config.rope_cos = cos.as<float>(), config.rope_sin = sin.as<float>();
+    config = {.type = c.type,
+              .layers = c.layers,
+              .hidden = c.hidden,
+              .heads = c.heads,
+              .kv_heads = c.kv_heads,
+              .head_size = c.head_size,
+              .ffn = c.ffn,
+              .vocabulary = c.vocabulary,
+              .batch = c.batch,
+              .capacity = c.capacity};
+    if (c.llama)
+      config.norm = NormKind::kRms, config.activation = Activation::kSwiGlu, config.rope_cos = cos.as<float>(),
+      config.rope_sin = sin.as<float>();
     weights = {embedding.as(), c.llama ? nullptr : positions.as(), views.data(), norm.as(), c.llama ? nullptr : norm_bias.as(), head.view};
-    state = {.tokens = tokens.as<int32_t>(), .lengths = lengths.as<int32_t>(), .done = done.as<int32_t>(), .history = history.as<int32_t>(), .history_stride = c.capacity};
+    state = {.tokens = tokens.as<int32_t>(),
+             .lengths = lengths.as<int32_t>(),
+             .done = done.as<int32_t>(),
+             .history = history.as<int32_t>(),
+             .history_stride = c.capacity};
     workspace = Buffer(decoder_workspace(config));
     workspace.zero();
   }
@@ -101,16 +122,20 @@ __global__ void plain_norm(DecoderConfig c, const void* weight, const void* bias
   const double mean = c.norm == NormKind::kLayer ? sum / c.hidden : 0;
   for (int i = 0; i < c.hidden; ++i) squares += (x[b * c.hidden + i] - mean) * (x[b * c.hidden + i] - mean);
   const double inverse = 1 / sqrt(squares / c.hidden + c.epsilon);
-  for (int i = 0; i < c.hidden; ++i) y[b * c.hidden + i] = (x[b * c.hidden + i] - mean) * inverse * load(weight, c.type, i) + (bias ? load(bias, c.type, i) : 0.f);
+  for (int i = 0; i < c.hidden; ++i)
+    y[b * c.hidden + i] = (x[b * c.hidden + i] - mean) * inverse * load(weight, c.type, i) + (bias ? load(bias, c.type, i) : 0.f);
 }
 __device__ float plain_dot(Scalar type, const DecoderMatrix& m, int n, int k, const float* x) {
   float sum = 0;
   for (int i = 0; i < k; ++i) {
     float w;
     const int64_t at = int64_t{n} * k + i;
-    if (m.format == WeightFormat::kPlain) w = load(m.w, type, at);
-    else if (m.format == WeightFormat::kInt8) w = load(m.scales, type, at / m.group) * static_cast<const int8_t*>(m.w)[at];
-    else w = load(m.scales, type, at / m.group) * (((static_cast<const uint8_t*>(m.w)[at / 2] >> (at % 2 * 4)) & 15) - 8);
+    if (m.format == WeightFormat::kPlain)
+      w = load(m.w, type, at);
+    else if (m.format == WeightFormat::kInt8)
+      w = load(m.scales, type, at / m.group) * static_cast<const int8_t*>(m.w)[at];
+    else
+      w = load(m.scales, type, at / m.group) * (((static_cast<const uint8_t*>(m.w)[at / 2] >> (at % 2 * 4)) & 15) - 8);
     sum += w * x[i];
   }
   return sum + (m.bias ? load(m.bias, type, n) : 0.f);
@@ -125,8 +150,8 @@ __global__ void plain_product(Scalar type, DecoderMatrix m, int rows, int n, int
   if (glu) v = v / (1 + expf(-v)) * plain_dot(type, m, col / 8 * 16 + 8 + col % 8, k, x + int64_t{r} * k);
   y[i] = v + (add ? y[i] : 0.f);
 }
-__global__ void plain_attention(DecoderConfig c, const float* qkv, const void* k_cache, const void* v_cache, float* k_new, float* v_new, int first, const int* lengths,
-                                float* out) {
+__global__ void plain_attention(DecoderConfig c, const float* qkv, const void* k_cache, const void* v_cache, float* k_new, float* v_new,
+                                int first, const int* lengths, float* out) {
   // Keys before `first`[b] come from the caches as they were, later ones from k_new and v_new.
   const int b = blockIdx.x, h = threadIdx.x, kh = h / (c.heads / c.kv_heads), hd = c.head_size, length = lengths[b], start = length - first;
   const float* row = qkv + int64_t{b} * (c.heads + 2 * c.kv_heads) * hd;
@@ -165,8 +190,14 @@ __global__ void plain_attention(DecoderConfig c, const float* qkv, const void* k
 
 class Plain {
  public:
-  explicit Plain(const Model& m) : m_(m), x_(bytes(m.c.hidden)), y_(bytes(m.c.hidden)), qkv_(bytes((m.c.heads + 2 * m.c.kv_heads) * m.c.head_size)),
-        attended_(bytes(m.c.heads * m.c.head_size)), ffn_(bytes(m.c.ffn)), logits(bytes(m.c.vocabulary)) {
+  explicit Plain(const Model& m)
+      : m_(m),
+        x_(bytes(m.c.hidden)),
+        y_(bytes(m.c.hidden)),
+        qkv_(bytes((m.c.heads + 2 * m.c.kv_heads) * m.c.head_size)),
+        attended_(bytes(m.c.heads * m.c.head_size)),
+        ffn_(bytes(m.c.ffn)),
+        logits(bytes(m.c.vocabulary)) {
     const int64_t n = int64_t{m.c.batch} * m.c.kv_heads * m.c.capacity * m.c.head_size;
     for (int i = 0; i < m.c.layers; ++i) k_.emplace_back(n * 4), v_.emplace_back(n * 4);
   }
@@ -180,7 +211,8 @@ class Plain {
       const DecoderLayer& l = m_.views[i];
       plain_norm<<<c.batch, 1>>>(g, l.norm1_weight, l.norm1_bias, x_.as<float>(), y_.as<float>());
       product(l.qkv, (c.heads + 2 * c.kv_heads) * c.head_size, c.hidden, y_, qkv_, Activation::kNone, false);
-      plain_attention<<<c.batch, c.heads>>>(g, qkv_.as<float>(), l.k_cache, l.v_cache, k_[i].as<float>(), v_[i].as<float>(), step, lengths, attended_.as<float>());
+      plain_attention<<<c.batch, c.heads>>>(g, qkv_.as<float>(), l.k_cache, l.v_cache, k_[i].as<float>(), v_[i].as<float>(), step, lengths,
+                                            attended_.as<float>());
       product(l.out, c.hidden, c.heads * c.head_size, attended_, x_, Activation::kNone, true);
       plain_norm<<<c.batch, 1>>>(g, l.norm2_weight, l.norm2_bias, x_.as<float>(), y_.as<float>());
       product(l.up, c.ffn, c.hidden, y_, ffn_, g.activation, false);
@@ -212,8 +244,8 @@ __global__ void to_floats(const void* x, Scalar type, float* y, int64_t n) {
 
 void run_case(const Case& c, const DeviceTraits& device) {
   Model m(c, -1);
-  const std::string line = format("%s %s format %d batch %d hidden %d heads %d/%d x %d ffn %d vocabulary %d", c.what, name(c.type), int(c.format), c.batch, c.hidden,
-                                  c.heads, c.kv_heads, c.head_size, c.ffn, c.vocabulary);
+  const std::string line = format("%s %s format %d batch %d hidden %d heads %d/%d x %d ffn %d vocabulary %d", c.what, name(c.type),
+                                  int(c.format), c.batch, c.hidden, c.heads, c.kv_heads, c.head_size, c.ffn, c.vocabulary);
   if (const char* why = decoder_refusal(m.config, m.weights, device)) {
     check(1, 0, line + ": refused: " + why);
     return;
@@ -238,7 +270,8 @@ void run_case(const Case& c, const DeviceTraits& device) {
       const float largest = *std::max_element(row, row + c.vocabulary);
       const bool legal = tokens[b] >= 0 && tokens[b] < c.vocabulary;
       // Logits that are kept are rounded; the choice is made before.
-      wrong += !legal || !(row[tokens[b]] >= largest - 0.01f * std::fabs(largest)) || lengths[b] != before[b] + 1 || history[b * c.capacity + before[b]] != tokens[b];
+      wrong += !legal || !(row[tokens[b]] >= largest - 0.01f * std::fabs(largest)) || lengths[b] != before[b] + 1 ||
+               history[b * c.capacity + before[b]] != tokens[b];
     }
     check(wrong, 0, line + format(" step %d: tokens", step));
   }
@@ -284,8 +317,10 @@ void bench(const DeviceTraits& device) {
     }
     std::sort(times.begin(), times.end()), std::sort(walls.begin(), walls.end());
     std::printf("%-10s %-4s w%-2d b%-2d S256: %7.1f us a step, %7.1f launched alone\n", c.what, name(c.type),
-                c.format == WeightFormat::kInt4 ? 4 : c.format == WeightFormat::kInt8 ? 8 : int(bytes_of(c.type)) * 8, c.batch, times[times.size() / 2],
-                walls[walls.size() / 2]);
+                c.format == WeightFormat::kInt4   ? 4
+                : c.format == WeightFormat::kInt8 ? 8
+                                                  : int(bytes_of(c.type)) * 8,
+                c.batch, times[times.size() / 2], walls[walls.size() / 2]);
   };
   for (int b : {1, 8, 16, 64}) one({"distilgpt2", Scalar::kFloat16, WeightFormat::kPlain, false, 6, 768, 12, 12, 64, 3072, 50257, b, 512});
   for (int b : {1, 8}) one({"distilgpt2", Scalar::kFloat16, WeightFormat::kInt8, false, 6, 768, 12, 12, 64, 3072, 50257, b, 512});

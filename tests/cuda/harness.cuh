@@ -53,7 +53,9 @@ class Buffer {
   }
   ~Buffer() { cudaFree(data_); }
   template <typename T = void>
-  T* as() const { return static_cast<T*>(data_); }
+  T* as() const {
+    return static_cast<T*>(data_);
+  }
   size_t bytes() const { return bytes_; }
   void poison() { MUST(cudaMemset(data_, 0xff, bytes_)); }
   void zero() { MUST(cudaMemset(data_, 0, bytes_)); }
@@ -81,9 +83,12 @@ __device__ inline float load(const void* p, Scalar type, int64_t i) {
   return static_cast<const float*>(p)[i];
 }
 __device__ inline void store(void* p, Scalar type, int64_t i, float x) {
-  if (type == Scalar::kFloat16) static_cast<__half*>(p)[i] = __float2half_rn(x);
-  else if (type == Scalar::kBFloat16) static_cast<__nv_bfloat16*>(p)[i] = __float2bfloat16_rn(x);
-  else static_cast<float*>(p)[i] = x;
+  if (type == Scalar::kFloat16)
+    static_cast<__half*>(p)[i] = __float2half_rn(x);
+  else if (type == Scalar::kBFloat16)
+    static_cast<__nv_bfloat16*>(p)[i] = __float2bfloat16_rn(x);
+  else
+    static_cast<float*>(p)[i] = x;
 }
 
 __device__ inline uint32_t hash(uint64_t x) {
@@ -126,8 +131,10 @@ static __global__ void compare_kernel(const void* x, Scalar type, const float* r
   unsigned long long bad = 0;
   for (int64_t i = blockIdx.x * int64_t{blockDim.x} + threadIdx.x; i < n; i += int64_t{gridDim.x} * blockDim.x) {
     const float a = load(x, type, i), r = reference[i];
-    if (isfinite(a) && isfinite(r)) error += (double(a) - r) * (double(a) - r), size += double(r) * r;
-    else if (!(a == r) && !(isnan(a) && isnan(r))) ++bad;
+    if (isfinite(a) && isfinite(r))
+      error += (double(a) - r) * (double(a) - r), size += double(r) * r;
+    else if (!(a == r) && !(isnan(a) && isnan(r)))
+      ++bad;
   }
   atomicAdd(&d->error, error), atomicAdd(&d->size, size), atomicAdd(&d->bad, bad);
 }

@@ -16,7 +16,8 @@ __global__ void plain_norm(NormArgs a, float* h, float* y) {
   };
   double sum = 0, squares = 0;
   for (int c = 0; c < a.size; ++c) {
-    double v = a.ids ? double(from(a.table, a.vocabulary, a.ids[r], c)) + from(a.position_table, a.position_rows, a.positions ? a.positions[r] : r % a.period + a.position_offset, c) +
+    double v = a.ids ? double(from(a.table, a.vocabulary, a.ids[r], c)) +
+                           from(a.position_table, a.position_rows, a.positions ? a.positions[r] : r % a.period + a.position_offset, c) +
                            from(a.type_table, a.type_rows, a.types ? a.types[r] : 0, c)
                      : load(a.x, a.type, r * a.size + c);
     if (a.x_bias) v += load(a.x_bias, a.type, c);
@@ -28,7 +29,8 @@ __global__ void plain_norm(NormArgs a, float* h, float* y) {
   for (int c = 0; c < a.size; ++c) squares += (h[r * a.size + c] - mean) * (h[r * a.size + c] - mean);
   const double inverse = a.kind == NormKind::kNone ? 1 : 1 / sqrt(squares / a.size + a.epsilon);
   for (int c = 0; c < a.size; ++c)
-    y[r * a.size + c] = (h[r * a.size + c] - mean) * inverse * (a.weight ? load(a.weight, a.type, c) : 1.f) + (a.bias ? load(a.bias, a.type, c) : 0.f);
+    y[r * a.size + c] =
+        (h[r * a.size + c] - mean) * inverse * (a.weight ? load(a.weight, a.type, c) : 1.f) + (a.bias ? load(a.bias, a.type, c) : 0.f);
 }
 __global__ void plain_softmax(SoftmaxArgs a, float* y) {
   const int64_t r = blockIdx.x * int64_t{blockDim.x} + threadIdx.x;
@@ -51,9 +53,10 @@ void run(bool timed) {
     a.type = static_cast<Scalar>(pick({0, 1, 2})), a.kind = static_cast<NormKind>(pick({0, 1, 1, 2}));
     a.rows = pick({1, 2, 7, 8, 33, 100}), a.size = pick({1, 3, 8, 64, 100, 256, 576, 768, 1000, 1024, 1025, 2048, 3000, 4096, 16384});
     const bool embed = pick({0, 0, 1});
-    Buffer x = random(a.type, a.rows * a.size, 1.f, 0.5f), xb = random(a.type, a.size), res = random(a.type, a.rows * a.size), w = random(a.type, a.size, 0.3f, 1.f),
-           b = random(a.type, a.size), y = Buffer(a.rows * a.size * bytes_of(a.type)), sum = Buffer(y.bytes()), table = random(a.type, 50 * a.size),
-           positions = random(a.type, 40 * a.size), types = random(a.type, 2 * a.size);
+    Buffer x = random(a.type, a.rows * a.size, 1.f, 0.5f), xb = random(a.type, a.size), res = random(a.type, a.rows * a.size),
+           w = random(a.type, a.size, 0.3f, 1.f), b = random(a.type, a.size), y = Buffer(a.rows * a.size * bytes_of(a.type)),
+           sum = Buffer(y.bytes()), table = random(a.type, 50 * a.size), positions = random(a.type, 40 * a.size),
+           types = random(a.type, 2 * a.size);
     std::vector<int64_t> ids(a.rows), kinds(a.rows);
     for (auto& id : ids) id = int(rng() % 52) - 1;
     for (auto& kind : kinds) kind = rng() % 2;
@@ -72,7 +75,8 @@ void run(bool timed) {
     if (pick({0, 1, 1})) a.weight = w.as();
     if (pick({0, 1})) a.bias = b.as();
     a.y = y.as();
-    const std::string line = format("norm %d %s rows %d size %d embed %d residual %d sum %d", int(a.kind), name(a.type), int(a.rows), a.size, embed, !!a.residual, !!a.sum);
+    const std::string line = format("norm %d %s rows %d size %d embed %d residual %d sum %d", int(a.kind), name(a.type), int(a.rows),
+                                    a.size, embed, !!a.residual, !!a.sum);
     const int64_t n = a.rows * a.size;
     Buffer h(n * 4), expected(n * 4);
     plain_norm<<<(a.rows + 31) / 32, 32>>>(a, h.as<float>(), expected.as<float>());
@@ -85,7 +89,8 @@ void run(bool timed) {
   }
   for (int i = 0; i < 60; ++i) {
     SoftmaxArgs a;
-    a.type = static_cast<Scalar>(pick({0, 1, 2})), a.rows = pick({1, 5, 8, 64}), a.size = pick({1, 2, 31, 33, 128, 1000, 1024, 1025, 5000, 50257}), a.log = pick({0, 1});
+    a.type = static_cast<Scalar>(pick({0, 1, 2})), a.rows = pick({1, 5, 8, 64}),
+    a.size = pick({1, 2, 31, 33, 128, 1000, 1024, 1025, 5000, 50257}), a.log = pick({0, 1});
     a.scale = pick({1, 2}) * 0.7f;
     const int64_t n = a.rows * a.size;
     Buffer x = random(a.type, n, 3.f), y(n * bytes_of(a.type)), expected(n * 4);
@@ -93,14 +98,16 @@ void run(bool timed) {
     a.x = x.as(), a.y = y.as();
     plain_softmax<<<(a.rows + 31) / 32, 32>>>(a, expected.as<float>());
     MUST(softmax(a, device, nullptr));
-    check(relative_error(y, a.type, expected, n), tolerance(a.type), format("softmax %s rows %d size %d log %d", name(a.type), int(a.rows), a.size, a.log));
+    check(relative_error(y, a.type, expected, n), tolerance(a.type),
+          format("softmax %s rows %d size %d log %d", name(a.type), int(a.rows), a.size, a.log));
   }
   if (!timed) return;
   cudaStream_t stream;
   MUST(cudaStreamCreate(&stream));
   for (int size : {768, 4096}) {
     const int64_t rows = 16384;
-    Buffer x = random(Scalar::kFloat16, rows * size), r = random(Scalar::kFloat16, rows * size), y(rows * size * 2), s(rows * size * 2), w = random(Scalar::kFloat16, size);
+    Buffer x = random(Scalar::kFloat16, rows * size), r = random(Scalar::kFloat16, rows * size), y(rows * size * 2), s(rows * size * 2),
+           w = random(Scalar::kFloat16, size);
     NormArgs a;
     a.rows = rows, a.size = size, a.x = x.as(), a.residual = r.as(), a.sum = s.as(), a.y = y.as(), a.weight = w.as(), a.bias = w.as();
     const double us = time_us(stream, 10, [&](int) { return norm(a, device, stream); });

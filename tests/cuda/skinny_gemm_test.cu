@@ -55,12 +55,23 @@ __global__ void plain_gemm(SkinnyGemmArgs a, const float* x, float* y, int colum
   const bool glu = a.activation == Activation::kSwiGlu;
   double v = plain_row(a, x, m, glu ? n / 8 * 16 + n % 8 : n);
   switch (a.activation) {
-    case Activation::kRelu: v = fmax(v, 0.); break;
-    case Activation::kGelu: v = 0.5 * v * (1 + erf(v / sqrt(2.))); break;
-    case Activation::kGeluTanh: v = 0.5 * v * (1 + tanh(0.7978845608028654 * (v + 0.044715 * v * v * v))); break;
-    case Activation::kSilu: v = v / (1 + exp(-v)); break;
-    case Activation::kSwiGlu: v = v / (1 + exp(-v)) * plain_row(a, x, m, n / 8 * 16 + 8 + n % 8); break;
-    default: break;
+    case Activation::kRelu:
+      v = fmax(v, 0.);
+      break;
+    case Activation::kGelu:
+      v = 0.5 * v * (1 + erf(v / sqrt(2.)));
+      break;
+    case Activation::kGeluTanh:
+      v = 0.5 * v * (1 + tanh(0.7978845608028654 * (v + 0.044715 * v * v * v)));
+      break;
+    case Activation::kSilu:
+      v = v / (1 + exp(-v));
+      break;
+    case Activation::kSwiGlu:
+      v = v / (1 + exp(-v)) * plain_row(a, x, m, n / 8 * 16 + 8 + n % 8);
+      break;
+    default:
+      break;
   }
   if (a.residual) v += load(a.residual, a.type, m * a.residual_stride + n);
   y[i] = v;
@@ -77,8 +88,8 @@ struct Case {
   int columns() const { return activation == Activation::kSwiGlu ? n / 2 : n; }
 };
 std::string line(const Case& c) {
-  return format("%s format %d m %d n %d k %d group %d zeros %d bias %d residual %d act %d norm %d pdl %d", name(c.type), int(c.format), c.m, c.n,
-                c.k, c.group, c.zeros, c.bias, c.residual, int(c.activation), int(c.norm), c.dependent);
+  return format("%s format %d m %d n %d k %d group %d zeros %d bias %d residual %d act %d norm %d pdl %d", name(c.type), int(c.format), c.m,
+                c.n, c.k, c.group, c.zeros, c.bias, c.residual, int(c.activation), int(c.norm), c.dependent);
 }
 
 struct Operands {
@@ -141,15 +152,20 @@ void bench(const DeviceTraits& device) {
   cudaStream_t stream;
   MUST(cudaStreamCreate(&stream));
   const auto one = [&](Case c) {
-    const double bytes = double(c.n) * c.k * (c.format == WeightFormat::kInt4 ? 0.5 : c.format == WeightFormat::kInt8 ? 1 : bytes_of(c.type));
+    const double bytes = double(c.n) * c.k *
+                         (c.format == WeightFormat::kInt4   ? 0.5
+                          : c.format == WeightFormat::kInt8 ? 1
+                                                            : bytes_of(c.type));
     if (skinny_gemm_refusal(Operands(c).args, device)) return;
     const int copies = std::max(2, std::min(60, int(250e6 / bytes)));
     std::vector<Operands> o;
     for (int i = 0; i < copies; ++i) o.emplace_back(c);
     const double us = time_us(stream, 2 * copies, [&](int i) { return skinny_gemm(o[i % copies].args, device, stream); });
     std::printf("%-4s w%-2d m %2d n %5d k %5d norm %d %s %8.2f us %6.0f GB/s\n", name(c.type),
-                c.format == WeightFormat::kInt4 ? 4 : c.format == WeightFormat::kInt8 ? 8 : int(bytes_of(c.type)) * 8, c.m, c.n, c.k, int(c.norm),
-                c.dependent ? "pdl" : "   ", us, bytes / us * 1e-3);
+                c.format == WeightFormat::kInt4   ? 4
+                : c.format == WeightFormat::kInt8 ? 8
+                                                  : int(bytes_of(c.type)) * 8,
+                c.m, c.n, c.k, int(c.norm), c.dependent ? "pdl" : "   ", us, bytes / us * 1e-3);
   };
   const Case base{Scalar::kFloat16, WeightFormat::kPlain, 1, 768, 768, 0, false, true, false, Activation::kNone, NormKind::kNone, true};
   for (int m : {1, 8, 16, 64}) {

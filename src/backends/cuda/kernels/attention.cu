@@ -25,11 +25,16 @@ bool is_few(const AttentionArgs& a) { return static_cast<int64_t>(a.queries) * (
 template <typename F>
 auto with_size(int size, F&& f) {
   switch (size) {
-    case 32: return f(std::integral_constant<int, 32>{});
-    case 64: return f(std::integral_constant<int, 64>{});
-    case 80: return f(std::integral_constant<int, 80>{});
-    case 96: return f(std::integral_constant<int, 96>{});
-    default: return f(std::integral_constant<int, 128>{});
+    case 32:
+      return f(std::integral_constant<int, 32>{});
+    case 64:
+      return f(std::integral_constant<int, 64>{});
+    case 80:
+      return f(std::integral_constant<int, 80>{});
+    case 96:
+      return f(std::integral_constant<int, 96>{});
+    default:
+      return f(std::integral_constant<int, 128>{});
   }
 }
 
@@ -38,7 +43,8 @@ cudaError_t run_few(const AttentionArgs& a, const DeviceTraits& device, cudaStre
   const int64_t units = static_cast<int64_t>(a.batch) * a.kv_heads;
   int splits = 1;
   if (device.capability >= 90)
-    while (splits < 8 && ((units * splits < device.multiprocessors && a.keys / splits > 64) || (units * splits < 3 * device.multiprocessors && a.keys / splits > 256)))
+    while (splits < 8 && ((units * splits < device.multiprocessors && a.keys / splits > 64) ||
+                          (units * splits < 3 * device.multiprocessors && a.keys / splits > 256)))
       splits *= 2;
   const int rows = a.queries * (a.heads / a.kv_heads);
   LaunchShape shape{.grid = dim3(static_cast<unsigned>(units * splits)), .block = dim3(256)};
@@ -57,9 +63,12 @@ cudaError_t run_few(const AttentionArgs& a, const DeviceTraits& device, cudaStre
 cudaError_t attention_few_of(const AttentionArgs& a, const DeviceTraits& device, cudaStream_t stream) {
   return with_size(a.size, [&](auto hd) {
     switch (a.type) {
-      case Scalar::kFloat16: return run_few<__half, hd()>(a, device, stream);
-      case Scalar::kBFloat16: return run_few<__nv_bfloat16, hd()>(a, device, stream);
-      default: return run_few<float, hd()>(a, device, stream);
+      case Scalar::kFloat16:
+        return run_few<__half, hd()>(a, device, stream);
+      case Scalar::kBFloat16:
+        return run_few<__nv_bfloat16, hd()>(a, device, stream);
+      default:
+        return run_few<float, hd()>(a, device, stream);
     }
   });
 }
@@ -92,7 +101,8 @@ cudaError_t attention(const AttentionArgs& a, const DeviceTraits& device, cudaSt
   if (a.type == Scalar::kFloat16) return attention_mma_f16(a, device, stream);
   if (a.type == Scalar::kBFloat16) return attention_mma_bf16(a, device, stream);
   return with_size(a.size, [&](auto hd) {
-    const LaunchShape shape{.grid = dim3((a.queries + 63) / 64, a.heads, a.batch), .block = dim3(256), .shared = attention_f32_shared(hd())};
+    const LaunchShape shape{
+        .grid = dim3((a.queries + 63) / 64, a.heads, a.batch), .block = dim3(256), .shared = attention_f32_shared(hd())};
     return launch(attention_f32<hd()>, shape, stream, a);
   });
 }
@@ -104,7 +114,8 @@ __global__ void kv_append_kernel(const __grid_constant__ KvAppendArgs a) {
   constexpr int VECTOR = 16 / sizeof(T);
   const int pieces = a.size / VECTOR;
   const int64_t total = static_cast<int64_t>(a.batch) * a.kv_heads * a.count * pieces;
-  for (int64_t i = blockIdx.x * static_cast<int64_t>(blockDim.x) + threadIdx.x; i < total; i += static_cast<int64_t>(gridDim.x) * blockDim.x) {
+  for (int64_t i = blockIdx.x * static_cast<int64_t>(blockDim.x) + threadIdx.x; i < total;
+       i += static_cast<int64_t>(gridDim.x) * blockDim.x) {
     const int piece = i % pieces, h = i / pieces % a.kv_heads;
     const int64_t row = i / pieces / a.kv_heads % a.count, b = i / pieces / a.kv_heads / a.count;
     const int64_t to = row + (a.past ? a.past[b] : a.position);

@@ -25,8 +25,8 @@ struct AttentionArgs {
 
   // Keys a query may see. Query i stands at position p = i + offset among the keys; offset is key_lengths[b] - queries where
   // from_end, else `past`. A query that sees no key gives zeros.
-  bool causal = false;                   // keys up to p
-  bool from_end = false;                 // needs key_lengths
+  bool causal = false;    // keys up to p
+  bool from_end = false;  // needs key_lengths
   int32_t past = 0;
   int32_t window = -1;                   // not before p - window; negative: no limit
   const int32_t* key_lengths = nullptr;  // [batch], each clamped to 0..keys; null: all keys

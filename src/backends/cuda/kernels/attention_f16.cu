@@ -3,7 +3,8 @@
 namespace cameo::cuda {
 
 int64_t attention_mma_shared(const AttentionArgs& a, int rows) {
-  const int64_t staged = (a.bias_type != BiasType::kNone && a.bias_strides.row == 0 ? a.keys : 0) + (a.relative ? int64_t{a.keys} + rows : 0);
+  const int64_t staged =
+      (a.bias_type != BiasType::kNone && a.bias_strides.row == 0 ? a.keys : 0) + (a.relative ? int64_t{a.keys} + rows : 0);
   return (rows + 4 * kAttentionTile) * (a.size + 8) * int64_t{2} + staged * 4;
 }
 

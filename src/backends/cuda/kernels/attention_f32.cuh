@@ -12,10 +12,10 @@ template <int HD>
 __global__ void __launch_bounds__(256) attention_f32(const __grid_constant__ AttentionArgs a) {
   constexpr int LD = 68, LV = HD + 4, CHUNKS = HD / 4, COLS = HD / 16;
   extern __shared__ __align__(16) float shared_f32[];
-  float* qt = shared_f32;      // [HD][LD], transposed
-  float* kt = qt + HD * LD;    // [HD][LD]
-  float* vs = kt + HD * LD;    // [64][LV]
-  float* ps = vs + 64 * LV;    // [key][LD]: transposed weights
+  float* qt = shared_f32;    // [HD][LD], transposed
+  float* kt = qt + HD * LD;  // [HD][LD]
+  float* vs = kt + HD * LD;  // [64][LV]
+  float* ps = vs + 64 * LV;  // [key][LD]: transposed weights
   const int tid = threadIdx.x, tx = tid & 15, ty = tid >> 4;
   const int h = blockIdx.y, b = blockIdx.z, kv_head = h / (a.heads / a.kv_heads);
   const int row0 = (a.causal ? gridDim.x - 1 - blockIdx.x : blockIdx.x) * 64;

@@ -147,7 +147,9 @@ struct FewQueries {
     });
     cluster_arrive();
     cluster_wait();
-    if (split == 0) combine(splits, [&](int w, int r, int d) { return gathered[(w * R + r) * kRow + d]; }, last);
+    if (split == 0)
+      combine(
+          splits, [&](int w, int r, int d) { return gathered[(w * R + r) * kRow + d]; }, last);
   }
 };
 

@@ -42,11 +42,16 @@ __device__ __forceinline__ float power_of_2(float x) {
 __device__ __forceinline__ float to_log2(float bias) { return bias == -INFINITY ? bias : fmaxf(bias, -1e38f) * kLog2e; }
 __device__ __forceinline__ float bias_at(const AttentionArgs& a, int64_t index) {
   switch (a.bias_type) {
-    case BiasType::kFloat32: return to_log2(static_cast<const float*>(a.bias)[index]);
-    case BiasType::kFloat16: return to_log2(__half2float(static_cast<const __half*>(a.bias)[index]));
-    case BiasType::kBFloat16: return to_log2(__bfloat162float(static_cast<const __nv_bfloat16*>(a.bias)[index]));
-    case BiasType::kBool: return static_cast<const uint8_t*>(a.bias)[index] ? 0.f : -INFINITY;
-    default: return 0.f;
+    case BiasType::kFloat32:
+      return to_log2(static_cast<const float*>(a.bias)[index]);
+    case BiasType::kFloat16:
+      return to_log2(__half2float(static_cast<const __half*>(a.bias)[index]));
+    case BiasType::kBFloat16:
+      return to_log2(__bfloat162float(static_cast<const __nv_bfloat16*>(a.bias)[index]));
+    case BiasType::kBool:
+      return static_cast<const uint8_t*>(a.bias)[index] ? 0.f : -INFINITY;
+    default:
+      return 0.f;
   }
 }
 __device__ __forceinline__ int64_t bias_row(const AttentionArgs& a, int b, int h, int row) {

@@ -22,11 +22,16 @@ cudaError_t attention_mma_of(const AttentionArgs& a, const DeviceTraits& device,
   const int64_t blocks = static_cast<int64_t>((a.queries + 127) / 128) * a.heads * a.batch;
   const bool wide = a.queries > 64 && blocks >= 2 * device.multiprocessors && attention_mma_shared(a, 128) <= device.shared_memory;
   switch (a.size) {
-    case 32: return run_attention_mma<T, 32, 1>(a, stream);
-    case 64: return wide ? run_attention_mma<T, 64, 2>(a, stream) : run_attention_mma<T, 64, 1>(a, stream);
-    case 80: return run_attention_mma<T, 80, 1>(a, stream);
-    case 96: return run_attention_mma<T, 96, 1>(a, stream);
-    default: return run_attention_mma<T, 128, 1>(a, stream);
+    case 32:
+      return run_attention_mma<T, 32, 1>(a, stream);
+    case 64:
+      return wide ? run_attention_mma<T, 64, 2>(a, stream) : run_attention_mma<T, 64, 1>(a, stream);
+    case 80:
+      return run_attention_mma<T, 80, 1>(a, stream);
+    case 96:
+      return run_attention_mma<T, 96, 1>(a, stream);
+    default:
+      return run_attention_mma<T, 128, 1>(a, stream);
   }
 }
 

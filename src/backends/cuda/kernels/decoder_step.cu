@@ -95,7 +95,8 @@ __global__ void __launch_bounds__(32 * WARPS) step_attention(const __grid_consta
     state.template add<1>(kn, vn, [&](int, int, float product) { return state.which == 0 ? product : -INFINITY; });
   }
   while (j0 < last) {
-    state.template add<U>(kp, vp, [&](int, int u, float product) { return j0 + u * L::kGroups + state.which < last ? product : -INFINITY; });
+    state.template add<U>(kp, vp,
+                          [&](int, int u, float product) { return j0 + u * L::kGroups + state.which < last ? product : -INFINITY; });
     j0 += WARPS * L::kGroups * U;
     state.template load<U>(kp, k, HD, j0, last);
     state.template load<U>(vp, v, HD, j0, last);
@@ -128,7 +129,8 @@ __global__ void __launch_bounds__(256) step_norm(const __grid_constant__ StepNor
   wait_for_predecessor();
   if (a.trigger_late) launch_dependents();
   const SkinnyEmbedding& e = a.embedding;
-  const int token = e.tokens ? min(max(e.tokens[m], 0), e.vocabulary - 1) : 0, position = e.tokens ? min(max(e.lengths[m], 0), e.capacity - 1) : 0;
+  const int token = e.tokens ? min(max(e.tokens[m], 0), e.vocabulary - 1) : 0,
+            position = e.tokens ? min(max(e.lengths[m], 0), e.capacity - 1) : 0;
   const auto block_sum = [&](float x, int which) {
     x = warp_sum(x);
     if (tid % 32 == 0) partial[which][tid / 32] = x;
@@ -201,7 +203,8 @@ cudaError_t run_attention(StepAttention a, int batch, const DeviceTraits& device
   }
   const auto with_rows = [&](auto warps) {
     shape.shared = sizeof(float) * (group == 1 ? FewQueries<T, HD, 1, warps()>::kShared : FewQueries<T, HD, 4, warps()>::kShared);
-    return group == 1 ? launch(step_attention<T, HD, 1, warps()>, shape, stream, a) : launch(step_attention<T, HD, 4, warps()>, shape, stream, a);
+    return group == 1 ? launch(step_attention<T, HD, 1, warps()>, shape, stream, a)
+                      : launch(step_attention<T, HD, 4, warps()>, shape, stream, a);
   };
   if (warps == 16) return with_rows(std::integral_constant<int, 16>{});
   if (warps == 8) return with_rows(std::integral_constant<int, 8>{});
@@ -211,11 +214,16 @@ cudaError_t run_attention(StepAttention a, int batch, const DeviceTraits& device
 template <typename T>
 cudaError_t run_attention_of(int size, const StepAttention& a, int batch, const DeviceTraits& device, cudaStream_t stream) {
   switch (size) {
-    case 32: return run_attention<T, 32>(a, batch, device, stream);
-    case 64: return run_attention<T, 64>(a, batch, device, stream);
-    case 80: return run_attention<T, 80>(a, batch, device, stream);
-    case 96: return run_attention<T, 96>(a, batch, device, stream);
-    default: return run_attention<T, 128>(a, batch, device, stream);
+    case 32:
+      return run_attention<T, 32>(a, batch, device, stream);
+    case 64:
+      return run_attention<T, 64>(a, batch, device, stream);
+    case 80:
+      return run_attention<T, 80>(a, batch, device, stream);
+    case 96:
+      return run_attention<T, 96>(a, batch, device, stream);
+    default:
+      return run_attention<T, 128>(a, batch, device, stream);
   }
 }
 
@@ -249,7 +257,8 @@ class Step {
     for (int i = 0; i < c_.layers && ok(); ++i) {
       const DecoderLayer& layer = w_.layers[i];
       const int qkv = (c_.heads + 2 * c_.kv_heads) * c_.head_size;
-      product(layer.qkv, base_ + at_.x, c_.hidden, base_ + at_.qkv, qkv, qkv, {.weight = layer.norm1_weight, .bias = layer.norm1_bias, .embed = i == 0});
+      product(layer.qkv, base_ + at_.x, c_.hidden, base_ + at_.qkv, qkv, qkv,
+              {.weight = layer.norm1_weight, .bias = layer.norm1_bias, .embed = i == 0});
       attend(layer);
       product(layer.out, base_ + at_.attended, c_.heads * c_.head_size, base_ + at_.x, c_.hidden, c_.hidden, {.residual = true});
       const bool glu = c_.activation == Activation::kSwiGlu;
@@ -283,7 +292,8 @@ class Step {
   }
   SkinnySampling sampling() const {
     SkinnySampling q;
-    q.best = reinterpret_cast<unsigned long long*>(base_ + at_.best), q.blocks_done = reinterpret_cast<unsigned int*>(base_ + at_.blocks_done);
+    q.best = reinterpret_cast<unsigned long long*>(base_ + at_.best),
+    q.blocks_done = reinterpret_cast<unsigned int*>(base_ + at_.blocks_done);
     q.tokens = s_.tokens, q.lengths = s_.lengths, q.done = s_.done, q.history = s_.history, q.history_stride = s_.history_stride;
     q.capacity = c_.capacity, q.end_token = s_.end_token, q.seed = s_.seed;
     q.inverse_temperature = s_.temperature > 0.f ? 1.f / s_.temperature : 0.f;
@@ -333,9 +343,15 @@ class Step {
     LaunchShape shape{.grid = dim3(c_.batch), .block = dim3(256), .shared = static_cast<size_t>(c_.hidden) * 4};
     shape.dependent = true;
     switch (c_.type) {
-      case Scalar::kFloat16: keep(launch(step_norm<__half>, shape, stream_, a)); break;
-      case Scalar::kBFloat16: keep(launch(step_norm<__nv_bfloat16>, shape, stream_, a)); break;
-      default: keep(launch(step_norm<float>, shape, stream_, a)); break;
+      case Scalar::kFloat16:
+        keep(launch(step_norm<__half>, shape, stream_, a));
+        break;
+      case Scalar::kBFloat16:
+        keep(launch(step_norm<__nv_bfloat16>, shape, stream_, a));
+        break;
+      default:
+        keep(launch(step_norm<float>, shape, stream_, a));
+        break;
     }
   }
 
@@ -346,9 +362,15 @@ class Step {
     a.rope_cos = c_.rope_cos, a.rope_sin = c_.rope_sin, a.heads = c_.heads, a.kv_heads = c_.kv_heads, a.capacity = c_.capacity;
     a.scale = (c_.attention_scale != 0.f ? c_.attention_scale : 1.f / std::sqrt(static_cast<float>(c_.head_size))) * kLog2e;
     switch (c_.type) {
-      case Scalar::kFloat16: keep(run_attention_of<__half>(c_.head_size, a, c_.batch, device_, stream_)); break;
-      case Scalar::kBFloat16: keep(run_attention_of<__nv_bfloat16>(c_.head_size, a, c_.batch, device_, stream_)); break;
-      default: keep(run_attention_of<float>(c_.head_size, a, c_.batch, device_, stream_)); break;
+      case Scalar::kFloat16:
+        keep(run_attention_of<__half>(c_.head_size, a, c_.batch, device_, stream_));
+        break;
+      case Scalar::kBFloat16:
+        keep(run_attention_of<__nv_bfloat16>(c_.head_size, a, c_.batch, device_, stream_));
+        break;
+      default:
+        keep(run_attention_of<float>(c_.head_size, a, c_.batch, device_, stream_));
+        break;
     }
   }
 
@@ -370,8 +392,10 @@ const char* decoder_refusal(const DecoderConfig& c, const DecoderWeights& w, con
   if (device.capability < 90) return "needs compute capability 9.0";
   if (c.layers < 1 || c.hidden < 1 || c.ffn < 1 || c.vocabulary < 1 || c.capacity < 1) return "an extent is not positive";
   if (c.batch < 1 || c.batch > (c.type == Scalar::kFloat32 ? 16 : 64)) return "the batch is not 1 to 64 (float32: 16)";
-  if (c.heads < 1 || c.kv_heads < 1 || c.heads % c.kv_heads || c.heads / c.kv_heads > kFewRows) return "more than 8 queries would share keys";
-  if (c.head_size != 32 && c.head_size != 64 && c.head_size != 80 && c.head_size != 96 && c.head_size != 128) return "the head's size is not covered";
+  if (c.heads < 1 || c.kv_heads < 1 || c.heads % c.kv_heads || c.heads / c.kv_heads > kFewRows)
+    return "more than 8 queries would share keys";
+  if (c.head_size != 32 && c.head_size != 64 && c.head_size != 80 && c.head_size != 96 && c.head_size != 128)
+    return "the head's size is not covered";
   if (c.norm == NormKind::kNone) return "a norm is needed";
   if (!c.rope_cos != !c.rope_sin) return "rotary positions need both tables";
   if (c.hidden * int64_t{4} > 48 * 1024) return "the hidden size is above 12288";
@@ -385,9 +409,10 @@ const char* decoder_refusal(const DecoderConfig& c, const DecoderWeights& w, con
   for (int i = 0; i < c.layers; ++i) {
     const DecoderLayer& l = w.layers[i];
     if (!l.norm1_weight || !l.norm2_weight || !l.k_cache || !l.v_cache) return "a norm's weight or a cache is missing";
-    for (const char* why : {check(l.qkv, (c.heads + 2 * c.kv_heads) * c.head_size, c.hidden, Activation::kNone),
-                            check(l.out, c.hidden, c.heads * c.head_size, Activation::kNone),
-                            check(l.up, glu ? 2 * c.ffn : c.ffn, c.hidden, c.activation), check(l.down, c.hidden, c.ffn, Activation::kNone)})
+    for (const char* why :
+         {check(l.qkv, (c.heads + 2 * c.kv_heads) * c.head_size, c.hidden, Activation::kNone),
+          check(l.out, c.hidden, c.heads * c.head_size, Activation::kNone), check(l.up, glu ? 2 * c.ffn : c.ffn, c.hidden, c.activation),
+          check(l.down, c.hidden, c.ffn, Activation::kNone)})
       if (why) return why;
   }
   if (!w.token_embedding || !w.final_norm_weight) return "a weight is missing";

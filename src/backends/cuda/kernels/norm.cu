@@ -227,7 +227,8 @@ cudaError_t norm(const NormArgs& a, const DeviceTraits&, cudaStream_t stream) {
   return with_type(a.type, [&](auto zero) {
     using T = decltype(zero);
     if (pieces) return launch(norm_warp<T>, {.grid = dim3(static_cast<unsigned>((a.rows + 7) / 8)), .block = dim3(256)}, stream, a);
-    return launch(norm_block<T>, {.grid = dim3(static_cast<unsigned>(a.rows)), .block = dim3(256), .shared = size_t{4} * a.size}, stream, a);
+    return launch(norm_block<T>, {.grid = dim3(static_cast<unsigned>(a.rows)), .block = dim3(256), .shared = size_t{4} * a.size}, stream,
+                  a);
   });
 }
 
@@ -241,7 +242,8 @@ cudaError_t softmax(const SoftmaxArgs& a, const DeviceTraits&, cudaStream_t stre
   if (a.rows == 0) return cudaSuccess;
   return with_type(a.type, [&](auto zero) {
     using T = decltype(zero);
-    if (a.size <= 1024) return launch(softmax_warp<T>, {.grid = dim3(static_cast<unsigned>((a.rows + 7) / 8)), .block = dim3(256)}, stream, a);
+    if (a.size <= 1024)
+      return launch(softmax_warp<T>, {.grid = dim3(static_cast<unsigned>((a.rows + 7) / 8)), .block = dim3(256)}, stream, a);
     return launch(softmax_block<T>, {.grid = dim3(static_cast<unsigned>(a.rows)), .block = dim3(512)}, stream, a);
   });
 }

@@ -12,7 +12,7 @@ struct NormArgs {
   Scalar type = Scalar::kFloat16;
   NormKind kind = NormKind::kLayer;
   int64_t rows = 0;
-  int32_t size = 0;                // of a row, at most kMaxNormSize; rows lie one behind the other
+  int32_t size = 0;  // of a row, at most kMaxNormSize; rows lie one behind the other
   const void* x = nullptr;
   const void* x_bias = nullptr;    // [size] or null
   const void* residual = nullptr;  // [rows, size] or null
@@ -22,10 +22,10 @@ struct NormArgs {
   void* y = nullptr;               // may be x
   float epsilon = 1e-5f;
   // Embedding: where ids are given, x is not read and h is the sum of rows of up to three tables.
-  const int64_t* ids = nullptr;        // [rows]; ids out of range give zeros
-  const void* table = nullptr;         // [vocabulary, size]
+  const int64_t* ids = nullptr;  // [rows]; ids out of range give zeros
+  const void* table = nullptr;   // [vocabulary, size]
   int64_t vocabulary = 0;
-  const int64_t* positions = nullptr;  // [rows], or null: row r stands at position r % period + position_offset
+  const int64_t* positions = nullptr;    // [rows], or null: row r stands at position r % period + position_offset
   const void* position_table = nullptr;  // [position_rows, size] or null
   int64_t position_rows = 0, period = 1, position_offset = 0;
   const int64_t* types = nullptr;  // [rows] or null
@@ -45,7 +45,7 @@ struct SoftmaxArgs {
   const void* x = nullptr;
   void* y = nullptr;  // may be x
   float scale = 1.f;
-  bool log = false;   // the logarithm of it
+  bool log = false;  // the logarithm of it
 };
 inline constexpr int32_t kMaxSoftmaxSize = 1 << 20;
 

@@ -87,7 +87,8 @@ int64_t skinny_f32_shared(const SkinnyGemmArgs& a) { return int64_t{4} * a.m * a
 
 cudaError_t skinny_f32(const SkinnyGemmArgs& a, const DeviceTraits& device, cudaStream_t stream) {
   const int blocks = ((a.n + 1) / 2 + kSkinnyWarps - 1) / kSkinnyWarps, most = device.multiprocessors * 4;
-  LaunchShape shape{.grid = dim3(blocks < most ? blocks : most), .block = dim3(32 * kSkinnyWarps), .shared = static_cast<size_t>(skinny_f32_shared(a))};
+  LaunchShape shape{
+      .grid = dim3(blocks < most ? blocks : most), .block = dim3(32 * kSkinnyWarps), .shared = static_cast<size_t>(skinny_f32_shared(a))};
   shape.dependent = a.dependent;
   if (a.m == 1) return launch(skinny_f32_kernel<1>, shape, stream, a);
   if (a.m <= 4) return launch(skinny_f32_kernel<4>, shape, stream, a);

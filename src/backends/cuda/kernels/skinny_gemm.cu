@@ -33,10 +33,12 @@ const char* skinny_gemm_refusal(const SkinnyGemmArgs& a, const DeviceTraits& dev
     return "x or W does not lie on multiples of 16 bytes";
   if (a.format != WeightFormat::kPlain) {
     if (!a.scales) return "quantised weights have no scales";
-    if (a.group < 1 || a.k % a.group || a.group % (a.format == WeightFormat::kInt4 ? 32 : 16) || (a.group != a.k && (a.group & (a.group - 1))))
+    if (a.group < 1 || a.k % a.group || a.group % (a.format == WeightFormat::kInt4 ? 32 : 16) ||
+        (a.group != a.k && (a.group & (a.group - 1))))
       return "the group's size is not a power of 2, or too small";
   }
-  if (a.norm != NormKind::kNone && (!a.norm_weight || reinterpret_cast<uintptr_t>(a.norm_weight) % 16 || reinterpret_cast<uintptr_t>(a.norm_bias) % 16))
+  if (a.norm != NormKind::kNone &&
+      (!a.norm_weight || reinterpret_cast<uintptr_t>(a.norm_weight) % 16 || reinterpret_cast<uintptr_t>(a.norm_bias) % 16))
     return "the norm's weights are missing or do not lie on multiples of 16 bytes";
   if (a.activation == Activation::kSwiGlu && a.n % 16) return "SwiGLU needs a multiple of 16 rows";
   if (a.type != Scalar::kFloat32 && device.capability < 80) return "needs compute capability 8.0";

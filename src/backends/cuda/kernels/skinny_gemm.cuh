@@ -49,11 +49,11 @@ struct SkinnyParams {
   SkinnyGemmArgs a;
   SkinnyEmbedding embedding;
   SkinnySampling sampling;
-  int32_t splits = 1;  // of K: blocks of a cluster
-  int32_t x_row = 0;   // bytes of a row of x in shared memory
-  int32_t gathered = 0;  // where the sums of a cluster's blocks lie in shared memory, in bytes
-  int32_t group_shift = 0;  // the logarithm of the group's size; 31: one group
-  int32_t share = 0;   // sums that a block of a cluster finishes, a multiple of 16
+  int32_t splits = 1;         // of K: blocks of a cluster
+  int32_t x_row = 0;          // bytes of a row of x in shared memory
+  int32_t gathered = 0;       // where the sums of a cluster's blocks lie in shared memory, in bytes
+  int32_t group_shift = 0;    // the logarithm of the group's size; 31: one group
+  int32_t share = 0;          // sums that a block of a cluster finishes, a multiple of 16
   bool trigger_late = false;  // dependents may start only when all before this kernel is done
 };
 
@@ -62,14 +62,18 @@ static __device__ __noinline__ float gelu(float x) { return 0.5f * x * (1.f + er
 
 __device__ __forceinline__ float activate(Activation f, float x) {
   switch (f) {
-    case Activation::kRelu: return fmaxf(x, 0.f);
-    case Activation::kGelu: return gelu(x);
+    case Activation::kRelu:
+      return fmaxf(x, 0.f);
+    case Activation::kGelu:
+      return gelu(x);
     case Activation::kGeluTanh: {
       const float u = 0.7978845608028654f * (x + 0.044715f * x * x * x);
       return x / (1.f + __expf(-2.f * u));  // (1 + tanh u) / 2 = 1 / (1 + exp(-2 u))
     }
-    case Activation::kSilu: return x / (1.f + __expf(-x));
-    default: return x;
+    case Activation::kSilu:
+      return x / (1.f + __expf(-x));
+    default:
+      return x;
   }
 }
 
@@ -89,13 +93,14 @@ template <typename T>
 __device__ __forceinline__ uint32_t sub_mul2(uint32_t x, uint32_t minus, uint32_t by);
 template <>
 __device__ __forceinline__ uint32_t sub_mul2<__half>(uint32_t x, uint32_t minus, uint32_t by) {
-  const __half2 h = __hmul2(__hsub2(*reinterpret_cast<__half2*>(&x), *reinterpret_cast<__half2*>(&minus)), *reinterpret_cast<__half2*>(&by));
+  const __half2 h =
+      __hmul2(__hsub2(*reinterpret_cast<__half2*>(&x), *reinterpret_cast<__half2*>(&minus)), *reinterpret_cast<__half2*>(&by));
   return *reinterpret_cast<const uint32_t*>(&h);
 }
 template <>
 __device__ __forceinline__ uint32_t sub_mul2<__nv_bfloat16>(uint32_t x, uint32_t minus, uint32_t by) {
-  const __nv_bfloat162 h =
-      __hmul2(__hsub2(*reinterpret_cast<__nv_bfloat162*>(&x), *reinterpret_cast<__nv_bfloat162*>(&minus)), *reinterpret_cast<__nv_bfloat162*>(&by));
+  const __nv_bfloat162 h = __hmul2(__hsub2(*reinterpret_cast<__nv_bfloat162*>(&x), *reinterpret_cast<__nv_bfloat162*>(&minus)),
+                                   *reinterpret_cast<__nv_bfloat162*>(&by));
   return *reinterpret_cast<const uint32_t*>(&h);
 }
 
@@ -189,14 +194,16 @@ struct SkinnyCase {
 
 // The code is kept small and straight: in a chain of short kernels each runs from a cold instruction cache.
 template <typename T, WeightFormat F, typename C>
-__global__ void __launch_bounds__(32 * C::WARPS, C::resident(F == WeightFormat::kPlain)) skinny_gemm_kernel(const __grid_constant__ SkinnyParams p) {
+__global__ void __launch_bounds__(32 * C::WARPS, C::resident(F == WeightFormat::kPlain))
+    skinny_gemm_kernel(const __grid_constant__ SkinnyParams p) {
   using W = Weights<T, F>;
   constexpr int NT = C::NT, WARPS = C::WARPS, WK = C::WK, HALVES = C::HALVES, P = C::P;
   constexpr Prologue PRE = C::PRE;
   constexpr bool EMBED = C::EMBED;
-  constexpr int WR = WARPS / WK, LC = W::kPer16 / 8, BLOCK = 4 * W::kPer16, ROWS = 8 * HALVES, PAIRS = (HALVES + 1) / 2, TILE = ROWS * WR, THREADS = 32 * WARPS;
+  constexpr int WR = WARPS / WK, LC = W::kPer16 / 8, BLOCK = 4 * W::kPer16, ROWS = 8 * HALVES, PAIRS = (HALVES + 1) / 2, TILE = ROWS * WR,
+                THREADS = 32 * WARPS;
   constexpr int LDR = ROWS > 16 ? ROWS + 4 : 20;  // a column of partial sums: a tile's rows and a pad against bank conflicts
-  constexpr bool kAlias = NT >= 8;  // partial sums take the place of x: one tile per block
+  constexpr bool kAlias = NT >= 8;                // partial sums take the place of x: one tile per block
   constexpr bool kSplits = PRE == Prologue::kCopy && WK > 1 && HALVES == 2;
   extern __shared__ __align__(16) unsigned char skinny_shared[];
   const SkinnyGemmArgs& a = p.a;
@@ -207,7 +214,8 @@ __global__ void __launch_bounds__(32 * C::WARPS, C::resident(F == WeightFormat::
   const int split = clustered ? cluster_rank() : 0, splits = clustered ? p.splits : 1;
   const int first_tile = clustered ? blockIdx.x / splits : blockIdx.x, tile_step = clustered ? gridDim.x / splits : gridDim.x;
   const int tiles = (a.n + TILE - 1) / TILE, all_blocks = a.k / BLOCK;
-  const int block0 = clustered ? all_blocks * split / splits : 0, blocks = clustered ? all_blocks * (split + 1) / splits - block0 : all_blocks;
+  const int block0 = clustered ? all_blocks * split / splits : 0,
+            blocks = clustered ? all_blocks * (split + 1) / splits - block0 : all_blocks;
   const int chunks = (blocks + WK * P - 1) / (WK * P);
 
   uint4 raw[P][HALVES] = {};
@@ -273,7 +281,8 @@ __global__ void __launch_bounds__(32 * C::WARPS, C::resident(F == WeightFormat::
   for (int j = 0; j < EARLY; ++j) {
     residuals[j] = 0.f;
     if (early && a.residual && begin + tid + j * THREADS < end)
-      residuals[j] = to_float(static_cast<const T*>(a.residual)[(m0 + j * (THREADS / TILE)) * a.residual_stride + column(first_tile, row0)]);
+      residuals[j] =
+          to_float(static_cast<const T*>(a.residual)[(m0 + j * (THREADS / TILE)) * a.residual_stride + column(first_tile, row0)]);
   }
 
   // x, normalised, in shared memory.
@@ -291,7 +300,9 @@ __global__ void __launch_bounds__(32 * C::WARPS, C::resident(F == WeightFormat::
     if (blockIdx.x == 0) *reinterpret_cast<uint4*>(static_cast<T*>(e.x_out) + m * static_cast<int64_t>(a.k) + c * 8) = v;
     return v;
   };
-  const auto store_x = [&](int m, int c, const uint4& v) { *reinterpret_cast<uint4*>(xs + m * x_row + x_chunk<LC>(c) * 8) = x_order<F>(v); };
+  const auto store_x = [&](int m, int c, const uint4& v) {
+    *reinterpret_cast<uint4*>(xs + m * x_row + x_chunk<LC>(c) * 8) = x_order<F>(v);
+  };
   const auto normalised = [&](const uint4& v, int c, float mean, float inverse) {
     float f[8], w[8], b[8];
     unpack16<T>(v, f);
@@ -312,8 +323,10 @@ __global__ void __launch_bounds__(32 * C::WARPS, C::resident(F == WeightFormat::
   const bool centre = a.norm == NormKind::kLayer;
   if constexpr (PRE == Prologue::kCopy) {
     const auto stage = [&](int m, int c) {
-      if constexpr (F == WeightFormat::kInt4) store_x(m, c, load_x(m, kc0 + c));
-      else copy_async16(xs + m * x_row + x_chunk<LC>(c) * 8, static_cast<const T*>(a.x) + m * a.x_stride + (kc0 + c) * 8, true);
+      if constexpr (F == WeightFormat::kInt4)
+        store_x(m, c, load_x(m, kc0 + c));
+      else
+        copy_async16(xs + m * x_row + x_chunk<LC>(c) * 8, static_cast<const T*>(a.x) + m * a.x_stride + (kc0 + c) * 8, true);
     };
     if (NT > 1) {
       for (int m = warp; m < a.m; m += WARPS)
@@ -346,7 +359,8 @@ __global__ void __launch_bounds__(32 * C::WARPS, C::resident(F == WeightFormat::
 #pragma unroll
     for (int i = 0; i < R; ++i)
 #pragma unroll
-      for (int j = 0; j < 4; ++j) v[i][j] = warp + i * WARPS < a.m && lane + 32 * j < kc ? load_x(warp + i * WARPS, lane + 32 * j) : uint4{};
+      for (int j = 0; j < 4; ++j)
+        v[i][j] = warp + i * WARPS < a.m && lane + 32 * j < kc ? load_x(warp + i * WARPS, lane + 32 * j) : uint4{};
     copy_async_wait_all();
     __syncthreads();
 #pragma unroll
@@ -357,7 +371,8 @@ __global__ void __launch_bounds__(32 * C::WARPS, C::resident(F == WeightFormat::
       const float mean = centre ? warp_sum(sum) / a.k : 0.f, inverse = inverse_of(mean, warp_sum(squares));
 #pragma unroll
       for (int j = 0; j < 4; ++j)
-        if (warp + i * WARPS < a.m && lane + 32 * j < kc) store_x(warp + i * WARPS, lane + 32 * j, normalised(v[i][j], lane + 32 * j, mean, inverse));
+        if (warp + i * WARPS < a.m && lane + 32 * j < kc)
+          store_x(warp + i * WARPS, lane + 32 * j, normalised(v[i][j], lane + 32 * j, mean, inverse));
     }
   } else {
     copy_async_wait_all();
@@ -384,9 +399,12 @@ __global__ void __launch_bounds__(32 * C::WARPS, C::resident(F == WeightFormat::
   int best_at[C::SAMPLE ? NT : 1][2];
   if constexpr (C::SAMPLE)
 #pragma unroll
-    for (int i = 0; i < NT; ++i) best[i][0] = best[i][1] = -INFINITY, best_at[i][0] = best_at[i][1] = min(first_tile * TILE + wr * ROWS + g, a.n - 1);
+    for (int i = 0; i < NT; ++i)
+      best[i][0] = best[i][1] = -INFINITY, best_at[i][0] = best_at[i][1] = min(first_tile * TILE + wr * ROWS + g, a.n - 1);
   const auto bias_of = [&](int n) { return a.bias && n < a.n ? to_float(static_cast<const T*>(a.bias)[n]) : 0.f; };
-  const auto residual_of = [&](int n, int m) { return a.residual ? to_float(static_cast<const T*>(a.residual)[m * a.residual_stride + n]) : 0.f; };
+  const auto residual_of = [&](int n, int m) {
+    return a.residual ? to_float(static_cast<const T*>(a.residual)[m * a.residual_stride + n]) : 0.f;
+  };
   const auto emit = [&](int n, int m, float v) { static_cast<T*>(a.y)[m * a.y_stride + n] = from_float<T>(v); };
   int parity = 0;
   for (int tile = first_tile; tile < tiles; tile += tile_step) {
@@ -410,7 +428,9 @@ __global__ void __launch_bounds__(32 * C::WARPS, C::resident(F == WeightFormat::
               const bool paired = 2 * h + 1 < HALVES;
               uint32_t w0[4], w1[4] = {};
               W::unpack(raw[s][2 * h], j, zero[s][2 * h], scale[s][2 * h], w0);
-              if (paired) W::unpack(raw[s][paired ? 2 * h + 1 : kLast], j, zero[s][paired ? 2 * h + 1 : kLast], scale[s][paired ? 2 * h + 1 : kLast], w1);
+              if (paired)
+                W::unpack(raw[s][paired ? 2 * h + 1 : kLast], j, zero[s][paired ? 2 * h + 1 : kLast], scale[s][paired ? 2 * h + 1 : kLast],
+                          w1);
               const uint32_t f0[4] = {w0[0], w1[0], w0[1], w1[1]}, f1[4] = {w0[2], w1[2], w0[3], w1[3]};
 #pragma unroll
               for (int i = 0; i < NT; ++i) {
@@ -567,10 +587,14 @@ inline SkinnyShape skinny_shape(const SkinnyGemmArgs& a, bool sampling, const De
   s.wk = s.rows ? 1 : s.nt == 8 ? 4 : 8;
   const bool norm = a.norm != NormKind::kNone;
   const int parts = (a.k + 255) / 256;
-  if (norm) s.prologue = s.nt == 1 && a.m * parts <= kSkinnyWarps ? Prologue::kPieces : s.nt <= 2 && a.k <= 1024 ? Prologue::kRows : Prologue::kLong;
+  if (norm)
+    s.prologue = s.nt == 1 && a.m * parts <= kSkinnyWarps ? Prologue::kPieces
+                 : s.nt <= 2 && a.k <= 1024               ? Prologue::kRows
+                                                          : Prologue::kLong;
   const int blocks = a.k / s.block;
   const bool small = a.format == WeightFormat::kPlain && s.nt <= 2 && !s.rows;
-  if (small && !norm && a.activation != Activation::kSwiGlu && a.n <= 8 * device.multiprocessors && (blocks <= 24 || (a.m <= 8 && blocks <= 96))) {
+  if (small && !norm && a.activation != Activation::kSwiGlu && a.n <= 8 * device.multiprocessors &&
+      (blocks <= 24 || (a.m <= 8 && blocks <= 96))) {
     // Few rows of W: tiles of 8 keep most of the device busy, and need no cluster.
     s.halves = 1;
     if (blocks > 24) s.warps = s.wk = 16;
@@ -584,8 +608,8 @@ inline SkinnyShape skinny_shape(const SkinnyGemmArgs& a, bool sampling, const De
   const auto share = [&](int splits) { return ((tile * a.m + splits - 1) / splits + 15) / 16 * 16; };
   const auto shared = [&](int splits) {
     const size_t x = static_cast<size_t>(a.m) * skinny_x_row((blocks + splits - 1) / splits * s.block) + (norm ? size_t{4} * a.k : 0);
-    const size_t sums = s.rows ? size_t{8} * s.warps * s.nt * 8
-                               : static_cast<size_t>(s.nt == 8 ? 1 : 2) * s.warps * a.m * (s.halves > 2 ? 28 : 20) * 4;
+    const size_t sums =
+        s.rows ? size_t{8} * s.warps * s.nt * 8 : static_cast<size_t>(s.nt == 8 ? 1 : 2) * s.warps * a.m * (s.halves > 2 ? 28 : 20) * 4;
     return ((s.nt == 8 ? (x > sums ? x : sums) : x + sums) + 15) / 16 * 16;
   };
   const auto gathered = [&](int splits) { return splits > 1 ? size_t{4} * splits * share(splits) : 0; };
@@ -600,8 +624,12 @@ inline SkinnyShape skinny_shape(const SkinnyGemmArgs& a, bool sampling, const De
   s.short_k = small && (blocks + s.splits - 1) / s.splits <= 3 * s.wk;
   // Sums of a cluster and of large x: one tile a block. Else few blocks with x staged once.
   const int resident = s.shared > static_cast<size_t>(device.shared_memory / 2 - 1024) ? 1 : 2;
-  if (s.splits > 1 || (s.nt == 8 && !s.rows)) s.grid = tiles * s.splits;
-  else s.grid = tiles < 2 * resident * device.multiprocessors && !s.rows ? tiles : (tiles < resident * device.multiprocessors ? tiles : resident * device.multiprocessors);
+  if (s.splits > 1 || (s.nt == 8 && !s.rows))
+    s.grid = tiles * s.splits;
+  else
+    s.grid = tiles < 2 * resident * device.multiprocessors && !s.rows
+                 ? tiles
+                 : (tiles < resident * device.multiprocessors ? tiles : resident * device.multiprocessors);
   return s;
 }
 
@@ -618,7 +646,8 @@ cudaError_t launch_skinny(const SkinnyShape& s, const SkinnyParams& p, const Lau
   if constexpr (F == WeightFormat::kPlain && NT <= 2) {
     if (p.embedding.tokens) {
       if constexpr (NT == 2) {
-        if (s.warps == 16) return s.halves == 3 ? go(SkinnyCase<NT, 16, 16, 3, 3, kRows, true>{}) : go(SkinnyCase<NT, 16, 16, 2, 3, kRows, true>{});
+        if (s.warps == 16)
+          return s.halves == 3 ? go(SkinnyCase<NT, 16, 16, 3, 3, kRows, true>{}) : go(SkinnyCase<NT, 16, 16, 2, 3, kRows, true>{});
       } else if (s.halves == 3) {
         return s.prologue == kRows ? go(SkinnyCase<NT, 8, 8, 3, 3, kRows, true>{}) : go(SkinnyCase<NT, 8, 8, 3, 3, kPieces, true>{});
       }
@@ -663,9 +692,12 @@ cudaError_t run_skinny(SkinnyParams& p, const DeviceTraits& device, cudaStream_t
   shape.cluster = s.splits, shape.dependent = p.a.dependent;
   const auto with_format = [&](auto nt) {
     switch (p.a.format) {
-      case WeightFormat::kPlain: return launch_skinny<T, WeightFormat::kPlain, nt()>(s, p, shape, stream);
-      case WeightFormat::kInt8: return launch_skinny<T, WeightFormat::kInt8, nt()>(s, p, shape, stream);
-      default: return launch_skinny<T, WeightFormat::kInt4, nt()>(s, p, shape, stream);
+      case WeightFormat::kPlain:
+        return launch_skinny<T, WeightFormat::kPlain, nt()>(s, p, shape, stream);
+      case WeightFormat::kInt8:
+        return launch_skinny<T, WeightFormat::kInt8, nt()>(s, p, shape, stream);
+      default:
+        return launch_skinny<T, WeightFormat::kInt4, nt()>(s, p, shape, stream);
     }
   };
   if (s.nt == 1) return with_format(std::integral_constant<int, 1>{});
