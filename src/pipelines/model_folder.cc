@@ -5,6 +5,8 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "gguf/model.h"
+#include "gguf/tokenizer.h"
 
 namespace cameo {
 namespace {
@@ -126,6 +128,31 @@ Status read_chat_template(const Settings& file, const std::string& path, ModelFo
   return {};
 }
 
+// What a GGUF file says of itself, where no file beside it does.
+Status read_gguf(const std::string& path, ModelFolder& folder) {
+  CAMEO_ASSIGN(const gguf::File file, gguf::File::open(path));
+  if (!is_there(folder.tokenizer)) {
+    auto json = gguf::tokenizer_json(file);
+    if (json.ok())
+      folder.tokenizer_json = std::move(json).value();
+    else
+      folder.no_tokenizer = std::move(json).error().in(path);
+  }
+  const auto end = gguf::meta_count(file, "tokenizer.ggml.eos_token_id");
+  if (folder.end_tokens.empty() && end && *end <= UINT32_MAX) folder.end_tokens.push_back(static_cast<uint32_t>(*end));
+  for (const char* name : {"bos", "eos"})
+    if (const auto text = gguf::meta_token(file, fmt::format("tokenizer.ggml.{}_token_id", name)))
+      folder.special_tokens.emplace(fmt::format("{}_token", name), *text);
+  if (folder.max_positions == 0)
+    folder.max_positions =
+        gguf::meta_count(file, gguf::meta_text(file, "general.architecture").value_or("") + ".context_length").value_or(0);
+  if (const auto chat = gguf::meta_text(file, "tokenizer.chat_template"); chat && folder.chat_template.empty()) {
+    folder.chat_template = *chat;
+    folder.chat_template_file = path;
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<ModelFolder> read_model_folder(const std::string& given) {
@@ -174,6 +201,7 @@ Result<ModelFolder> read_model_folder(const std::string& given) {
   }
   CAMEO_TRY(read_chat_template(tokenizer, (at / "tokenizer_config.json").string(), folder));
   CAMEO_TRY(read_chat_template(config, (at / "config.json").string(), folder));
+  if (gguf::is_gguf_file(folder.model)) CAMEO_TRY(read_gguf(folder.model, folder));
   return folder;
 }
 

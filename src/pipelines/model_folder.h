@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,8 +11,10 @@
 namespace cameo {
 
 struct ModelFolder {
-  std::string model;      // model.onnx, or a plan
-  std::string tokenizer;  // tokenizer.json
+  std::string model;                  // model.onnx, a plan, a GGUF file, or the folder itself
+  std::string tokenizer;              // tokenizer.json
+  std::string tokenizer_json;         // its content, where there is no such file and the model (GGUF) brings it
+  std::optional<Error> no_tokenizer;  // why it brings none that can be used
   GenerateOptions defaults;
   std::vector<uint32_t> end_tokens;
   std::string end_token;  // its text, where no file gives its id

@@ -34,15 +34,22 @@ Result<Plan> load_or_build(const std::string& path, const BuildOptions& options,
 Result<TextModel> TextModel::load(const std::string& path, const TextModelOptions& options) {
   Logger& logger = options.logger ? *options.logger : default_logger();
   CAMEO_ASSIGN(ModelFolder folder, read_model_folder(path));
-  if (!options.tokenizer.empty()) folder.tokenizer = options.tokenizer;
+  if (!options.tokenizer.empty()) {
+    folder.tokenizer = options.tokenizer;
+    folder.tokenizer_json.clear();
+  } else if (folder.no_tokenizer) {
+    return *std::move(folder.no_tokenizer);
+  }
   // The tokenizer first: a missing one is noticed before a plan is built.
-  CAMEO_ASSIGN(Tokenizer tokenizer, Tokenizer::load(folder.tokenizer));
+  CAMEO_ASSIGN(Tokenizer tokenizer,
+               folder.tokenizer_json.empty() ? Tokenizer::load(folder.tokenizer) : Tokenizer::from_json(folder.tokenizer_json));
   CAMEO_TRY(tokenizer.set_truncation(std::nullopt));
   CAMEO_TRY(tokenizer.set_padding(std::nullopt));
   if (folder.end_tokens.empty() && !folder.end_token.empty())
     if (const auto id = tokenizer.token_to_id(folder.end_token)) folder.end_tokens.push_back(*id);
   if (!options.plan.empty()) folder.model = options.plan;
-  if (folder.model.empty()) return error(ErrorCode::kIo, "folder '{}' has no model.plan, model.onnx or model.safetensors with config.json", path);
+  if (folder.model.empty())
+    return error(ErrorCode::kIo, "folder '{}' has no model.plan, model.onnx or model.safetensors with config.json", path);
 
   std::optional<ChatTemplate> chat;
   std::optional<Error> chat_error;
