@@ -8,6 +8,7 @@
 #include "base/numeric.h"
 #include "gguf/file.h"
 #include "gguf/model.h"
+#include "gguf/tokenizer.h"
 #include "ops/infer.h"
 
 namespace cameo::gguf {
@@ -218,6 +219,37 @@ TEST(Gguf, KeepsMatricesOfFewBits) {
     EXPECT_EQ(packed, type == 0 ? 0u : 5u);  // query, key and value are one product, gate and up another
     EXPECT_EQ(graph->value(graph->outputs[0]).name, "logits");
   }
+}
+
+std::string strings(const std::string& key, const std::vector<std::string>& values) {
+  std::string out = text(key) + raw(uint32_t{9}) + raw(uint32_t{8}) + raw(uint64_t{values.size()});
+  for (const std::string& v : values) out += text(v);
+  return out;
+}
+std::string kinds(const std::vector<int32_t>& values) {
+  std::string out = text("tokenizer.ggml.token_type") + raw(uint32_t{9}) + raw(uint32_t{5}) + raw(uint64_t{values.size()});
+  for (int32_t v : values) out += raw(v);
+  return out;
+}
+
+TEST(Gguf, CarriesATokenizer) {
+  const auto json_of = [](const std::string& pre, const std::vector<int32_t>& types) {
+    const std::string bytes = file_of({{meta("tokenizer.ggml.model", std::string("gpt2")), meta("tokenizer.ggml.pre", pre), kinds(types),
+                                        strings("tokenizer.ggml.tokens", {"a", "b", "ab", "<|end|>"}),
+                                        strings("tokenizer.ggml.merges", {"a b"}), meta("tokenizer.ggml.eos_token_id", uint32_t{3})},
+                                       {},
+                                       ""});
+    const auto file = parse(bytes);
+    EXPECT_TRUE(file.ok());
+    EXPECT_EQ(meta_token(*file, "tokenizer.ggml.eos_token_id"), "<|end|>");
+    return tokenizer_json(*file);
+  };
+  const auto good = json_of("smollm", {1, 1, 1, 3});
+  ASSERT_TRUE(good.ok()) << good.error().message();
+  for (const char* part : {R"("ab":2)", R"("merges":["a b"])", R"("content":"<|end|>")", R"("individual_digits":true)"})
+    EXPECT_NE(good->find(part), std::string::npos) << part << ": " << *good;
+  EXPECT_EQ(json_of("smollm", {1, 1}).error().code(), ErrorCode::kInvalidModel);
+  EXPECT_NE(json_of("tekken", {1, 1, 1, 3}).error().message().find("'tekken'"), std::string::npos);
 }
 
 TEST(Gguf, SaysWhatIsWrongWithAModel) {
