@@ -24,6 +24,14 @@ class Lowering {
     for (uint32_t index = editor_.first(); index != Editor::kEnd; index = editor_.next(index)) {
       if (!editor_.alive(index)) continue;
       const ir::Node& node = editor_.node(index);
+      if (node.op->domain == "com.microsoft" && node.op->name == "MatMulNBits") {
+        const auto lowered = lower_n_bits(editor_, index);
+        if (lowered.ok())
+          ++report_.changes;
+        else
+          report_.notes.push_back(fmt::format("{}: {}", editor_.node(index).describe(), lowered.error().message()));
+        continue;
+      }
       const bool is_product = is_cameo(node, "MatMul");
       if ((!is_product && !is_cameo(node, "Conv")) || !is_dequantized_constant(editor_, node.inputs[1])) continue;
       // Bytes are cheaper to transpose than floats.

@@ -163,6 +163,39 @@ TEST(LowerQuantized, WeightsAlone) {
   }
 }
 
+TEST(LowerQuantized, MatMulNBits) {
+  for (int64_t bits : {4, 8})
+    for (int64_t block : {16, 32, 256})
+      for (bool zeros : {false, true})
+        for (bool bias : {false, true}) {
+          QuantizedGraph g;
+          const int64_t k = 70, n = 19, blocks = (k + block - 1) / block;
+          const auto x = g.input("x", DType::kFloat32, {2, 3, k});
+          Tensor scale = Tensor::allocate(DType::kFloat32, {n * blocks}).value();
+          for (int64_t i = 0; i < scale.num_elements(); ++i) scale.data<float>()[i] = 0.01f * static_cast<float>(1 + i % 5);
+          ir::Node node;
+          node.op = ops::find_op("com.microsoft", "MatMulNBits");
+          node.version = 1;
+          node.name = "n_bits";
+          node.attrs = make_attrs(*node.op, {{"K", k}, {"N", n}, {"bits", bits}, {"block_size", block}}).value();
+          node.inputs = {x,
+                         g.graph.add_constant("b", g.codes(DType::kUint8, {n, blocks, block * bits / 8}, 1)),
+                         g.graph.add_constant("s", scale),
+                         ir::kNoValue,
+                         ir::kNoValue,
+                         ir::kNoValue};
+          if (zeros) node.inputs[3] = g.graph.add_constant("z", g.codes(DType::kUint8, {n * ((blocks * bits + 7) / 8)}, 2));
+          if (bias) node.inputs[5] = g.scales(n, 0.3f);
+          while (node.inputs.back() == ir::kNoValue) node.inputs.pop_back();
+          node.outputs = {g.graph.add_value("y", {})};
+          g.output(node.outputs[0]);
+          g.graph.nodes.push_back(std::move(node));
+          const ir::Graph graph = lowered(g.graph);
+          EXPECT_EQ(ops_of(graph), "QuantizedWeightMatMul") << bits << " " << block;
+          EXPECT_LT(relative_difference(g.graph, graph), 1e-5) << bits << " " << block << " " << zeros << bias;
+        }
+}
+
 TEST(LowerQuantized, WhatCannotBeLoweredBecomesFloat) {
   QuantizedGraph g;
   const auto x = g.input("x", DType::kFloat32, {1, 4, 5, 5});

@@ -3,6 +3,7 @@
 #include "base/numeric.h"
 #include "ops/cameo_matmul.h"
 #include "ops/cameo_quantized_weight_matmul.h"
+#include "ops/matmul_n_bits.h"
 #include "ops/quantize.h"
 #include "passes/program_builder.h"
 #include "passes/region.h"
@@ -90,6 +91,44 @@ Result<uint32_t> lower_weight(Editor& editor, uint32_t index) {
   const std::vector<ir::ValueId> outputs = patch.node(std::move(made));
   for (size_t i = 0; i < outputs.size(); ++i)
     if (node.outputs[i] != ir::kNoValue) patch.replace(node.outputs[i], outputs[i]);
+  return editor.apply(std::move(patch), index, std::vector<uint32_t>{index});
+}
+
+Result<uint32_t> lower_n_bits(Editor& editor, uint32_t index) {
+  const ir::Node& node = editor.node(index);
+  const auto& old = node.attrs_as<ops::MatMulNBitsAttrs>();
+  const ir::ValueId zero_id = GraphView::input(node, 3), bias = GraphView::input(node, 5);
+  const Tensor *codes = editor.constant(node.inputs[1]), *scale = editor.constant(node.inputs[2]), *zero = editor.constant(zero_id);
+  if (codes == nullptr || scale == nullptr || (zero_id != ir::kNoValue && zero == nullptr)) return refusal("its weight is not constant");
+  CAMEO_TRY(old.check(codes->num_elements(), scale->num_elements(), zero == nullptr ? -1 : zero->num_elements()));
+  auto attrs = std::make_shared<ops::CameoQuantizedWeightMatMulAttrs>();
+  attrs->bits = old.bits;
+  attrs->k = old.K;
+  attrs->n = old.N;
+  attrs->group_size = old.block_size < old.K ? old.block_size : 0;
+  CAMEO_ASSIGN(const Tensor values,
+               ops::pack_codes(*attrs, [&](int64_t r, int64_t c) { return static_cast<uint8_t>(old.code(codes->data<uint8_t>(), r, c)); }));
+  CAMEO_ASSIGN(Tensor scales, Tensor::allocate(DType::kFloat32, attrs->scale_dims()));
+  CAMEO_ASSIGN(Tensor zeros, Tensor::allocate(DType::kUint8, attrs->scale_dims()));
+  for (int64_t c = 0; c < old.N; ++c)
+    for (int64_t g = 0; g < attrs->groups(); ++g) {
+      const int64_t at = (c / 16 * attrs->groups() + g) * 16 + c % 16;
+      scales.data<float>()[at] = scale->data<float>()[c * old.blocks() + g];
+      zeros.data<uint8_t>()[at] = static_cast<uint8_t>(old.zero(zero == nullptr ? nullptr : zero->data<uint8_t>(), g, c));
+    }
+  Patch patch(editor);
+  std::vector<ir::ValueId> inputs = {node.inputs[0], patch.constant(values), patch.constant(scales)};
+  if (zero != nullptr || bias != ir::kNoValue) inputs.push_back(zero == nullptr ? ir::kNoValue : patch.constant(zeros));
+  if (bias != ir::kNoValue) {
+    ops::PointProgram program;
+    program.num_inputs = 2;
+    program.code.push_back({ops::PointOp::kAdd, 0, 1, 0});
+    static_cast<ops::ProgramAttrs&>(*attrs) = {ops::encode(program), program.constants};
+    inputs.push_back(bias);
+  }
+  ir::Node made = cameo_node("QuantizedWeightMatMul", std::move(inputs), std::move(attrs));
+  made.name = node.name;
+  patch.replace(node.outputs[0], patch.node(std::move(made))[0]);
   return editor.apply(std::move(patch), index, std::vector<uint32_t>{index});
 }
 

@@ -10,4 +10,7 @@ namespace cameo::passes {
 // reason why not.
 Result<uint32_t> lower_weight(Editor& editor, uint32_t index);
 
+// The same for com.microsoft's MatMulNBits with constant weights.
+Result<uint32_t> lower_n_bits(Editor& editor, uint32_t index);
+
 }  // namespace cameo::passes
