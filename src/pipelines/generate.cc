@@ -108,8 +108,12 @@ std::string_view finish_reason_name(FinishReason reason) {
 }
 
 struct TextGenerator::Impl {
+  // Tokens of a sequence where neither a file nor the caller says how many there may be: more would take hours.
+  static constexpr size_t kMostUnasked = 32768;
+
   TextModel model;
   Decoder decoder;
+  bool length_asked = false;  // by TextGeneratorOptions::max_length
 
   // One call of generate().
   struct Job {
@@ -152,6 +156,11 @@ Status TextGenerator::Impl::check(std::span<const std::vector<uint32_t>> prompts
                  "{} prompt tokens and {} new ones are more than the {} positions that the model has; shorten the prompt or lower "
                  "max_new_tokens (--max-new-tokens)",
                  longest, options.max_new_tokens, most);
+  if (model.max_positions() == 0 && !length_asked && (longest > kMostUnasked || options.max_new_tokens > kMostUnasked - longest))
+    return error(ErrorCode::kInvalidInput,
+                 "{} prompt tokens and {} new ones are more than {}, and no file says how many positions the model has; ask for the length "
+                 "(--max-length), or put max_position_embeddings into config.json",
+                 longest, options.max_new_tokens, kMostUnasked);
   return decoder.check_length(longest, options.max_new_tokens);
 }
 
@@ -283,7 +292,7 @@ Result<TextGenerator> TextGenerator::create(const TextModel& model, const TextGe
                Decoder::create(
                    model.engine(),
                    {.mode = options.mode, .threads = options.threads, .max_length = options.max_length, .max_batch = options.max_batch}));
-  return TextGenerator(std::make_unique<Impl>(Impl{model, std::move(decoder)}));
+  return TextGenerator(std::make_unique<Impl>(Impl{model, std::move(decoder), options.max_length > 0}));
 }
 
 Result<Generation> TextGenerator::generate(std::span<const std::vector<uint32_t>> prompts, const GenerateOptions& options,
