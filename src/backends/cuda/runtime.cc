@@ -199,6 +199,14 @@ PinnedBlock::~PinnedBlock() {
   if (data_) cudaFreeHost(data_);
 }
 
+Result<Registration> Registration::make(void* data, size_t bytes) {
+  CAMEO_TRY(check(cudaHostRegister(data, bytes, cudaHostRegisterDefault), "cudaHostRegister"));
+  return Registration(data);
+}
+Registration::~Registration() {
+  if (data_) cudaHostUnregister(data_);
+}
+
 Status copy(void* to, const void* from, size_t bytes, cudaStream_t stream) {
   if (bytes == 0) return {};
   return check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream), "copying between host and device");

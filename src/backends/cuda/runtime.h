@@ -158,6 +158,22 @@ class PinnedBlock {
   size_t bytes_ = 0;
 };
 
+// Makes memory of somebody else page-locked for as long as it lives.
+class Registration {
+ public:
+  static Result<Registration> make(void* data, size_t bytes);
+  Registration(Registration&& other) noexcept : data_(std::exchange(other.data_, nullptr)) {}
+  Registration& operator=(Registration&& other) noexcept {
+    std::swap(data_, other.data_);
+    return *this;
+  }
+  ~Registration();
+
+ private:
+  explicit Registration(void* data) : data_(data) {}
+  void* data_ = nullptr;
+};
+
 // Copies on the stream; the direction follows from the addresses.
 Status copy(void* to, const void* from, size_t bytes, cudaStream_t stream);
 Status fill(void* to, int byte, size_t bytes, cudaStream_t stream);

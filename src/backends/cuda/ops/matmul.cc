@@ -2,6 +2,7 @@
 // it lacks (integers, empty sums) to a plain kernel with a thread for each element of the product.
 #include <algorithm>
 
+#include "backends/cuda/fast_kernels.h"
 #include "backends/cuda/gemm.h"
 #include "backends/cuda/ops/ops.h"
 #include "backends/cuda/program.h"
@@ -129,15 +130,6 @@ DType operand_type(const StepBuilder& b) { return b.in_type(0) == DType::kFloat3
 // cublasLt writes 16-bit results only of operands of that type.
 bool direct(const Gemm& g) { return gemm_supports(g.a.dtype, g.y.dtype); }
 
-Status make_matmul(StepBuilder& b) {
-  Gemm g;
-  const DType type = operand_type(b);
-  CAMEO_ASSIGN(g.a, b.input_as(0, type));
-  CAMEO_ASSIGN(g.b, b.input_as(1, type));
-  g.y = b.output(0);
-  return product(b, product_of(b.in_dims(0), b.in_dims(1), false, false), g);
-}
-
 Status make_gemm(StepBuilder& b) {
   Gemm g;
   const DType type = operand_type(b);
@@ -228,6 +220,101 @@ Status apply_rest(StepBuilder& b, const ops::PointProgram& program, size_t done,
   return apply_program(b, rest, from, first, to);
 }
 
+// Products of at most this many rows with a constant matrix go to the kernel that is bound by reading it.
+constexpr int64_t kFewRows = 16;
+
+// A whole program as that kernel does it: a bias, then an activation, then an addend, each optional.
+struct FewRowsEpilogue {
+  size_t bias = 0, addend = 0;
+  Activation activation = Activation::kNone;
+};
+std::optional<FewRowsEpilogue> match_few_rows(const StepBuilder& b, const ops::PointProgram& program, const Dims& y) {
+  FewRowsEpilogue e;
+  const auto inputs = static_cast<int16_t>(program.num_inputs);
+  for (size_t i = 0; i < program.code.size(); ++i) {
+    const ops::PointInstruction& in = program.code[i];
+    const int16_t made = i == 0 ? int16_t{0} : static_cast<int16_t>(inputs + i - 1);
+    if (in.op == ops::PointOp::kAdd && (in.a == made) != (in.b == made)) {
+      const int16_t other = in.a == made ? in.b : in.a;
+      if (other <= 0 || other >= inputs || e.addend) return std::nullopt;
+      const size_t input = static_cast<size_t>(other) + 1;
+      const Dims& dims = b.in_dims(input);
+      if (!e.bias && e.activation == Activation::kNone && dims.rank() > 0 && dims.back() == y.back() && dims.num_elements() == y.back())
+        e.bias = input;
+      else if (dims.num_elements() == y.num_elements())
+        e.addend = input;
+      else
+        return std::nullopt;
+      continue;
+    }
+    if (in.a != made || e.addend || e.activation != Activation::kNone) return std::nullopt;
+    if (in.op == ops::PointOp::kRelu)
+      e.activation = Activation::kRelu;
+    else if (in.op == ops::PointOp::kGelu)
+      e.activation = Activation::kGelu;
+    else if (in.op == ops::PointOp::kGeluTanh)
+      e.activation = Activation::kGeluTanh;
+    else if (in.op == ops::PointOp::kSwish)
+      e.activation = Activation::kSilu;
+    else
+      return std::nullopt;
+  }
+  return e;
+}
+
+// Whether it was done so.
+Result<bool> few_rows(StepBuilder& b, const Product& p, const Gemm& g, const ops::PointProgram& program) {
+  const DType type = g.a.dtype;
+  if (p.m > kFewRows || p.batch.rank() > 0 || p.trans_a || g.alpha != 1 || !b.value(1) || g.y.dtype != type || p.k == 0 || p.n < 64)
+    return false;
+  if (type != DType::kFloat16 && type != DType::kBfloat16) return false;
+  const auto e = match_few_rows(b, program, g.y.dims);
+  if (!e) return false;
+  Operand w = g.b, bias, addend;
+  if (!p.trans_b) {
+    CAMEO_ASSIGN(w, b.prepared(1, "rows of K " + std::string(dtype_name(type)), type, Dims{p.n, p.k},
+                               [&](StepBuilder& inner, const Operand& from, Operand to) {
+                                 to.narrowed = type != from.dtype;
+                                 return transpose(inner, from.seen_as(Dims{p.k, p.n}), to, {1, 0});
+                               }));
+  }
+  if (e->bias) {
+    CAMEO_ASSIGN(bias, b.input_as(e->bias, type));
+  }
+  if (e->addend) {
+    CAMEO_ASSIGN(addend, b.input_as(e->addend, type));
+  }
+  return try_skinny_gemm(b, p.m, p.n, p.k, g.a, w, bias, e->activation, addend, g.y);
+}
+
+Status make_matmul(StepBuilder& b) {
+  Gemm g;
+  const DType type = operand_type(b);
+  CAMEO_ASSIGN(g.a, b.input_as(0, type));
+  CAMEO_ASSIGN(g.b, b.input_as(1, type));
+  g.y = b.output(0);
+  const Product p = product_of(b.in_dims(0), b.in_dims(1), false, false);
+  CAMEO_ASSIGN(const bool done, few_rows(b, p, g, {.num_inputs = 1}));
+  return done ? Status() : product(b, p, g);
+}
+
+// The product by cublasLt with what it can take of the program, then the rest.
+Status by_library(StepBuilder& b, const Product& p, Gemm g, const ops::PointProgram& program, const Operand& y) {
+  Epilogue e;
+  if (direct(g) && p.k > 0 && p.batch.rank() <= 1) e = match_epilogue(b, program, y.dims);
+  if (p.batch.rank() > 0) e = p.batch.rank() == 1 && e.instructions > 0 && !e.bias ? e : Epilogue();
+  if (e.bias) {
+    CAMEO_ASSIGN(g.bias, b.input_as(e.bias, y.dtype));
+  }
+  if (e.addend) {
+    CAMEO_ASSIGN(g.addend, b.input_as(e.addend, y.dtype));
+  }
+  g.activation = e.activation;
+  CAMEO_TRY(product(b, p, g));
+  if (e.instructions < program.code.size()) return apply_rest(b, program, e.instructions, y, 2, y);
+  return {};
+}
+
 Status make_fused(StepBuilder& b) {
   CAMEO_ASSIGN(const ops::PointProgram program, program_of(b, 2));
   const std::vector<int64_t> splits = b.attrs().integers("splits");
@@ -246,18 +333,8 @@ Status make_fused(StepBuilder& b) {
     y.narrowed = first.narrowed;
   }
   g.y = y;
-  Epilogue e;
-  if (direct(g) && p.k > 0 && p.batch.rank() <= 1) e = match_epilogue(b, program, y.dims);
-  if (p.batch.rank() > 0) e = p.batch.rank() == 1 && e.instructions > 0 && !e.bias ? e : Epilogue();
-  if (e.bias) {
-    CAMEO_ASSIGN(g.bias, b.input_as(e.bias, y.dtype));
-  }
-  if (e.addend) {
-    CAMEO_ASSIGN(g.addend, b.input_as(e.addend, y.dtype));
-  }
-  g.activation = e.activation;
-  CAMEO_TRY(product(b, p, g));
-  if (e.instructions < program.code.size()) CAMEO_TRY(apply_rest(b, program, e.instructions, y, 2, y));
+  CAMEO_ASSIGN(const bool done, few_rows(b, p, g, program));
+  if (!done) CAMEO_TRY(by_library(b, p, g, program, y));
   int64_t column = 0;
   for (size_t i = 0; i < splits.size(); column += splits[i++]) {
     if (!b.has_output(i)) continue;

@@ -1,5 +1,6 @@
 // Operators that normalise rows: a block takes a row, in two or three passes over it, which the caches hold. Moments and sums are
 // float32 (float64 for float64).
+#include "backends/cuda/fast_kernels.h"
 #include "backends/cuda/ops/ops.h"
 
 namespace cameo::cuda {
@@ -97,6 +98,18 @@ Status make_layer_norm(StepBuilder& b) {
   const Rows rows{product(x.dims, 0, axis), product(x.dims, axis, x.dims.rank()), 1};
   if (x.dims.num_elements() == 0) return {};
   const bool centred = b.node().op->name == "LayerNormalization";
+  // Rows with a weight of their length, no statistics asked for: kernels/norm.h.
+  const bool whole = scale.dims.num_elements() == rows.length && (!b.has_input(2) || b.in_dims(2).num_elements() == rows.length);
+  if (whole && b.in_type(1) == b.in_type(0) && x.dtype == y.dtype && x.dtype != DType::kFloat64 && !b.has_output(1) && !b.has_output(2)) {
+    CAMEO_ASSIGN(const Operand weight, b.input_as(1, x.dtype));
+    Operand bias;
+    if (b.has_input(2)) {
+      CAMEO_ASSIGN(bias, b.input_as(2, x.dtype));
+    }
+    if (try_norm(b, centred ? NormKind::kLayer : NormKind::kRms, rows.outer, rows.length, b.attrs().real("epsilon", 1e-5f), x, weight, bias,
+                 y))
+      return {};
+  }
   Source s;
   open_rows(s, rows, real_of(b));
   moments(s, x, b.attrs().real("epsilon", 1e-5f), centred);

@@ -1,0 +1,114 @@
+#include "backends/cuda/fast_kernels.h"
+
+namespace cameo::cuda {
+namespace {
+
+// An address that is aligned as those of the run will be, for the kernels' refusals.
+const void* aligned_like(const Operand& o) {
+  if (!o.present()) return nullptr;
+  if (o.kind == Operand::Kind::kFixed) return o.fixed;
+  return reinterpret_cast<const void*>(uintptr_t{4096} + o.offset);
+}
+
+bool scalar_of(DType type, Scalar& scalar) {
+  if (type == DType::kFloat32)
+    scalar = Scalar::kFloat32;
+  else if (type == DType::kFloat16)
+    scalar = Scalar::kFloat16;
+  else if (type == DType::kBfloat16)
+    scalar = Scalar::kBFloat16;
+  else
+    return false;
+  return true;
+}
+
+class SkinnyOperation final : public Operation {
+ public:
+  SkinnyOperation(const SkinnyGemmArgs& args, const DeviceTraits& traits, Operand x, Operand w, Operand bias, Operand residual, Operand y)
+      : args_(args),
+        traits_(traits),
+        x_(std::move(x)),
+        w_(std::move(w)),
+        bias_(std::move(bias)),
+        residual_(std::move(residual)),
+        y_(std::move(y)) {}
+  Status run(const Addresses& at, cudaStream_t stream) override {
+    args_.x = at.of(x_);
+    args_.w = at.of(w_);
+    args_.bias = at.of(bias_);
+    args_.residual = at.of(residual_);
+    args_.y = at.of(y_);
+    return check(skinny_gemm(args_, traits_, stream), "a product of few rows");
+  }
+
+ private:
+  SkinnyGemmArgs args_;
+  const DeviceTraits traits_;
+  const Operand x_, w_, bias_, residual_, y_;
+};
+
+class NormOperation final : public Operation {
+ public:
+  NormOperation(const NormArgs& args, const DeviceTraits& traits, Operand x, Operand weight, Operand bias, Operand y)
+      : args_(args), traits_(traits), x_(std::move(x)), weight_(std::move(weight)), bias_(std::move(bias)), y_(std::move(y)) {}
+  Status run(const Addresses& at, cudaStream_t stream) override {
+    args_.x = at.of(x_);
+    args_.weight = at.of(weight_);
+    args_.bias = at.of(bias_);
+    args_.y = at.of(y_);
+    return check(norm(args_, traits_, stream), "a norm");
+  }
+
+ private:
+  NormArgs args_;
+  const DeviceTraits traits_;
+  const Operand x_, weight_, bias_, y_;
+};
+
+}  // namespace
+
+bool try_skinny_gemm(StepBuilder& b, int64_t m, int64_t n, int64_t k, const Operand& x, const Operand& w, const Operand& bias,
+                     Activation activation, const Operand& residual, const Operand& y) {
+  SkinnyGemmArgs a;
+  if (!b.device().has_gpu() || !scalar_of(x.dtype, a.type) || n > INT32_MAX || k > INT32_MAX || m > INT32_MAX) return false;
+  for (const Operand* o : {&w, &bias, &residual, &y})
+    if (o->present() && o->dtype != x.dtype) return false;
+  a.m = static_cast<int32_t>(m);
+  a.n = static_cast<int32_t>(n);
+  a.k = static_cast<int32_t>(k);
+  a.x = aligned_like(x);
+  a.x_stride = k;
+  a.w = aligned_like(w);
+  a.bias = aligned_like(bias);
+  a.residual = aligned_like(residual);
+  a.residual_stride = n;
+  a.y = const_cast<void*>(aligned_like(y));
+  a.y_stride = n;
+  a.activation = activation;
+  const DeviceTraits traits = traits_of(b.device());
+  if (skinny_gemm_refusal(a, traits) != nullptr) return false;
+  b.add(std::make_unique<SkinnyOperation>(a, traits, x, w, bias, residual, y));
+  return true;
+}
+
+bool try_norm(StepBuilder& b, NormKind kind, int64_t rows, int64_t size, float epsilon, const Operand& x, const Operand& weight,
+              const Operand& bias, const Operand& y) {
+  NormArgs a;
+  if (!b.device().has_gpu() || !scalar_of(x.dtype, a.type) || size > kMaxNormSize) return false;
+  for (const Operand* o : {&weight, &bias, &y})
+    if (o->present() && o->dtype != x.dtype) return false;
+  a.kind = kind;
+  a.rows = rows;
+  a.size = static_cast<int32_t>(size);
+  a.epsilon = epsilon;
+  a.x = aligned_like(x);
+  a.weight = aligned_like(weight);
+  a.bias = aligned_like(bias);
+  a.y = const_cast<void*>(aligned_like(y));
+  const DeviceTraits traits = traits_of(b.device());
+  if (norm_refusal(a, traits) != nullptr) return false;
+  b.add(std::make_unique<NormOperation>(a, traits, x, weight, bias, y));
+  return true;
+}
+
+}  // namespace cameo::cuda

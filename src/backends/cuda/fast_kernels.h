@@ -1,0 +1,22 @@
+// The kernels of kernels/ as operations of a step. Each function says whether its kernel covers the case; if not, nothing was added.
+#pragma once
+
+#include "backends/cuda/kernels/norm.h"
+#include "backends/cuda/kernels/skinny_gemm.h"
+#include "backends/cuda/step.h"
+
+namespace cameo::cuda {
+
+inline DeviceTraits traits_of(const Device& device) {
+  return {device.info().arch(), device.info().multiprocessors, device.info().shared_per_block};
+}
+
+// y = act(x W^T + bias) + residual for few rows; W is [n, k]. Absent operands are not present.
+bool try_skinny_gemm(StepBuilder& b, int64_t m, int64_t n, int64_t k, const Operand& x, const Operand& w, const Operand& bias,
+                     Activation activation, const Operand& residual, const Operand& y);
+
+// y = norm(x) * weight + bias over rows of `size`.
+bool try_norm(StepBuilder& b, NormKind kind, int64_t rows, int64_t size, float epsilon, const Operand& x, const Operand& weight,
+              const Operand& bias, const Operand& y);
+
+}  // namespace cameo::cuda
