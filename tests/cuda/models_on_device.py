@@ -25,11 +25,12 @@ LIMITS = {"fp32": (1e-3, 0.99999), "tf32": (1e-2, 0.9999), "fp16": (2e-2, 0.9999
 
 # Under the drawn weights the signal of these networks leaves the range of float16, downwards or upwards; for 16 bits the images
 # are scaled by this (per input set), for the CPU as for the GPU.
-SCALE_16 = {"efficientnet_b0": (2e4, 2e4), "inception_v3": (1, 1e-5), "shufflenet_v2": (1, 1e-2)}
+SCALE_16 = {"inception_v3": (1, 1e-5), "shufflenet_v2": (1, 1e-2)}
 
 
-# Under the drawn weights the scores of its second image lie so close that 16 bits put them in another order.
-FLOAT32_ONLY = {("ssdlite320", 1)}
+# Not compared in 16 bits: under the drawn weights the scores of ssdlite320's second image lie so close that they come in another
+# order, and the signal of efficientnet_b0 fades from 2.5 to 6e-7, below float16's normal numbers.
+FLOAT32_ONLY = {("ssdlite320", 1), ("efficientnet_b0", 0), ("efficientnet_b0", 1)}
 
 
 def call(*command):
