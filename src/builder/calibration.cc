@@ -290,7 +290,7 @@ Result<Ranges> load_ranges(const std::string& path, uint64_t model, CalibrationM
     return refused(fmt::format("it was made by another method than {}", method_name(method)));
   Ranges ranges;
   for (const auto& [name, entry] : json["ranges"].items()) {
-    const auto numbers = [&](const char* key, std::vector<float>& to) {
+    const auto numbers = [&entry = entry](const char* key, std::vector<float>& to) {
       if (!entry.is_object() || !entry.contains(key)) return true;
       const Json& list = entry[key];
       if (!list.is_array() || !std::ranges::all_of(list, [](const Json& v) { return v.is_number(); })) return false;
