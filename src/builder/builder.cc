@@ -40,7 +40,7 @@ Status tune(plan::Content& content, const BuildOptions& options, builder::Timing
 // Where the nodes run that the device cannot.
 void place_on_device(const ir::Graph& graph, const runtime::Backend& backend, std::vector<std::string>& refused) {
   for (const ir::Node& node : graph.nodes) {
-    if (!backend.on_host(node))
+    if (!backend.on_host(node, graph))
       if (const Status s = backend.supports(node, graph); !s.ok())
         refused.push_back(fmt::format("{}: {}", node.describe(), s.error().message()));
     for (const ir::Subgraph& s : node.subgraphs) place_on_device(*s.graph, backend, refused);

@@ -64,6 +64,9 @@ class DeviceModel {
   virtual Result<std::unique_ptr<DeviceContext>> create_context(const DeviceContextOptions& options) const = 0;
 };
 
+// What supports() says of an operator that is not among operators().
+inline constexpr std::string_view kNoSuchOperator = "there is no such operator on the device";
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -71,8 +74,10 @@ class Backend {
   virtual Result<std::string> device() = 0;
   // Whether the device can run the node; the reason if not. Needs no device.
   virtual Status supports(const ir::Node& node, const ir::Graph& graph) const = 0;
-  // Whether the node belongs on the host whatever the device can do: shapes, control flow, sequences.
-  virtual bool on_host(const ir::Node& node) const = 0;
+  // Whether the node belongs on the host whatever the device can do: shapes, control flow, sequences, texts.
+  virtual bool on_host(const ir::Node& node, const ir::Graph& graph) const = 0;
+  // The operators that the device has, as "Name" or "domain.Name".
+  virtual std::vector<std::string> operators() const = 0;
   // The graph must outlive the model.
   virtual Result<std::unique_ptr<DeviceModel>> load(const ir::Graph& graph, const DeviceModelOptions& options, Logger& logger) = 0;
 };

@@ -70,9 +70,10 @@ Result<std::vector<RtValue>> run_once(const Engine& engine, ExecutionContext& co
 }  // namespace
 
 Result<std::vector<RtValue>> run_plan(const std::string& model_path, std::span<const NamedValue> inputs,
-                                      std::span<const std::string> output_names, bool repeatable, const std::string& device) {
+                                      std::span<const std::string> output_names, bool repeatable, const std::string& device,
+                                      bool cpu_fallback) {
   Builder builder;
-  CAMEO_ASSIGN(const Plan plan, builder.build(model_path, {.verify_passes = true, .device = device}));
+  CAMEO_ASSIGN(const Plan plan, builder.build(model_path, {.verify_passes = true, .device = device, .cpu_fallback = cpu_fallback}));
   CAMEO_ASSIGN(const Engine engine, Engine::load(plan));
   CAMEO_ASSIGN(ExecutionContext context, engine.create_context());
   for (const auto& [name, value] : inputs) CAMEO_TRY(set_input(context, name, value));

@@ -70,6 +70,7 @@ class Context final : public runtime::DeviceContext {
     CAMEO_TRY(use(stream_.get()));
     CAMEO_TRY(launch(inputs, bindings, outputs));
     CAMEO_TRY(synchronize(session_.stream));
+    CAMEO_TRY(session_.faults.take());
     CAMEO_ASSIGN(timings_.h2d_ms, events_[1]->since(*events_[0]));
     CAMEO_ASSIGN(timings_.compute_ms, events_[2]->since(*events_[1]));
     CAMEO_ASSIGN(timings_.d2h_ms, events_[3]->since(*events_[2]));
@@ -201,11 +202,13 @@ class CudaBackend final : public runtime::Backend {
   }
 
   Status supports(const ir::Node& node, const ir::Graph& graph) const override {
-    if (!find_device_op(node)) return error(ErrorCode::kUnsupported, "there is no such operator on the device");
+    if (!find_device_op(node)) return error(ErrorCode::kUnsupported, "{}", runtime::kNoSuchOperator);
     return supports_types(node, graph);
   }
 
-  bool on_host(const ir::Node& node) const override { return stays_on_host(node); }
+  bool on_host(const ir::Node& node, const ir::Graph& graph) const override { return stays_on_host(node) || !only_numbers(node, graph); }
+
+  std::vector<std::string> operators() const override { return device_operators(); }
 
   Result<std::unique_ptr<runtime::DeviceModel>> load(const ir::Graph& graph, const runtime::DeviceModelOptions& options, Logger&) override {
     CAMEO_TRY(check_complete(graph));

@@ -90,4 +90,74 @@ struct Least { template <class T> T operator()(T a, T b) const { return least(a,
 struct Times { template <class T> T operator()(T a, T b) const { return a * b; } };
 )cuda";
 
+// Added where a kernel has elements of 8 or 4 bits that are no integers. K: 0 as E4M3FN (no infinity, NaN is 0x7f), 1 as the FNUZ
+// formats (no infinity, no negative zero, NaN is 0x80), 2 as IEEE.
+inline constexpr const char* kSmallFloats = R"cuda(
+struct Code { u8 b; };
+// The code of the small float nearest to a, without regard to overflow; ties go to the even one.
+template <int M, int BIAS> inline u32 round_code(float a) {
+  if (!(a >= scalbnf(1.f, 1 - BIAS))) return (u32)rintf(scalbnf(a, M + BIAS - 1));
+  u32 u = __float_as_uint(a);
+  u += (1u << (22 - M)) - 1 + (u >> (23 - M) & 1);
+  return (u >> (23 - M)) - ((127 - BIAS) << M);
+}
+inline float one_float(float x) { return x; }
+inline float one_float(double x) { return odd(x); }
+template <class C> inline float one_float(C x) { return odd((double)x); }
+
+template <int M, int BIAS, int K> struct f8 {
+  u8 b;
+  static Code code(float x, bool saturate) {
+    const u32 largest = K == 1 ? 0x7f : K == 2 ? 0x7b : 0x7e, sign = __float_as_uint(x) >> 24 & 0x80,
+              nan = K == 1 ? 0x80 : K == 2 ? sign | 0x7e : sign | 0x7f;
+    Code r;
+    if (x != x) { r.b = (u8)nan; return r; }
+    const u32 c = isinf(x) ? 0xff : round_code<M, BIAS>(fabsf(x));
+    r.b = (u8)(c > largest ? (saturate ? sign | largest : K == 2 ? sign | 0x7c : nan) : K == 1 && c == 0 ? 0 : sign | c);
+    return r;
+  }
+};
+template <int M, int BIAS, int K> inline float get(f8<M, BIAS, K> x) {
+  const u32 c = x.b & 0x7f;
+  if (K == 1 ? x.b == 0x80 : K == 2 ? c > 0x7c : c == 0x7f) return __uint_as_float(0x7fc00000u);
+  const float a = K == 2 && c == 0x7c ? __uint_as_float(0x7f800000u)
+                  : c >> M            ? __uint_as_float((c << (23 - M)) + ((u32)(127 - BIAS) << 23))
+                                      : scalbnf((float)c, 1 - BIAS - M);
+  return x.b & 0x80 ? -a : a;
+}
+template <int M, int BIAS, int K, class C> inline void put(f8<M, BIAS, K>& y, C x) { y.b = f8<M, BIAS, K>::code(one_float(x), true).b; }
+template <int M, int BIAS, int K> inline void put(f8<M, BIAS, K>& y, Code x) { y.b = x.b; }
+
+struct f4 { u8 b; };
+inline float get(f4 x) {
+  const u32 c = x.b & 7;
+  const float a = c < 2 ? 0.5f * (float)c : __uint_as_float((c << 22) + (126u << 23));
+  return x.b & 8 ? -a : a;
+}
+template <class C> inline void put(f4& y, C v) {
+  const float x = one_float(v);
+  const u32 sign = x != x ? 8 : __float_as_uint(x) >> 28 & 8, c = x != x ? 0 : isinf(x) ? 7 : round_code<1, 1>(fabsf(x));
+  y.b = (u8)(sign | (c > 7 ? 7 : c));
+}
+
+struct e8m0 {
+  u8 b;
+  // rounding: 0 up, 1 down, 2 to the nearest, halves up
+  static Code code(float x, bool saturate, int rounding) {
+    const u32 below = saturate ? 0 : 0xff, above = saturate ? 0xfe : 0xff, u = __float_as_uint(x) & 0x7fffffffu;
+    Code r;
+    if (u >= 0x7f800000u) { r.b = (u8)(u > 0x7f800000u ? 0xff : above); return r; }
+    if (u < 0x400000u) { r.b = (u8)below; return r; }
+    u32 c = u >> 23, rest = u & 0x7fffffu;
+    if (c == 0) rest = (u - 0x400000u) << 1;
+    if (rounding == 0 ? rest > 0 : rounding == 2 && rest >= 0x400000u) ++c;
+    r.b = (u8)(c > 0xfe ? above : c);
+    return r;
+  }
+};
+inline float get(e8m0 x) { return __uint_as_float(x.b == 0xff ? 0x7fc00000u : x.b == 0 ? 0x400000u : (u32)x.b << 23); }
+template <class C> inline void put(e8m0& y, C x) { y.b = e8m0::code(one_float(x), true, 0).b; }
+inline void put(e8m0& y, Code x) { y.b = x.b; }
+)cuda";
+
 }  // namespace cameo::cuda

@@ -141,7 +141,7 @@ Result<Runner::Ready> Runner::make_ready(const Prepared&, const ir::Node& node, 
   Ready ready;
   ready.views = inputs;
   ready.views.insert(ready.views.end(), outputs.begin(), outputs.end());
-  StepBuilder b(node, std::move(inputs), std::move(outputs), session_.precision, session_.device, session_.weights);
+  StepBuilder b(node, std::move(inputs), std::move(outputs), session_.precision, session_.device, session_.weights, &session_.faults);
   CAMEO_TRY(op->make(b));
   ready.step = b.take();
   return ready;
@@ -153,7 +153,7 @@ Status Runner::make_fixed(Prepared& p) {
   for (const auto& step : p.spec.steps) {
     const ir::Node& node = graph_.nodes[step.node];
     const DeviceOp* op = find_device_op(node);
-    if (!step.shapes_known || stays_on_host(node) || !op || !supports_types(node, graph_).ok()) return {};
+    if (!step.shapes_known || stays_on_host(node) || !op || op->bound || !supports_types(node, graph_).ok()) return {};
     for (size_t i = 0; i < node.inputs.size(); ++i)
       if ((op->host_inputs >> std::min<size_t>(i, 31) & 1) && node.inputs[i] != ir::kNoValue &&
           p.spec.values[node.inputs[i]].place != Place::kConstant)

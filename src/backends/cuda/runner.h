@@ -41,6 +41,7 @@ struct Session {
   bool graphs = true;
   std::atomic<bool> cancelled = false;
   size_t copies_to_host = 0;  // of the last run, besides inputs and outputs
+  Faults faults;
 };
 
 class Runner {
@@ -88,8 +89,14 @@ class Runner {
   Status run_on_host(Prepared& p, const ir::Node& node);
   Status run_if(const ir::Node& node);
   Status run_loop(const ir::Node& node);
+  Status run_scan(const ir::Node& node);
+  Result<Value> moved(Value v, size_t axis, bool to_front);
   Status infer(Prepared& p, const ir::Node& node);
   Result<Ready> make_ready(const Prepared& p, const ir::Node& node, std::vector<View> inputs, std::vector<View> outputs);
+  // A value of its own memory.
+  Result<Value> fresh(DType dtype, const Dims& dims);
+  // Makes the step ready if it is not, or was for other shapes, and puts it on the stream.
+  Status launch_step(Prepared& p, size_t index, std::vector<View> inputs, std::vector<View> outputs, std::span<const Value> made);
   View view_of(const Prepared& p, ir::ValueId id) const;
   Status to_device(Value& value);
   Result<void*> scratch(size_t bytes);
@@ -108,7 +115,7 @@ class Runner {
   std::vector<std::pair<const ir::Subgraph*, std::unique_ptr<Runner>>> nested_;
 };
 
-// Operators that stay on the host: shapes, sequences, control flow.
+// Operators that stay on the host: shapes, sequences, control flow, texts, random numbers (which are the CPU's then).
 bool stays_on_host(const ir::Node& node);
 
 }  // namespace cameo::cuda

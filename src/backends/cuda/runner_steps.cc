@@ -14,6 +14,10 @@ using Place = runtime::Specialization::Place;
 
 constexpr int64_t kSmall = 1024;  // elements; tensors of shape arithmetic have less
 
+constexpr size_t kMostBounded = size_t{1} << 30;  // bytes; results that may be larger are made on the host
+
+View seen(const Value& v) { return {.dtype = v.dtype, .storage = v.storage, .dims = v.dims}; }
+
 bool is_index(DType t) { return t == DType::kInt64 || t == DType::kInt32; }
 
 bool named(const ir::Node& node, std::initializer_list<std::string_view> names) {
@@ -23,10 +27,37 @@ bool named(const ir::Node& node, std::initializer_list<std::string_view> names) 
 }  // namespace
 
 bool stays_on_host(const ir::Node& node) {
-  return named(node, {"Shape", "Size", "If", "Loop", "SequenceAt", "SequenceConstruct", "SequenceEmpty", "SequenceErase", "SequenceInsert",
-                      "SequenceLength", "SplitToSequence", "ConcatFromSequence", "Optional", "OptionalGetElement", "OptionalHasElement",
-                      // How much they give is known only when they have run.
-                      "NonZero", "NonMaxSuppression", "Unique", "Compress"});
+  return named(node, {"Shape",
+                      "Size",
+                      "If",
+                      "Loop",
+                      "Scan",
+                      "SequenceAt",
+                      "SequenceConstruct",
+                      "SequenceEmpty",
+                      "SequenceErase",
+                      "SequenceInsert",
+                      "SequenceLength",
+                      "SequenceMap",
+                      "SplitToSequence",
+                      "ConcatFromSequence",
+                      "Optional",
+                      "OptionalGetElement",
+                      "OptionalHasElement",
+                      "Unique",
+                      "StringConcat",
+                      "StringSplit",
+                      "StringNormalizer",
+                      "RegexFullMatch",
+                      "TfIdfVectorizer",
+                      "ImageDecoder",
+                      "MelWeightMatrix",
+                      "RandomNormal",
+                      "RandomNormalLike",
+                      "RandomUniform",
+                      "RandomUniformLike",
+                      "Bernoulli",
+                      "Multinomial"});
 }
 
 // Whether everything that the node reads is on the host already, and is little.
@@ -86,6 +117,8 @@ Status Runner::run_step(Prepared& p, size_t index) {
   });
   if (node.op->domain.empty() && node.op->name == "If") return run_if(node);
   if (node.op->domain.empty() && node.op->name == "Loop") return run_loop(node);
+  // Version 8 has batches and lengths of its own: on the host.
+  if (node.op->domain.empty() && node.op->name == "Scan" && node.version >= 9) return run_scan(node);
   const DeviceOp* op = find_device_op(node);
   const bool natural = stays_on_host(node) || !tensors || host_suffices(node);
   if (natural || !op || !supports_types(node, graph_).ok()) {
@@ -96,7 +129,7 @@ Status Runner::run_step(Prepared& p, size_t index) {
   }
   for (size_t i = 0; i < node.inputs.size(); ++i)
     if ((op->host_inputs >> std::min<size_t>(i, 31) & 1) && node.inputs[i] != ir::kNoValue) CAMEO_TRY(fetch(values_[node.inputs[i]]));
-  if (!step.shapes_known) {
+  if (!step.shapes_known && !op->bound) {
     CAMEO_TRY(infer(p, node));
     for (size_t i = 0; i < node.outputs.size(); ++i)
       if (node.outputs[i] != ir::kNoValue && !p.spec.facts[node.outputs[i]].type.is_concrete()) {
@@ -104,7 +137,7 @@ Status Runner::run_step(Prepared& p, size_t index) {
         return run_on_host(p, node);
       }
   }
-  std::vector<View> inputs, outputs;
+  std::vector<View> inputs;
   for (size_t i = 0; i < node.inputs.size(); ++i) {
     const ir::ValueId id = node.inputs[i];
     View view;
@@ -120,29 +153,63 @@ Status Runner::run_step(Prepared& p, size_t index) {
     }
     inputs.push_back(std::move(view));
   }
+  const auto otherwise = [&](const Status& status) -> Status {
+    if (status.error().code() == ErrorCode::kUnsupported && session_.cpu_fallback) return run_on_host(p, node);
+    return status.error();
+  };
   std::vector<Value> made;
+  if (op->bound) {
+    CAMEO_ASSIGN(const Bound most, op->bound(node, Attributes(*node.attrs), inputs));
+    CAMEO_ASSIGN(const int64_t elements, most.dims.checked_num_elements());
+    const DType type = p.spec.facts[node.outputs[0]].type.dtype;
+    if (static_cast<size_t>(elements) > kMostBounded / dtype_size(type)) return run_on_host(p, node);
+    CAMEO_ASSIGN(Value result, fresh(type, most.dims));
+    CAMEO_ASSIGN(Value count, fresh(DType::kInt64, Dims{1}));
+    made.push_back(std::move(result));
+    made.push_back(std::move(count));
+    const Status launched = launch_step(p, index, std::move(inputs), {seen(made[0]), seen(made[1])}, made);
+    if (!launched.ok()) return otherwise(launched);
+    CAMEO_TRY(fetch(made[1]));
+    made[0].dims[most.axis] = *made[1].host->tensor.data<int64_t>();
+    values_[node.outputs[0]] = std::move(made[0]);
+    return {};
+  }
+  std::vector<View> outputs;
   for (ir::ValueId id : node.outputs) {
     Value v;
-    View view;
     if (id != ir::kNoValue) {
       const auto& plan = p.spec.values[id];
       if (plan.place == Place::kArena || plan.place == Place::kOutput) {
         v = placed_value(p, id);
       } else {
         const ir::Type& type = p.spec.facts[id].type;
-        v.dtype = v.storage = type.dtype;
-        v.dims = *ir::to_dims(*type.shape);
-        CAMEO_ASSIGN(const int64_t count, v.dims.checked_num_elements());
-        CAMEO_ASSIGN(MemoryPool::Block block, session_.pool->allocate(static_cast<size_t>(count) * dtype_size(v.dtype)));
-        auto owner = std::make_shared<MemoryPool::Block>(std::move(block));
-        v.device = owner->data();
-        v.owner = std::move(owner);
+        CAMEO_ASSIGN(v, fresh(type.dtype, *ir::to_dims(*type.shape)));
       }
-      view = {.dtype = v.dtype, .storage = v.storage, .dims = v.dims};
     }
+    outputs.push_back(id != ir::kNoValue ? seen(v) : View{});
     made.push_back(std::move(v));
-    outputs.push_back(std::move(view));
   }
+  const Status launched = launch_step(p, index, std::move(inputs), std::move(outputs), made);
+  if (!launched.ok()) return otherwise(launched);
+  for (size_t i = 0; i < node.outputs.size(); ++i)
+    if (node.outputs[i] != ir::kNoValue) values_[node.outputs[i]] = std::move(made[i]);
+  return {};
+}
+
+Result<Value> Runner::fresh(DType dtype, const Dims& dims) {
+  Value v;
+  v.dtype = v.storage = dtype;
+  v.dims = dims;
+  CAMEO_ASSIGN(const int64_t count, dims.checked_num_elements());
+  CAMEO_ASSIGN(MemoryPool::Block block, session_.pool->allocate(static_cast<size_t>(count) * dtype_size(dtype)));
+  auto owner = std::make_shared<MemoryPool::Block>(std::move(block));
+  v.device = owner->data();
+  v.owner = std::move(owner);
+  return v;
+}
+
+Status Runner::launch_step(Prepared& p, size_t index, std::vector<View> inputs, std::vector<View> outputs, std::span<const Value> made) {
+  const ir::Node& node = graph_.nodes[p.spec.steps[index].node];
   std::vector<View> views = inputs;
   views.insert(views.end(), outputs.begin(), outputs.end());
   std::optional<Ready>& ready = p.steps[index];
@@ -151,23 +218,16 @@ Status Runner::run_step(Prepared& p, size_t index) {
            (!a.value.defined() || (a.weight && a.value.raw() == b.value.raw()));
   };
   if (!ready || ready->views.size() != views.size() || !std::equal(views.begin(), views.end(), ready->views.begin(), equal)) {
-    auto fresh = make_ready(p, node, std::move(inputs), std::move(outputs));
-    if (!fresh.ok()) {
-      if (fresh.error().code() == ErrorCode::kUnsupported && session_.cpu_fallback) return run_on_host(p, node);
-      return std::move(fresh).error();
-    }
+    CAMEO_ASSIGN(Ready made_ready, make_ready(p, node, std::move(inputs), std::move(outputs)));
     // What the step before this one used may still be read by the device.
     if (ready) CAMEO_TRY(synchronize(session_.stream));
-    ready = std::move(fresh).value();
+    ready = std::move(made_ready);
   }
   std::vector<void*> from, to;
   for (ir::ValueId id : node.inputs) from.push_back(id == ir::kNoValue ? nullptr : values_[id].device);
   for (const Value& v : made) to.push_back(v.device);
   CAMEO_ASSIGN(void* memory, scratch(ready->step.scratch_bytes));
-  CAMEO_TRY(ready->step.run({from, to, static_cast<std::byte*>(memory)}, session_.stream));
-  for (size_t i = 0; i < node.outputs.size(); ++i)
-    if (node.outputs[i] != ir::kNoValue) values_[node.outputs[i]] = std::move(made[i]);
-  return {};
+  return ready->step.run({from, to, static_cast<std::byte*>(memory)}, session_.stream);
 }
 
 Status Runner::run_on_host(Prepared& p, const ir::Node& node) {

@@ -1,5 +1,6 @@
 #include "backends/cuda/source.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 
@@ -42,7 +43,22 @@ class KernelOperation final : public Operation {
 
 }  // namespace
 
-bool is_float(DType t) { return t == DType::kFloat32 || t == DType::kFloat16 || t == DType::kBfloat16 || t == DType::kFloat64; }
+bool is_small_float(DType t) {
+  switch (t) {
+    case DType::kFloat8E4M3FN:
+    case DType::kFloat8E4M3FNUZ:
+    case DType::kFloat8E5M2:
+    case DType::kFloat8E5M2FNUZ:
+    case DType::kFloat8E8M0:
+    case DType::kFloat4E2M1:
+      return true;
+    default:
+      return false;
+  }
+}
+bool is_float(DType t) {
+  return t == DType::kFloat32 || t == DType::kFloat16 || t == DType::kBfloat16 || t == DType::kFloat64 || is_small_float(t);
+}
 bool is_integer(DType t) {
   switch (t) {
     case DType::kInt8:
@@ -108,6 +124,18 @@ std::string storage_type(DType t, bool narrowed) {
       return "small<2, true>";
     case DType::kUint2:
       return "small<2, false>";
+    case DType::kFloat8E4M3FN:
+      return "f8<3, 7, 0>";
+    case DType::kFloat8E4M3FNUZ:
+      return "f8<3, 8, 1>";
+    case DType::kFloat8E5M2:
+      return "f8<2, 15, 2>";
+    case DType::kFloat8E5M2FNUZ:
+      return "f8<2, 16, 1>";
+    case DType::kFloat8E8M0:
+      return "e8m0";
+    case DType::kFloat4E2M1:
+      return "f4";
     default:
       return compute_type(t);
   }
@@ -181,6 +209,18 @@ std::string Source::offset(std::span<const std::string> indices, const Dims& str
 Status Source::launch(StepBuilder& b, const KernelShape& shape, const std::string& head, int threads) {
   for (const Parameter& p : parameters_) wide_ |= p.operand.dims.num_elements() > INT32_MAX / 2;
   std::string source = kPrelude;
+  if (checks_) {
+    // The node's number and the address to report at are numbers like others, so that kernels are shared.
+    int64_t* memory = b.faults() ? b.faults()->memory() : nullptr;
+    numbers_.push_back(memory ? b.faults()->add(b.node().describe()) : 0);
+    numbers_.push_back(static_cast<int64_t>(reinterpret_cast<intptr_t>(memory)));
+    source += fmt::format(
+        "inline void fault(i64 number, i64 at, i64 index) {{ volatile i64* f = (volatile i64*)at; if (f) {{ f[1] = index; f[0] = "
+        "number; }} }}\n#define FAULT(x) fault(p.v[{}], p.v[{}], (i64)(x))\n",
+        numbers_.size() - 2, numbers_.size() - 1);
+  }
+  if (std::any_of(parameters_.begin(), parameters_.end(), [](const Parameter& p) { return is_small_float(p.operand.dtype); }))
+    source += kSmallFloats;
   source += wide_ ? "typedef i64 I;\n#define DIVIDE(n, d, m) ((n) / (d))\n"
                   : "typedef int I;\n#define DIVIDE(n, d, m) ((int)((__umulhi((u32)(n), (u32)(m)) + (u32)(n)) >> (int)((m) >> 32)))\n";
   source += fmt::format("struct P {{ i64 v[{}]; }};\n", std::max<size_t>(numbers_.size(), 1));

@@ -19,6 +19,7 @@ const char* compute_type(DType type);
 // How they lie in memory; `narrowed` as in Operand.
 std::string storage_type(DType type, bool narrowed = false);
 bool is_float(DType type);
+bool is_small_float(DType type);  // of 8 or 4 bits
 bool is_integer(DType type);
 // A literal with the value, exact.
 std::string literal(float value);
@@ -36,6 +37,11 @@ class Source {
   std::string number(int64_t value);
   // index / divisor for a non-negative index; divisor > 0.
   std::string quotient(const std::string& index, int64_t divisor);
+  // A line that reports `named` (or `index`) if `index` is outside of [0, extent); the kernel goes on.
+  std::string check_index(const std::string& index, const std::string& extent, const std::string& named = "") {
+    checks_ = true;
+    return "if ((" + index + ") < 0 || (" + index + ") >= " + extent + ") FAULT(" + (named.empty() ? index : named) + ");";
+  }
   // Adds a line to the body.
   void line(const std::string& text) { body_ += "  " + text + "\n"; }
   // Adds text before the kernel: functions.
@@ -75,7 +81,7 @@ class Source {
   std::vector<int64_t> numbers_;
   std::string body_, declarations_;
   int names_ = 0;
-  bool wide_ = false;
+  bool wide_ = false, checks_ = false;
 };
 
 // An operand of map(): element index -> offset + sum of index times stride, counted in elements.

@@ -1,5 +1,8 @@
 #include "backends/cuda/step.h"
 
+#include <algorithm>
+#include <cstring>
+
 #include "backends/cuda/source.h"
 
 namespace cameo::cuda {
@@ -8,6 +11,34 @@ namespace {
 constexpr size_t kScratchAlignment = 256;
 
 }  // namespace
+
+int64_t Faults::add(const std::string& node) {
+  const auto it = std::find(nodes_.begin(), nodes_.end(), node);
+  if (it != nodes_.end()) return it - nodes_.begin() + 1;
+  nodes_.push_back(node);
+  return static_cast<int64_t>(nodes_.size());
+}
+
+int64_t* Faults::memory() {
+  if (!tried_) {
+    tried_ = true;
+    if (auto block = PinnedBlock::allocate(2 * sizeof(int64_t)); block.ok()) {
+      block_ = std::move(block).value();
+      std::memset(block_.data(), 0, 2 * sizeof(int64_t));
+    }
+  }
+  return static_cast<int64_t*>(block_.data());
+}
+
+Status Faults::take() {
+  auto* word = static_cast<volatile int64_t*>(block_.data());
+  if (!word || word[0] == 0) [[likely]]
+    return {};
+  const int64_t number = word[0], index = word[1];
+  word[0] = 0;
+  const std::string node = number > 0 && number <= static_cast<int64_t>(nodes_.size()) ? nodes_[static_cast<size_t>(number - 1)] : "a node";
+  return error(ErrorCode::kInvalidInput, "{}: index {} is out of range", node, index);
+}
 
 Result<std::vector<int64_t>> StepBuilder::ints(size_t i) const {
   const Tensor* t = value(i);

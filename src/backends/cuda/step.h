@@ -80,6 +80,22 @@ struct Step {
   }
 };
 
+// Indices out of range that kernels met, reported by the host when it has waited for them. One for each context.
+class Faults {
+ public:
+  // The number under which kernels of this node report.
+  int64_t add(const std::string& node);
+  // Where kernels report: int64[2], number and index. Null where there is no memory for it.
+  int64_t* memory();
+  // The error of what was met since the last call.
+  Status take();
+
+ private:
+  PinnedBlock block_;
+  bool tried_ = false;
+  std::vector<std::string> nodes_;
+};
+
 // A value as the maker of a step sees it.
 struct View {
   DType dtype = DType::kUndefined;    // of the model
@@ -93,20 +109,22 @@ class StepBuilder {
  public:
   // `inputs` and `outputs` are parallel to the node's; absent ones have type kUndefined.
   StepBuilder(const ir::Node& node, std::vector<View> inputs, std::vector<View> outputs, Precision precision, Device& device,
-              WeightStore& weights)
+              WeightStore& weights, Faults* faults = nullptr)
       : node_(node),
         attrs_(*node.attrs),
         inputs_(std::move(inputs)),
         outputs_(std::move(outputs)),
         precision_(precision),
         device_(device),
-        weights_(weights) {}
+        weights_(weights),
+        faults_(faults) {}
 
   const ir::Node& node() const { return node_; }
   const Attributes& attrs() const { return attrs_; }
   int version() const { return node_.version; }
   Precision precision() const { return precision_; }
   Device& device() const { return device_; }
+  Faults* faults() const { return faults_; }
 
   size_t num_inputs() const { return inputs_.size(); }
   size_t num_outputs() const { return outputs_.size(); }
@@ -148,6 +166,7 @@ class StepBuilder {
   const Precision precision_;
   Device& device_;
   WeightStore& weights_;
+  Faults* faults_;
   Step step_;
 };
 
@@ -158,17 +177,26 @@ inline DType activation_type(Precision p) {
 
 // ---- the operators ----
 
+struct Bound {
+  Dims dims;
+  size_t axis = 0;
+};
+
 struct DeviceOp {
   std::string_view name;
   std::string_view domain;
   Status (*make)(StepBuilder& b);
   // Bit i: input i must be known on the host when the step is made.
   uint32_t host_inputs = 0;
-  // The extents of the outputs depend on data: make() is not called, but this, with the inputs in place. It waits for the
-  // stream. Null for all others.
-  bool data_dependent = false;
+  // Of an operator with one output whose extent along an axis depends on data: the most it can be. Steps get memory for that and
+  // write as for the extent there is, which they give as a further output, int64[1]. Null for all others.
+  Result<Bound> (*bound)(const ir::Node& node, const Attributes& attrs, std::span<const View> inputs) = nullptr;
 };
+// All of them, as "Name" or "domain.Name".
+std::vector<std::string> device_operators();
 const DeviceOp* find_device_op(const ir::Node& node);
+// Whether all that the node reads and gives may be tensors of numbers; the rest is the host's.
+bool only_numbers(const ir::Node& node, const ir::Graph& graph);
 // Whether the types of the node's values are all ones that the device has.
 Status supports_types(const ir::Node& node, const ir::Graph& graph);
 

@@ -1,5 +1,5 @@
-// Operators that read or write elements at indices from a tensor. The device reports no index that is out of range: reads take
-// the nearest element, writes are left out.
+// Operators that read or write elements at indices from a tensor. An index out of range is reported; reads then take the nearest
+// element, writes are left out.
 #include "backends/cuda/ops/ops.h"
 
 namespace cameo::cuda {
@@ -7,11 +7,11 @@ namespace {
 
 // Lines for an index from a tensor, counted from the end where negative, kept in [0, extent).
 std::string bounded_index(Source& s, const std::string& value, int64_t extent) {
-  const std::string name = s.name("j"), d = s.number(extent);
-  s.line(fmt::format("I {} = (I)({});", name, value));
-  s.line(fmt::format("{0} = {0} < 0 ? {0} + {1} : {0};", name, d));
+  const std::string name = s.name("j"), named = s.name("named"), d = s.number(extent);
+  s.line(fmt::format("const i64 {0} = {1}; i64 {2} = {0} < 0 ? {0} + {3} : {0};", named, value, name, d));
+  s.line(s.check_index(name, d, named));
   s.line(fmt::format("{0} = {0} < 0 ? 0 : {0} >= {1} ? {1} - 1 : {0};", name, d));
-  return name;
+  return "(I)" + name;
 }
 
 Status make_gather(StepBuilder& b) {
@@ -120,8 +120,9 @@ Status make_scatter_elements(StepBuilder& b) {
   if (!one_each) at[axis] = "step";
   s.line(fmt::format("const I from = {};", s.offset(at, index_strides)));
   const std::string extent = s.number(y.dims[axis]);
-  s.line(fmt::format("I j = (I){};", s.load(indices, "from")));
-  s.line(fmt::format("j = j < 0 ? j + {} : j;", extent));
+  s.line(fmt::format("const i64 named = {}, wide = named < 0 ? named + {} : named;", s.load(indices, "from"), extent));
+  s.line(s.check_index("wide", extent, "named"));
+  s.line(fmt::format("const I j = wide < {} ? (I)wide : -1;", extent));
   at[axis] = "j";
   const std::string offset = s.offset(at, y_strides);
   s.line(fmt::format("if (j >= 0 && j < {}) {{", extent));
@@ -155,8 +156,9 @@ Status make_scatter_nd(StepBuilder& b) {
   for (int64_t k = 0; k < depth; ++k) {
     const auto axis = static_cast<size_t>(k);
     const std::string extent = s.number(y.dims[axis]);
-    s.line(fmt::format("{{ I j = (I){}; j = j < 0 ? j + {} : j; inside = inside && j >= 0 && j < {}; to += j * {}; }}",
-                       s.load(indices, fmt::format("row * {} + {}", depth, k)), extent, extent, s.number(strides[axis])));
+    s.line(fmt::format(
+        "{{ const i64 named = {0}, j = named < 0 ? named + {1} : named; {2} inside = inside && j >= 0 && j < {1}; to += (I)j * {3}; }}",
+        s.load(indices, fmt::format("row * {} + {}", depth, k)), extent, s.check_index("j", extent, "named"), s.number(strides[axis])));
   }
   s.line("if (inside) {");
   s.store(y, "to", combine(reduction, type, s.load(y, "to"), s.load(updates, fmt::format("row * {} + inner", s.number(slice)))));
@@ -198,6 +200,7 @@ Status make_tensor_scatter(StepBuilder& b) {
   if (b.attrs().text("mode", "linear") == "circular") s.line(fmt::format("j %= {0}; if (j < 0) j += {0};", extent));
   at[axis] = "j";
   const std::string offset = s.offset(at, dense_strides(y.dims));
+  s.line(s.check_index("j", extent));
   s.line(fmt::format("if (j >= 0 && j < {}) put({}[{}], {});", extent, s.write(y), offset, s.load(update, "i")));
   return s.launch_elements(b, update.dims.num_elements());
 }

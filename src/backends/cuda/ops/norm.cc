@@ -176,6 +176,39 @@ Status make_batch_norm(StepBuilder& b) {
   return s.launch_elements(b, y.dims.num_elements());
 }
 
+// Moments over any axes; a block for each set of elements that share them.
+Status make_mean_variance(StepBuilder& b) {
+  CAMEO_ASSIGN(Operand x, b.input(0));
+  const Operand y = b.output(0);
+  if (x.dims.num_elements() == 0) return {};
+  const Dims strides = dense_strides(x.dims);
+  std::vector<char> reduced(x.dims.rank(), 0);
+  for (int64_t axis : b.attrs().integers("axes")) reduced[axis_of(axis, x.dims.rank())] = 1;
+  Dims inside, inside_strides, outside, outside_strides;
+  for (size_t a = 0; a < x.dims.rank(); ++a) {
+    (reduced[a] ? inside : outside).push_back(x.dims[a]);
+    (reduced[a] ? inside_strides : outside_strides).push_back(strides[a]);
+  }
+  Source s;
+  s.declare("typedef " + real_of(b) + " R;");
+  s.line(
+      fmt::format("const I base = {}, n = {};", s.offset(s.unravel("block", outside), outside_strides), s.number(inside.num_elements())));
+  const auto loop = [&](const auto& body) {
+    s.line("for (I k = t; k < n; k += blockDim.x) {");
+    const std::string at = s.name("at");
+    s.line(fmt::format("const I {} = base + {};", at, s.offset(s.unravel("k", inside), inside_strides)));
+    s.line(body(at));
+    s.line("}");
+  };
+  s.line("R mean = 0, var = 0;");
+  loop([&](const std::string& at) { return fmt::format("mean += {};", s.load(x, at)); });
+  s.line("mean = block_reduce(mean, Plus()) / (R)n;");
+  loop([&](const std::string& at) { return fmt::format("const R d = {} - mean; var += d * d;", s.load(x, at)); });
+  s.line("const R deviation = sqrt(block_reduce(var, Plus()) / (R)n) + (R)1e-9;");
+  loop([&](const std::string& at) { return fmt::format("put({}[{}], ({} - mean) / deviation);", s.write(y), at, s.load(x, at)); });
+  return s.launch_blocks(b, outside.num_elements(), threads_for(inside.num_elements()));
+}
+
 Status make_lp_norm(StepBuilder& b) {
   CAMEO_ASSIGN(Operand x, b.input(0));
   const Operand y = b.output(0);
@@ -231,6 +264,7 @@ std::vector<DeviceOp> norm_ops() {
       {"BatchNormalization", "", make_batch_norm},
       {"LpNormalization", "", make_lp_norm},
       {"LRN", "", make_lrn},
+      {"MeanVarianceNormalization", "", make_mean_variance},
   };
 }
 

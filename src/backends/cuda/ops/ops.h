@@ -22,7 +22,14 @@ std::vector<DeviceOp> pool_ops();       // MaxPool, AveragePool, LpPool
 std::vector<DeviceOp> image_ops();      // Resize, GridSample, RoiAlign
 std::vector<DeviceOp> attention_ops();  // Attention, RotaryEmbedding
 std::vector<DeviceOp> recurrent_ops();  // LSTM, GRU, RNN
-std::vector<DeviceOp> sort_ops();       // TopK, NonMaxSuppression
+std::vector<DeviceOp> sort_ops();       // TopK
+std::vector<DeviceOp> select_ops();     // NonZero, Compress, NonMaxSuppression
+std::vector<DeviceOp> grid_ops();       // GridSample, AffineGrid
+std::vector<DeviceOp> region_ops();     // RoiAlign, MaxUnpool, Col2Im, DeformConv
+std::vector<DeviceOp> fourier_ops();    // DFT, STFT, windows
+std::vector<DeviceOp> state_ops();      // LinearAttention, CausalConvWithState
+std::vector<DeviceOp> loss_ops();       // NegativeLogLikelihoodLoss, SoftmaxCrossEntropyLoss
+std::vector<DeviceOp> det_ops();        // Det
 std::vector<DeviceOp> quantize_ops();   // QuantizeLinear, DequantizeLinear, MatMulInteger
 
 // y = x with axis i of y being axis perm[i] of x.

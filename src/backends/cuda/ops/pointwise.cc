@@ -279,10 +279,41 @@ Status make_cast(StepBuilder& b) {
     return unary(
         b, fmt::format("Cut<{}>::of((double)x)",
                        to == DType::kInt4 || to == DType::kUint4 || to == DType::kInt2 || to == DType::kUint2 ? "i64" : compute_type(to)));
+  if (is_small_float(to) && to != DType::kFloat4E2M1) {
+    const bool saturate = b.attrs().integer("saturate", 1) != 0;
+    const std::string rounding = b.attrs().text("round_mode", "up");
+    const std::string more = to == DType::kFloat8E8M0 ? rounding == "down" ? ", 1" : rounding == "nearest" ? ", 2" : ", 0" : "";
+    return unary(b, fmt::format("{}::code(one_float(x), {}{})", storage_type(to), saturate, more));
+  }
   if (is_float(from)) return unary(b, "x");
   if (is_integer(to)) return unary(b, fmt::format("({})x", compute_type(to)));
   // 64-bit integers do not fit a float: through double they are rounded once.
   return unary(b, "(double)x");
+}
+
+// Bits move as integers; those above an element's own are those that its type has there.
+Status make_bit_cast(StepBuilder& b) {
+  CAMEO_ASSIGN(Operand x, b.input(0));
+  Operand y = b.output(0);
+  const auto bits_of = [](DType t) {
+    switch (dtype_bits(t)) {
+      case 64:
+        return DType::kUint64;
+      case 32:
+        return DType::kUint32;
+      case 16:
+        return DType::kUint16;
+      default:
+        return DType::kUint8;
+    }
+  };
+  x.dtype = bits_of(x.dtype);
+  if (dtype_bits(y.dtype) >= 8)
+    y.dtype = bits_of(y.dtype);
+  else if (y.dtype == DType::kFloat4E2M1)
+    y.dtype = DType::kUint4;
+  const Operand operands[] = {x};
+  return map(b, y, operands, [](Source&, std::span<const std::string> v) { return v[0]; });
 }
 
 Status make_program(StepBuilder& b) {
@@ -312,6 +343,7 @@ std::vector<DeviceOp> list() {
   ops.push_back({"IsInf", "", make_is_inf, 0});
   ops.push_back({"Clip", "", make_clip, 0});
   ops.push_back({"Where", "", make_where, 0});
+  ops.push_back({"BitCast", "", make_bit_cast, 0});
   ops.push_back({"Pointwise", "ai.cameo", make_program, 0});
   return ops;
 }

@@ -61,6 +61,12 @@ Status make_quantize(StepBuilder& b) {
     CAMEO_ASSIGN(Operand z, b.input(2));
     zero = "(float)" + s.load(z, "k");
   }
+  if (is_small_float(y.dtype)) {
+    const bool coded = y.dtype != DType::kFloat4E2M1;
+    const std::string sum = fmt::format("v + {}", zero);
+    s.store(y, "i", coded ? fmt::format("{}::code({}, {})", storage_type(y.dtype), sum, b.attrs().integer("saturate", 1) != 0) : sum);
+    return s.launch_elements(b, y.dims.num_elements());
+  }
   s.line(fmt::format("v = rintf(v) + {};", zero));
   s.line(
       fmt::format("v = v > {0} ? fminf(v, {1}) : {0};", literal(static_cast<float>(range.least)), literal(static_cast<float>(range.most))));
@@ -81,7 +87,8 @@ Status make_dequantize(StepBuilder& b) {
     CAMEO_ASSIGN(Operand z, b.input(2));
     zero = s.load(z, "k");
   }
-  s.store(y, "i", fmt::format("(float)((i64){} - (i64){}) * (float){}", s.load(x, "i"), zero, s.load(scale, "k")));
+  const char* wide = is_small_float(x.dtype) ? "float" : "i64";
+  s.store(y, "i", fmt::format("(float)(({0}){1} - ({0}){2}) * (float){3}", wide, s.load(x, "i"), zero, s.load(scale, "k")));
   return s.launch_elements(b, y.dims.num_elements());
 }
 
