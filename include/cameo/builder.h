@@ -69,6 +69,9 @@ struct BuildOptions {
   // With a cache, ranges of input_ids in `profiles` are those of whole sequences: they say what rows and how many tokens of each the
   // cache may hold; ranges of other inputs do not matter.
   KvCache kv_cache = KvCache::kOff;
+  // Of a language model from config.json or GGUF: last_hidden_state in place of logits, from input_ids and attention_mask alone, so
+  // that it can be used as an encoder. Other models are as they are.
+  bool hidden_states = false;
   // Products and convolutions on 8-bit activations and weights; `calibration` gives the ranges, or the cache does. Neither int8 nor
   // `weights` is used where it is not faster (from optimization_level 1 on).
   bool int8 = false;

@@ -16,9 +16,9 @@
 
 namespace cameo {
 
-// How the hidden states of a text's tokens become one vector: their mean, the first one ([CLS]), or the largest value of
-// each component. Padding does not count.
-enum class Pooling { kMean, kCls, kMax };
+// How the hidden states of a text's tokens become one vector: their mean, the first one ([CLS]), the largest value of
+// each component, or the last one. Padding does not count.
+enum class Pooling { kMean, kCls, kMax, kLast };
 
 struct EmbedderOptions {
   Pooling pooling = Pooling::kMean;

@@ -23,14 +23,27 @@ Result<ir::Graph> read_onnx(const std::string& path, const BuildOptions& options
 
 }  // namespace
 
-Result<ir::Graph> read_graph(const std::string& path, const BuildOptions& options) {
+Result<ModelSource> find_model(const std::string& path) {
   std::error_code unknown;
-  if (!fs::is_directory(path, unknown)) return gguf::is_gguf_file(path) ? gguf::read_model(path) : read_onnx(path, options);
-  if (huggingface::is_model_folder(path)) return huggingface::read_folder(path);
-  const fs::path file = fs::path(path) / "model.onnx";
-  if (fs::exists(file, unknown)) return read_onnx(file.string(), options);
-  return error(ErrorCode::kIo,
-               "the folder '{}' has neither config.json with model.safetensors (or model.safetensors.index.json) nor model.onnx", path);
+  if (!fs::is_directory(path, unknown)) return ModelSource{gguf::is_gguf_file(path) ? ModelSource::kGguf : ModelSource::kOnnx, path};
+  const fs::path onnx = fs::path(path) / "model.onnx";
+  const bool has_onnx = fs::exists(onnx, unknown);
+  if (huggingface::is_model_folder(path) && (!has_onnx || huggingface::is_known_folder(path)))
+    return ModelSource{ModelSource::kFolder, path};
+  if (has_onnx) return ModelSource{ModelSource::kOnnx, onnx.string()};
+  if (const std::string file = gguf::only_file(path); !file.empty()) return ModelSource{ModelSource::kGguf, file};
+  return error(
+      ErrorCode::kIo,
+      "the folder '{}' has neither config.json with model.safetensors (or model.safetensors.index.json) nor model.onnx, nor a single "
+      "GGUF file",
+      path);
+}
+
+Result<ir::Graph> read_graph(const std::string& path, const BuildOptions& options) {
+  CAMEO_ASSIGN(const ModelSource source, find_model(path));
+  if (source.kind == ModelSource::kGguf) return gguf::read_model(source.path, options.hidden_states);
+  return source.kind == ModelSource::kFolder ? huggingface::read_folder(source.path, options.hidden_states)
+                                             : read_onnx(source.path, options);
 }
 
 }  // namespace cameo::builder

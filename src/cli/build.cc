@@ -128,6 +128,8 @@ Run add_build(CLI::App& app, const Common& common) {
                  "Make a language model keep keys and values: off, auto (where it can be done), on. Its inputs become the next tokens and "
                  "the caches; shapes of input_ids then say how many rows and tokens these hold")
       ->transform(CLI::CheckedTransformer(kCaches).description(""));
+  app.add_flag("--hidden-states", o->build.hidden_states,
+               "Of a language model from config.json or GGUF: its hidden states in place of logits, for cameo embed");
   add_device_options(app, o->build);
   app.add_flag("--verify-passes", o->build.verify_passes, "Check the graph after every pass");
   app.add_option("--external-data-root", o->build.external_data_root, "One more folder that the model's external data may lie in");

@@ -49,16 +49,12 @@ Result<std::vector<std::string>> read_lines(const std::string& file) {
   return lines;
 }
 
-std::string tokenizer_path(const Options& o) {
-  if (!o.tokenizer.empty()) return o.tokenizer;
-  const fs::path model(o.model);
-  std::error_code unknown;
-  return ((fs::is_directory(model, unknown) ? model : model.parent_path()) / "tokenizer.json").string();
-}
-
 Result<Embedder> make_embedder(Options& o, Logger& logger) {
-  const std::string tokenizer_file = tokenizer_path(o);
-  CAMEO_ASSIGN(Tokenizer tokenizer, Tokenizer::load(tokenizer_file));
+  CAMEO_ASSIGN(ModelFolder folder, read_model_folder(o.model));
+  const std::string tokenizer_file = o.tokenizer.empty() ? folder.tokenizer : o.tokenizer;
+  if (o.tokenizer.empty() && folder.no_tokenizer) return *std::move(folder.no_tokenizer);
+  CAMEO_ASSIGN(Tokenizer tokenizer, o.tokenizer.empty() && !folder.tokenizer_json.empty() ? Tokenizer::from_json(folder.tokenizer_json)
+                                                                                          : Tokenizer::load(tokenizer_file));
   for (const std::string& warning : tokenizer.warnings()) logger.log(Severity::kWarning, warning);
   CAMEO_ASSIGN(EmbedderOptions options, EmbedderOptions::from_folder(fs::path(tokenizer_file).parent_path().string()));
   options.pooling = o.pooling.value_or(options.pooling);
@@ -69,9 +65,10 @@ Result<Embedder> make_embedder(Options& o, Logger& logger) {
   options.threads = o.threads;
   o.build.threads = o.threads;
   o.build.progress = progress_bar();
-  CAMEO_ASSIGN(const ModelFolder folder, read_model_folder(o.model));
+  o.build.hidden_states = true;
   if (folder.model.empty())
-    return error(ErrorCode::kIo, "folder '{}' has no model.plan, model.onnx or model.safetensors with config.json", o.model);
+    return error(ErrorCode::kIo, "folder '{}' has no model.plan, model.onnx, model.safetensors with config.json, or single GGUF file",
+                 o.model);
   CAMEO_ASSIGN(const Plan plan, load_or_build(folder.model, o.build, logger));
   CAMEO_ASSIGN(const Engine engine, Engine::load(plan, {.logger = &logger, .verify_weights = {}}));
   CAMEO_ASSIGN(Embedder embedder, Embedder::create(engine, std::move(tokenizer), options));
@@ -166,7 +163,7 @@ Result<int> run(Options& o, const Common& common) {
     logger.log(Severity::kWarning, fmt::format("{} of {} texts were cut off after {} tokens (--max-length)", s.truncated, s.texts,
                                                embedder.options().max_length));
   if (common.json) {
-    static constexpr const char* kPoolings[] = {"mean", "cls", "max"};
+    static constexpr const char* kPoolings[] = {"mean", "cls", "max", "last"};
     Json object = {{"texts", s.texts},
                    {"tokens", s.tokens},
                    {"padded_tokens", s.padded_tokens},
@@ -204,14 +201,15 @@ Result<int> run(Options& o, const Common& common) {
 
 Run add_embed(CLI::App& app, const Common& common) {
   auto o = std::make_shared<Options>();
-  app.add_option("model", o->model, "Folder with a model and tokenizer.json, ONNX file or plan")->required();
+  app.add_option("model", o->model, "Folder with a model and tokenizer.json, ONNX or GGUF file, or plan")->required();
   app.add_option("texts", o->texts, "Texts to embed; without any, and without --file, the lines of stdin");
   app.add_option("--file", o->file, "File with a text on each line; - is stdin");
   app.add_option("-o,--output", o->output, "Write FILE.npy (float32 [texts, width]) or FILE.jsonl in place of stdout");
   app.add_flag("--similarities", o->similarities, "Print the cosine of each text with each");
   app.add_flag("--raw", o->raw, "Give the hidden states of all tokens, [texts, length, width], not pooled");
-  static const std::map<std::string, Pooling> kPoolings = {{"mean", Pooling::kMean}, {"cls", Pooling::kCls}, {"max", Pooling::kMax}};
-  app.add_option("--pooling", o->pooling, "mean, cls or max; default: what 1_Pooling/config.json says, else mean")
+  static const std::map<std::string, Pooling> kPoolings = {
+      {"mean", Pooling::kMean}, {"cls", Pooling::kCls}, {"max", Pooling::kMax}, {"last", Pooling::kLast}};
+  app.add_option("--pooling", o->pooling, "mean, cls, max or last; default: what 1_Pooling/config.json says, else mean")
       ->transform(CLI::CheckedTransformer(kPoolings).description(""));
   app.add_flag_callback(
       "--normalize", [o] { o->normalize = true; }, "Scale vectors to length 1; default: what modules.json says, else yes");

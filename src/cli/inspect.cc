@@ -1,13 +1,19 @@
-// cameo inspect PLAN|MODEL
+// cameo inspect PLAN|MODEL|FOLDER
+#include <fmt/ranges.h>
+
 #include <cstdio>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "builder/kv_cache.h"
+#include "builder/model_source.h"
 #include "cli/cli.h"
+#include "gguf/file.h"
 #include "onnx/import.h"
 #include "ops/op.h"
 #include "passes/driver.h"
+#include "pipelines/model_folder.h"
 #include "plan/content.h"
 
 namespace cameo::cli {
@@ -104,22 +110,96 @@ std::optional<PassReport> add_cache(const Options& o, const std::vector<std::str
   return reports.back();
 }
 
-Result<int> inspect_model(const Options& o, const Common& common) {
-  CAMEO_ASSIGN(const onnx::Model model, onnx::read_model(o.path));
+// A model that is no plan: what to print of it, and its graph.
+struct Inspected {
+  Json object;        // file, kind, and what the kind has of its own
+  std::string title;  // the first lines for people
+  onnx::ImportedModel model;
+};
+
+Result<Inspected> read_onnx(const std::string& path) {
+  CAMEO_ASSIGN(const onnx::Model model, onnx::read_model(path));
   CAMEO_ASSIGN(onnx::ImportedModel m, onnx::import_model(model, {.allow_unsupported = true, .allow_missing_external_data = true}));
+  Json object = {{"file", path}, {"kind", "onnx"}, {"ir_version", m.ir_version}, {"producer", m.producer}, {"opsets", Json::object()}};
+  std::string title =
+      fmt::format("{}: ONNX model, IR version {}{}{}\nopsets:", path, m.ir_version, m.producer.empty() ? "" : ", made by ", m.producer);
+  for (const auto& [domain, version] : m.opsets) {
+    const std::string name = domain.empty() ? "ai.onnx" : domain;
+    object["opsets"][name] = version;
+    title += fmt::format(" {} {}", name, version);
+  }
+  return Inspected{std::move(object), title + "\n", std::move(m)};
+}
+
+// A graph that is made from other files than ONNX has nothing that cannot be run.
+Result<Inspected> read_made(const std::string& path, const char* kind, const char* called) {
+  onnx::ImportedModel m;
+  CAMEO_ASSIGN(m.graph, builder::read_graph(path, {}));
+  Weights unused;
+  add_weights(m.graph, unused, &m.operator_counts);
+  return Inspected{{{"file", path}, {"kind", kind}, {"architecture", m.graph.name}},
+                   fmt::format("{}: {}, architecture {}\n", path, called, m.graph.name),
+                   std::move(m)};
+}
+
+// The types of a GGUF file's tensors, and what it says of itself.
+Status describe_gguf(const std::string& path, Inspected& inspected) {
+  CAMEO_ASSIGN(const gguf::File file, gguf::File::open(path));
+  std::map<std::string, int64_t> types;
+  for (const auto& [name, tensor] : file.tensors()) ++types[tensor.type->name];
+  inspected.object["tensors"] = types;
+  inspected.title += fmt::format("{} tensors:", file.tensors().size());
+  for (const auto& [type, count] : types) inspected.title += fmt::format(" {} {}", count, type);
+  inspected.title += "\n";
+  return {};
+}
+
+// What generate and embed find beside a model.
+Status describe_folder(const std::string& path, Inspected& inspected) {
+  CAMEO_ASSIGN(const ModelFolder folder, read_model_folder(path));
+  Json beside = Json::object();
+  const auto note = [&](const char* key, const char* called, const auto& what, const std::string& text) {
+    beside[key] = what;
+    inspected.title += fmt::format("{}: {}\n", called, text);
+  };
+  const auto note_file = [&](const char* key, const char* called, const std::string& file) { note(key, called, file, file); };
+  std::error_code unknown;
+  if (!folder.model.empty()) note_file("model", "generate and embed run", folder.model);
+  if (std::filesystem::exists(folder.tokenizer, unknown))
+    note_file("tokenizer", "tokenizer", folder.tokenizer);
+  else if (!folder.tokenizer_json.empty())
+    note_file("tokenizer", "tokenizer", folder.model);
+  if (!folder.chat_template.empty()) note_file("chat_template", "chat template", folder.chat_template_file);
+  if (!folder.end_tokens.empty())
+    note("end_tokens", "end tokens", folder.end_tokens, fmt::format("{}", fmt::join(folder.end_tokens, ", ")));
+  if (folder.max_positions > 0) note("positions", "positions", folder.max_positions, std::to_string(folder.max_positions));
+  inspected.object["beside"] = std::move(beside);
+  return {};
+}
+
+Result<Inspected> read_any(const std::string& path) {
+  CAMEO_ASSIGN(const builder::ModelSource source, builder::find_model(path));
+  const bool folder = source.path != path || source.kind == builder::ModelSource::kFolder;
+  Result<Inspected> inspected = source.kind == builder::ModelSource::kOnnx     ? read_onnx(source.path)
+                                : source.kind == builder::ModelSource::kFolder ? read_made(path, "folder", "config.json and safetensors")
+                                                                               : read_made(source.path, "gguf", "GGUF file");
+  if (!inspected.ok()) return inspected;
+  if (source.kind == builder::ModelSource::kGguf) CAMEO_TRY(describe_gguf(source.path, *inspected));
+  if (folder || source.kind == builder::ModelSource::kGguf) CAMEO_TRY(describe_folder(path, *inspected));
+  return inspected;
+}
+
+Result<int> inspect_model(const Options& o, const Common& common) {
+  CAMEO_ASSIGN(Inspected inspected, read_any(o.path));
+  onnx::ImportedModel& m = inspected.model;
   Weights weights;
   add_weights(m.graph, weights, nullptr);
-  Json object = {{"file", o.path},
-                 {"kind", "onnx"},
-                 {"ir_version", m.ir_version},
-                 {"producer", m.producer},
-                 {"opsets", Json::object()},
-                 {"inputs", tensors(m.graph, m.graph.inputs)},
-                 {"outputs", tensors(m.graph, m.graph.outputs)},
-                 {"operators", m.operator_counts},
-                 {"parameters", weights.parameters},
-                 {"weight_bytes", weights.bytes}};
-  for (const auto& [domain, version] : m.opsets) object["opsets"][domain.empty() ? "ai.onnx" : domain] = version;
+  Json object = std::move(inspected.object);
+  object["inputs"] = tensors(m.graph, m.graph.inputs);
+  object["outputs"] = tensors(m.graph, m.graph.outputs);
+  object["operators"] = m.operator_counts;
+  object["parameters"] = weights.parameters;
+  object["weight_bytes"] = weights.bytes;
   Json unsupported = Json::array();
   for (const auto& u : m.unsupported)
     unsupported.push_back({{"node", u.path},
@@ -152,11 +232,7 @@ Result<int> inspect_model(const Options& o, const Common& common) {
   if (common.json) {
     std::printf("%s\n", object.dump(2, ' ', false, Json::error_handler_t::replace).c_str());
   } else {
-    std::printf("%s: ONNX model, IR version %lld%s%s\n", o.path.c_str(), static_cast<long long>(m.ir_version),
-                m.producer.empty() ? "" : ", made by ", m.producer.c_str());
-    std::printf("opsets:");
-    for (const auto& [domain, version] : object["opsets"].items()) std::printf(" %s %lld", domain.c_str(), version.get<long long>());
-    std::printf("\n");
+    std::fputs(inspected.title.c_str(), stdout);
     print_tensors("inputs", object["inputs"]);
     print_tensors("outputs", object["outputs"]);
     print_operators(object["operators"]);
@@ -265,7 +341,7 @@ Result<int> inspect_plan(const Options& o, const Common& common) {
 
 Run add_inspect(CLI::App& app, const Common& common) {
   auto o = std::make_shared<Options>();
-  app.add_option("file", o->path, "Plan or ONNX file")->required();
+  app.add_option("file", o->path, "Plan, ONNX or GGUF file, or folder with a model")->required();
   app.add_flag("--layers", o->layers,
                "List every node with its attributes, outputs, kernel and ONNX nodes; with --passes, those that are left");
   app.add_flag("--passes", o->passes, "Show what each optimisation pass does to the model, and why it left alone what it nearly took");

@@ -6,7 +6,7 @@
 namespace cameo::cli {
 
 void add_text_model_flags(CLI::App& app, TextModelFlags& flags) {
-  app.add_option("model", flags.path, "Folder with model.onnx and tokenizer.json, an ONNX file or a plan")->required();
+  app.add_option("model", flags.path, "Folder with a model and tokenizer.json, ONNX or GGUF file, or plan")->required();
   app.add_option("--plan", flags.plan, "Use this plan instead of building one from the folder's model");
   app.add_option("--tokenizer", flags.tokenizer, "Use this tokenizer.json");
   auto* no_cache = app.add_flag("--no-cache", flags.no_cache, "Run the whole text again for each token, and fetch all logits");

@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 
 #include "base/error.h"
@@ -14,6 +15,7 @@
 namespace cameo::gguf {
 namespace {
 
+namespace fs = std::filesystem;
 using huggingface::Config;
 using huggingface::Json;
 using huggingface::LlamaShape;
@@ -252,7 +254,18 @@ bool is_gguf_file(const std::string& path) {
   return in.read(magic, 4) && std::string_view(magic, 4) == "GGUF";
 }
 
-Result<ir::Graph> build_graph(const File& file, const std::string& path) {
+std::string only_file(const std::string& folder) {
+  std::string found;
+  std::error_code failed;
+  for (fs::directory_iterator at(folder, failed), end; !failed && at != end; at.increment(failed)) {
+    if (at->path().extension() != ".gguf") continue;
+    if (!found.empty()) return "";
+    found = at->path().string();
+  }
+  return found;
+}
+
+Result<ir::Graph> build_graph(const File& file, const std::string& path, bool hidden_states) {
   const auto named = file.metadata().find("general.architecture");
   const auto* name = named == file.metadata().end() ? nullptr : std::get_if<std::string_view>(&named->second);
   const std::string architecture(name == nullptr ? "" : name->substr(0, 100));
@@ -261,14 +274,14 @@ Result<ir::Graph> build_graph(const File& file, const std::string& path) {
   GgufWeights weights(file);
   Config config(numbers_of(file, architecture), path);
   const LlamaShape shape = read_shape(config, architecture, weights, file);
-  ModelBuilder builder(config, weights);
+  ModelBuilder builder(config, weights, hidden_states);
   huggingface::build_llama(builder, shape);
   return builder.finish(architecture);
 }
 
-Result<ir::Graph> read_model(const std::string& path) {
+Result<ir::Graph> read_model(const std::string& path, bool hidden_states) {
   CAMEO_ASSIGN(const File file, File::open(path));
-  return build_graph(file, path);
+  return build_graph(file, path, hidden_states);
 }
 
 }  // namespace cameo::gguf

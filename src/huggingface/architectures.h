@@ -14,7 +14,7 @@ void build_mpnet(ModelBuilder& m);
 
 // Causal language models: input_ids and position_ids [batch, sequence], attention_mask [batch, past + sequence],
 // past_key_values.N.key and .value [batch, heads, past, size] → logits [batch, sequence, vocabulary], present.N.key and .value
-// [batch, heads, past + sequence, size].
+// [batch, heads, past + sequence, size]. With ModelBuilder::hidden_states they are like encoders, without position_ids, past and present.
 void build_gpt2(ModelBuilder& m);
 void build_llama(ModelBuilder& m);
 
@@ -64,5 +64,7 @@ struct CausalAttention {
 };
 // Attention of packed queries, keys and values with layer n's past; its presents become outputs.
 ir::ValueId cached_attention(ModelBuilder& m, std::vector<ir::ValueId> qkv, ir::ValueId mask, const CausalAttention& shape, int64_t n);
+// The graph's result of the last hidden states: logits, the product with PREFIX.weight, or the states themselves.
+void decoder_output(ModelBuilder& m, ir::ValueId x, const std::string& head, int64_t width, int64_t vocabulary);
 
 }  // namespace cameo::huggingface

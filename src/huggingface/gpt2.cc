@@ -40,7 +40,7 @@ void build_gpt2(ModelBuilder& m) {
   }
   x = m.layer_norm(x, prefix + "ln_f", width, epsilon);
   const bool own_head = m.weights().has("lm_head.weight") && !c.flag("tie_word_embeddings", true);
-  m.output("logits", m.linear(x, own_head ? "lm_head" : prefix + "wte", width, vocabulary));
+  decoder_output(m, x, own_head ? "lm_head" : prefix + "wte", width, vocabulary);
 }
 
 }  // namespace cameo::huggingface

@@ -76,7 +76,7 @@ void build_llama(ModelBuilder& m, const LlamaShape& s) {
   }
   x = m.rms_norm(x, prefix + "norm", s.width, s.epsilon);
   const std::string head = m.weights().has("lm_head.weight") ? "lm_head" : prefix + "embed_tokens";
-  m.output("logits", m.linear(x, head, s.width, s.vocabulary));
+  decoder_output(m, x, head, s.width, s.vocabulary);
 }
 
 }  // namespace cameo::huggingface

@@ -16,7 +16,9 @@ namespace cameo::huggingface {
 // the functions go on and their results do not matter, so that an architecture reads like its formula.
 class ModelBuilder {
  public:
-  ModelBuilder(Config& config, Weights& weights) : config_(config), weights_(weights) {}
+  // With `hidden_states` a causal language model is made an encoder.
+  ModelBuilder(Config& config, Weights& weights, bool hidden_states = false)
+      : config_(config), weights_(weights), hidden_states_(hidden_states) {}
 
   ir::ValueId input(const std::string& name, DType type, ir::Shape shape);
   void output(const std::string& name, ir::ValueId value);
@@ -50,6 +52,7 @@ class ModelBuilder {
   void fail(const Error& error) { config_.fail(error.code(), error.message()); }
   Config& config() { return config_; }
   Weights& weights() { return weights_; }
+  bool hidden_states() const { return hidden_states_; }
 
   // The graph, its types inferred.
   Result<ir::Graph> finish(const std::string& name);
@@ -61,6 +64,7 @@ class ModelBuilder {
 
   Config& config_;
   Weights& weights_;
+  bool hidden_states_;
   ir::Graph graph_;
   std::string scope_;
   std::map<std::string, ir::ValueId> parameters_;

@@ -20,7 +20,7 @@ void pool(const T* states, std::span<const uint8_t> mask, int64_t width, Pooling
   for (size_t t = 0; t < mask.size(); ++t) {
     if (mask[t] == 0) continue;
     const T* row = states + static_cast<int64_t>(t) * width;
-    if (rows++ == 0)
+    if (rows++ == 0 || pooling == Pooling::kLast)
       for (int64_t i = 0; i < width; ++i) to[i] = static_cast<float>(row[i]);
     else if (pooling == Pooling::kMean)
       for (int64_t i = 0; i < width; ++i) to[i] += static_cast<float>(row[i]);
@@ -176,7 +176,8 @@ Result<Embedder> Embedder::create(const Engine& engine, Tokenizer tokenizer, con
     const bool known = info.name == "input_ids" || info.name == "attention_mask" || info.name == "token_type_ids";
     if (!known || !info.is_tensor || (info.dtype != DType::kInt64 && info.dtype != DType::kInt32) || info.dims.size() != 2)
       return error(ErrorCode::kUnsupported,
-                   "input '{}' ({}) is not one of an encoder: input_ids, attention_mask and token_type_ids, integers [batch, sequence]",
+                   "input '{}' ({}) is not one of an encoder: input_ids, attention_mask and token_type_ids, integers [batch, sequence]; a "
+                   "language model is built with --hidden-states",
                    info.name, info.type);
     inputs.push_back({info.name, info.dtype, {}});
     names.push_back(info.name);
@@ -184,6 +185,10 @@ Result<Embedder> Embedder::create(const Engine& engine, Tokenizer tokenizer, con
   if (std::find(names.begin(), names.end(), "input_ids") == names.end())
     return error(ErrorCode::kUnsupported, "the model has no input 'input_ids'");
   CAMEO_ASSIGN(TensorInfo output, find_output(engine));
+  if (output.name == "logits" && output.dims.size() == 3)
+    return error(ErrorCode::kUnsupported,
+                 "the model gives logits of each token, as a language model does, and no hidden states; build it from config.json and "
+                 "safetensors or from GGUF (--hidden-states), or export it to give last_hidden_state");
   std::vector<ShapeRange> ranges = shape_ranges(engine, names);
   if (ranges.empty()) return error(ErrorCode::kInvalidArgument, "no profile of the plan allows the model any shape");
 

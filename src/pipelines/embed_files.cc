@@ -41,7 +41,8 @@ Result<Pooling> read_pooling(const fs::path& path) {
   if (modes.empty() || modes == std::vector<std::string>{"mean_tokens"}) return Pooling::kMean;
   if (modes == std::vector<std::string>{"cls_token"}) return Pooling::kCls;
   if (modes == std::vector<std::string>{"max_tokens"}) return Pooling::kMax;
-  return error(ErrorCode::kUnsupported, "'{}' asks for pooling by {}{}; known are one of mean_tokens, cls_token and max_tokens",
+  if (modes == std::vector<std::string>{"lasttoken"}) return Pooling::kLast;
+  return error(ErrorCode::kUnsupported, "'{}' asks for pooling by {}{}; known are one of mean_tokens, cls_token, max_tokens and lasttoken",
                path.string(), modes[0], modes.size() > 1 ? " and others together" : "");
 }
 

@@ -170,6 +170,7 @@ Result<ModelFolder> read_model_folder(const std::string& given) {
     if (folder.model.empty() && is_there(path / "config.json") &&
         (is_there(path / "model.safetensors") || is_there(path / "model.safetensors.index.json")))
       folder.model = given;
+    if (folder.model.empty()) folder.model = gguf::only_file(given);
   } else {
     if (!is_there(path)) return error(ErrorCode::kIo, "there is no file or folder '{}'", given);
     folder.model = given;

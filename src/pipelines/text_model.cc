@@ -49,7 +49,8 @@ Result<TextModel> TextModel::load(const std::string& path, const TextModelOption
     if (const auto id = tokenizer.token_to_id(folder.end_token)) folder.end_tokens.push_back(*id);
   if (!options.plan.empty()) folder.model = options.plan;
   if (folder.model.empty())
-    return error(ErrorCode::kIo, "folder '{}' has no model.plan, model.onnx or model.safetensors with config.json", path);
+    return error(ErrorCode::kIo, "folder '{}' has no model.plan, model.onnx, model.safetensors with config.json, or single GGUF file",
+                 path);
 
   std::optional<ChatTemplate> chat;
   std::optional<Error> chat_error;

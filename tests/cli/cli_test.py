@@ -193,7 +193,8 @@ class Cli(unittest.TestCase):
                 bad = self.write("bad.onnx", content)
                 self.fails(3, ["bad.onnx"], "inspect", bad)
                 self.fails(3, ["bad.onnx"], "build", bad, "-o", self.path("x.plan"))
-        self.fails(3, ["regular file"], "inspect", self.folder.name)
+        os.makedirs(self.path("empty"))
+        self.fails(3, ["neither config.json"], "inspect", self.path("empty"))
         self.fails(3, [], "inspect", "/dev/zero")
 
     def test_inspect(self):
@@ -340,6 +341,25 @@ class Cli(unittest.TestCase):
         self.fails(3, ["UTF-8"], "embed", bert, "--file", self.write("bad.txt", b"a\xffb\n"), *build)
         self.fails(4, ["not one of an encoder"], "embed", os.path.join(MODEL, "model_with_past.onnx"), "x", *build)
 
+    def test_inspect_folders(self):
+        bert = os.path.join(ROOT, "models", "tiny-bert")
+        out = self.ok_json("inspect", bert)
+        self.assertEqual((out["kind"], out["architecture"]), ("folder", "bert"))
+        self.assertEqual(out["beside"]["model"], os.path.join(bert, "model.onnx"))
+        self.assertEqual(out["outputs"][0]["type"], "float32[batch_size, sequence_length, 48]")
+        text = self.ok("inspect", MODEL)
+        for part in ("ONNX model", "tokenizer: " + os.path.join(MODEL, "tokenizer.json"), "end tokens: 0", "positions: 256"):
+            self.assertIn(part, text)
+        # An architecture that is not known does not matter where there is a model.onnx; without one it is named.
+        os.makedirs(self.path("other"))
+        self.write("other/config.json", b'{"model_type": "whisper"}')
+        self.write("other/model.safetensors", b"\x02" + b"\0" * 7 + b"{}")
+        self.fails(4, ["'whisper'"], "inspect", self.path("other"))
+        with open(ONNX, "rb") as f:
+            self.write("other/model.onnx", f.read())
+        self.assertEqual(self.ok_json("inspect", self.path("other"))["kind"], "onnx")
+        self.fails(4, ["logits", "--hidden-states"], "embed", MODEL, "x", "--opt-level", "0")
+
     def test_build_from_folders(self):
         folder = os.path.join(self.folder.name, "hf")
         os.makedirs(folder)
@@ -352,7 +372,8 @@ class Cli(unittest.TestCase):
         self.fails(4, ["'whisper'", "bert", "llama"], "build", folder, "-o", out)
         self.write("hf/config.json", b'{"model_type": "bert", "vocab_size": -1}')
         self.fails(3, ["'vocab_size'"], "build", folder, "-o", out)
-        self.fails(3, ["bad.gguf", "cut off"], "build", self.write("bad.gguf", b"GGUF\x03\0\0\0" + b"\xff" * 16), "-o", out)
+        os.makedirs(self.path("gguf"))
+        self.fails(3, ["bad.gguf", "cut off"], "build", self.write("gguf/bad.gguf", b"GGUF\x03\0\0\0" + b"\xff" * 16), "-o", out)
 
     def test_json_errors(self):
         done = cameo("inspect", self.path("missing.onnx"), "--json")

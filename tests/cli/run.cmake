@@ -1,10 +1,10 @@
-# Runs cli_test.py, or says that it is skipped.
+# Runs a test of the command line, or says that it is skipped.
 execute_process(COMMAND ${PYTHON} -c "import numpy" RESULT_VARIABLE missing OUTPUT_QUIET ERROR_QUIET)
 if(missing)
-  message("SKIPPED: cli_test needs ${PYTHON} with tests/requirements.txt (tools/setup.sh --tests)")
+  message("SKIPPED: ${SCRIPT} needs ${PYTHON} with tests/requirements.txt (tools/setup.sh --tests)")
   return()
 endif()
 execute_process(COMMAND ${PYTHON} ${SCRIPT} ${CAMEO} RESULT_VARIABLE failed)
 if(failed)
-  message(FATAL_ERROR "cli_test failed")
+  message(FATAL_ERROR "${SCRIPT} failed")
 endif()
