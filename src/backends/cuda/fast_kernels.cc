@@ -85,6 +85,9 @@ bool try_skinny_gemm(StepBuilder& b, int64_t m, int64_t n, int64_t k, const Oper
   a.y = const_cast<void*>(aligned_like(y));
   a.y_stride = n;
   a.activation = activation;
+  // Weights and bias are read while the kernel before still runs.
+  const auto there = [](const Operand& o) { return !o.present() || o.kind == Operand::Kind::kFixed; };
+  a.dependent = there(w) && there(bias) && b.device().info().arch() >= 90;
   const DeviceTraits traits = traits_of(b.device());
   if (skinny_gemm_refusal(a, traits) != nullptr) return false;
   b.add(std::make_unique<SkinnyOperation>(a, traits, x, w, bias, residual, y));

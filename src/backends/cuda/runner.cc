@@ -15,6 +15,8 @@ using Place = runtime::Specialization::Place;
 constexpr size_t kMaxPrepared = 32;
 constexpr size_t kAlignment = 512;
 
+constexpr size_t kAttentionMask = 3, kAttentionTable = 7;  // inputs; the table is there in a simplified graph alone
+
 size_t align(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
 }  // namespace
@@ -54,15 +56,77 @@ Result<Runner::Prepared*> Runner::prepare(std::span<const ops::Fact> inputs) {
     prepared_.splice(prepared_.begin(), prepared_, it);
     return &prepared_.front();
   }
-  Prepared p;
-  CAMEO_ASSIGN(p.spec, runtime::specialize(graph_, inputs));
-  assign_storage(p);
-  p.steps.resize(p.spec.steps.size());
-  place(p);
-  CAMEO_TRY(make_fixed(p));
+  CAMEO_ASSIGN(Prepared p, make_prepared(inputs, true));
+  // Steps that were not made ready run one by one, as the graph has them.
+  if (p.simplified && !p.fixed) {
+    CAMEO_ASSIGN(p, make_prepared(inputs, false));
+  }
   if (prepared_.size() == kMaxPrepared) prepared_.pop_back();
   prepared_.push_front(std::move(p));
   return &prepared_.front();
+}
+
+Result<Runner::Prepared> Runner::make_prepared(std::span<const ops::Fact> inputs, bool simplified) {
+  Prepared p;
+  CAMEO_ASSIGN(p.spec, runtime::specialize(graph_, inputs));
+  if (simplified && is_main_ && all_on_device(p.spec)) {
+    CAMEO_ASSIGN(p.simplified, simplify(graph_, p.spec));
+  }
+  assign_storage(p);
+  if (p.simplified) lay_beside(p);
+  p.steps.resize(p.spec.steps.size());
+  place(p);
+  CAMEO_TRY(make_fixed(p));
+  return p;
+}
+
+// The value that a step reads as input `input` of its node.
+ir::ValueId Runner::input_of(const Prepared& p, uint32_t node, size_t input) const {
+  if (input == kAttentionMask && p.simplified)
+    if (const auto bias = p.simplified->biases.find(node); bias != p.simplified->biases.end()) return bias->second.mask;
+  return graph_.nodes[node].inputs[input];
+}
+
+// Queries, keys and values that one product makes stay side by side as it writes them, where attention alone reads them.
+void Runner::lay_beside(Prepared& p) const {
+  const auto& spec = p.spec;
+  for (const auto& step : spec.steps) {
+    const ir::Node& node = graph_.nodes[step.node];
+    if (node.op->domain != "ai.cameo" || node.op->name != "MatMul" || node.outputs.size() < 2) continue;
+    const DType type = p.storage[node.outputs[0]];
+    const auto size = static_cast<int64_t>(dtype_size(type));
+    int64_t pitch = 0, rows = 0;
+    bool fits = true;
+    for (ir::ValueId id : node.outputs) {
+      fits = fits && id != ir::kNoValue && spec.values[id].place == Place::kArena && p.storage[id] == type && spec.values[id].dims.rank() == 3;
+      if (!fits) break;
+      const DType declared = spec.facts[id].type.dtype;
+      const Dims& dims = spec.values[id].dims;
+      fits = type == (declared == DType::kFloat32 ? activation_type(session_.precision) : declared) && dims[2] * size % 16 == 0;
+      rows = dims[0] * dims[1];
+      pitch += dims[2];
+    }
+    if (!fits || rows * pitch > INT32_MAX / 2) continue;
+    const auto is_part = [&](ir::ValueId id) { return std::find(node.outputs.begin(), node.outputs.end(), id) != node.outputs.end(); };
+    for (ir::ValueId id : spec.views) fits = fits && !is_part(spec.values[id].source);
+    for (const ir::Node& reader : graph_.nodes) {
+      bool reads = false;
+      ir::for_each_use(reader, [&](ir::ValueId id) { reads |= is_part(id); });
+      if (!reads) continue;
+      // Without a past, and with nothing but its result to write.
+      bool alone = reader.op->domain.empty() && reader.op->name == "Attention";
+      for (size_t i = kAttentionMask; i < reader.inputs.size(); ++i)
+        alone = alone && (reader.inputs[i] == ir::kNoValue || (i == kAttentionMask && !is_part(reader.inputs[i])));
+      for (size_t i = 1; i < reader.outputs.size(); ++i) alone = alone && reader.outputs[i] == ir::kNoValue;
+      fits = fits && alone;
+    }
+    if (!fits) continue;
+    int64_t column = 0;
+    for (ir::ValueId id : node.outputs) {
+      p.beside[id] = {node.outputs[0], column, pitch};
+      column += spec.values[id].dims[2];
+    }
+  }
 }
 
 // The block of device memory: inputs, what the arena holds, outputs.
@@ -85,6 +149,8 @@ void Runner::place(Prepared& p) const {
   for (uint32_t k = 0; k < spec.steps.size(); ++k) {
     const ir::Node& node = graph_.nodes[spec.steps[k].node];
     ir::for_each_use(node, [&](ir::ValueId id) { read[id] = k; });
+    for (size_t i = 0; i < node.inputs.size(); ++i)
+      if (const ir::ValueId id = input_of(p, spec.steps[k].node, i); id != ir::kNoValue) read[id] = k;
     for (ir::ValueId id : node.outputs)
       if (id != ir::kNoValue) made[id] = read[id] = k;
   }
@@ -92,15 +158,23 @@ void Runner::place(Prepared& p) const {
     const ir::ValueId source = spec.values[id].source;
     if (read[id] != kNever) read[source] = std::max(read[source] == kNever ? 0 : read[source], read[id]);
   }
+  for (const auto& [id, part] : p.beside) read[part.first] = std::max(read[part.first], read[id]);
   std::vector<size_t> ids;
   std::vector<runtime::Lifetime> lifetimes;
   for (size_t id = 0; id < spec.values.size(); ++id) {
     if (spec.values[id].place != Place::kArena) continue;
+    int64_t elements = spec.values[id].dims.num_elements();
+    if (const auto part = p.beside.find(static_cast<ir::ValueId>(id)); part != p.beside.end()) {
+      if (part->second.column > 0) continue;
+      elements = elements / spec.values[id].dims.back() * part->second.pitch;
+    }
     ids.push_back(id);
-    lifetimes.push_back({align(static_cast<size_t>(spec.values[id].dims.num_elements()) * dtype_size(p.storage[id])), made[id], read[id]});
+    lifetimes.push_back({align(static_cast<size_t>(elements) * dtype_size(p.storage[id])), made[id], read[id]});
   }
   const runtime::MemoryPlan plan = runtime::plan_memory(lifetimes);
   for (size_t k = 0; k < ids.size(); ++k) p.offsets[ids[k]] = bytes + plan.offsets[k];
+  for (const auto& [id, part] : p.beside)
+    p.offsets[id] = p.offsets[part.first] + static_cast<size_t>(part.column) * dtype_size(p.storage[id]);
   p.block_bytes = bytes + align(plan.bytes);
 }
 
@@ -128,6 +202,7 @@ View Runner::view_of(const Prepared& p, ir::ValueId id) const {
   v.storage = p.storage[id];
   if (type.shape)
     if (auto dims = ir::to_dims(*type.shape)) v.dims = *dims;
+  if (const auto part = p.beside.find(id); part != p.beside.end()) v.pitch = part->second.pitch;
   return v;
 }
 
@@ -147,24 +222,37 @@ Result<Runner::Ready> Runner::make_ready(const Prepared&, const ir::Node& node, 
   return ready;
 }
 
-// Makes every step ready now if all shapes are known and everything runs on the device.
-Status Runner::make_fixed(Prepared& p) {
-  if (!p.spec.complete) return {};
-  for (const auto& step : p.spec.steps) {
+// Whether all shapes are known and every step can be made ready for the device.
+bool Runner::all_on_device(const runtime::Specialization& spec) const {
+  if (!spec.complete) return false;
+  for (const auto& step : spec.steps) {
     const ir::Node& node = graph_.nodes[step.node];
     const DeviceOp* op = find_device_op(node);
-    if (!step.shapes_known || stays_on_host(node) || !op || op->bound || !supports_types(node, graph_).ok()) return {};
+    if (!step.shapes_known || stays_on_host(node) || !op || op->bound || !supports_types(node, graph_).ok()) return false;
     for (size_t i = 0; i < node.inputs.size(); ++i)
       if ((op->host_inputs >> std::min<size_t>(i, 31) & 1) && node.inputs[i] != ir::kNoValue &&
-          p.spec.values[node.inputs[i]].place != Place::kConstant)
-        return {};
+          spec.values[node.inputs[i]].place != Place::kConstant)
+        return false;
   }
+  return true;
+}
+
+// Makes every step ready now, if that can be.
+Status Runner::make_fixed(Prepared& p) {
+  if (!all_on_device(p.spec)) return {};
   for (ir::ValueId id : graph_.inputs) values_[id] = Value{};
   for (size_t k = 0; k < p.spec.steps.size(); ++k) {
     const ir::Node& node = graph_.nodes[p.spec.steps[k].node];
     std::vector<View> inputs, outputs;
-    for (ir::ValueId id : node.inputs) inputs.push_back(view_of(p, id));
+    const uint32_t n = p.spec.steps[k].node;
+    for (size_t i = 0; i < node.inputs.size(); ++i) inputs.push_back(view_of(p, input_of(p, n, i)));
     for (ir::ValueId id : node.outputs) outputs.push_back(view_of(p, id));
+    if (p.simplified)
+      if (const auto bias = p.simplified->biases.find(n); bias != p.simplified->biases.end()) {
+        const Tensor& table = bias->second.table;
+        inputs.resize(kAttentionTable);
+        inputs.push_back({.dtype = table.dtype(), .storage = table.dtype(), .dims = table.dims(), .value = table});
+      }
     auto ready = make_ready(p, node, std::move(inputs), std::move(outputs));
     if (!ready.ok()) {
       // The step may do with values that are there in the run alone, or run on the host.
@@ -224,7 +312,7 @@ Status Runner::launch_fixed(Prepared& p) {
     const ir::Node& node = graph_.nodes[p.spec.steps[k].node];
     inputs.clear();
     outputs.clear();
-    for (ir::ValueId id : node.inputs) inputs.push_back(address(id));
+    for (size_t i = 0; i < node.inputs.size(); ++i) inputs.push_back(address(input_of(p, p.spec.steps[k].node, i)));
     for (ir::ValueId id : node.outputs) outputs.push_back(address(id));
     std::chrono::steady_clock::time_point start;
     if (node_times_) {

@@ -9,6 +9,7 @@
 #include <optional>
 #include <vector>
 
+#include "backends/cuda/simplify.h"
 #include "backends/cuda/step.h"
 #include "runtime/backend.h"
 #include "runtime/specialization.h"
@@ -64,10 +65,17 @@ class Runner {
     Step step;
     std::vector<View> views;  // of inputs and outputs, to recognise the shapes again
   };
+  // The columns from `column` on of rows of `pitch` elements, whose first columns are the value `first`.
+  struct Beside {
+    ir::ValueId first = 0;
+    int64_t column = 0, pitch = 0;
+  };
   struct Prepared {
     runtime::Specialization spec;
     std::vector<DType> storage;               // by value
     std::vector<size_t> offsets;              // by value: of placed values, in the block
+    std::optional<Simplified> simplified;     // what `spec` leaves out; only where every step was made ready
+    std::map<ir::ValueId, Beside> beside;     // values that lie beside others, row by row
     std::vector<std::optional<Ready>> steps;  // parallel to spec.steps
     size_t block_bytes = 0, scratch_bytes = 0;
     bool fixed = false;  // every step runs on the device and was made ready
@@ -78,6 +86,10 @@ class Runner {
   };
 
   Result<Prepared*> prepare(std::span<const ops::Fact> inputs);
+  Result<Prepared> make_prepared(std::span<const ops::Fact> inputs, bool simplified);
+  bool all_on_device(const runtime::Specialization& spec) const;
+  ir::ValueId input_of(const Prepared& p, uint32_t node, size_t input) const;
+  void lay_beside(Prepared& p) const;
   void assign_storage(Prepared& p) const;
   void place(Prepared& p) const;
   Status make_fixed(Prepared& p);

@@ -77,7 +77,7 @@ Result<Operand> StepBuilder::input(size_t i) {
     if (!inputs_[i].weight) return constant(*t);
     return prepared(i, "", t->dtype(), t->dims(), nullptr);
   }
-  return Operand{.kind = Operand::Kind::kInput, .index = i, .dtype = inputs_[i].storage, .dims = inputs_[i].dims};
+  return Operand{.kind = Operand::Kind::kInput, .index = i, .dtype = inputs_[i].storage, .dims = inputs_[i].dims, .pitch = inputs_[i].pitch};
 }
 
 Operand StepBuilder::output(size_t i) const {
@@ -85,7 +85,8 @@ Operand StepBuilder::output(size_t i) const {
           .index = i,
           .dtype = outputs_[i].storage,
           .narrowed = outputs_[i].storage != outputs_[i].dtype,
-          .dims = outputs_[i].dims};
+          .dims = outputs_[i].dims,
+          .pitch = outputs_[i].pitch};
 }
 
 Operand StepBuilder::scratch(DType dtype, const Dims& dims) {

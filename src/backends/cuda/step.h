@@ -26,6 +26,7 @@ struct Operand {
   DType dtype = DType::kUndefined;  // of the elements in memory
   bool narrowed = false;            // 16 bits where the model has 32: what does not fit becomes the largest finite value
   Dims dims;
+  int64_t pitch = 0;  // elements from one row to the next, of values that lie beside others; 0: dense
 
   bool present() const { return kind != Kind::kNone; }
   size_t bytes() const { return static_cast<size_t>(dims.num_elements()) * dtype_size(dtype); }
@@ -103,6 +104,7 @@ struct View {
   Dims dims;
   Tensor value;         // the elements on the host, where they are known when the step is made
   bool weight = false;  // `value` is a constant of the model, which lives as long as the model
+  int64_t pitch = 0;    // as Operand's
 };
 
 class StepBuilder {

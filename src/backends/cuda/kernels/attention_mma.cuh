@@ -73,6 +73,8 @@ __global__ void __launch_bounds__(128) attention_mma(const __grid_constant__ Att
   T* sv = sk + 2 * BN * LD;
   float* key_bias = reinterpret_cast<float*>(sv + 2 * BN * LD);
 
+  launch_dependents();
+  wait_for_predecessor();
   const int tid = threadIdx.x, lane = tid & 31, warp = tid >> 5, g = lane >> 2, t = lane & 3;
   const int h = blockIdx.y, b = blockIdx.z, kv_head = h / (a.heads / a.kv_heads);
   const int block = a.causal ? gridDim.x - 1 - blockIdx.x : blockIdx.x;  // the longest rows first

@@ -8,10 +8,11 @@
 namespace cameo::cuda {
 
 template <typename T, int HD, int MT>
-cudaError_t run_attention_mma(const AttentionArgs& a, cudaStream_t stream) {
+cudaError_t run_attention_mma(const AttentionArgs& a, const DeviceTraits& device, cudaStream_t stream) {
   const LaunchShape shape{.grid = dim3((a.queries + 64 * MT - 1) / (64 * MT), a.heads, a.batch),
                           .block = dim3(128),
-                          .shared = static_cast<size_t>(attention_mma_shared(a, 64 * MT))};
+                          .shared = static_cast<size_t>(attention_mma_shared(a, 64 * MT)),
+                          .dependent = device.capability >= 90};
   const bool bias = a.bias_type != BiasType::kNone || a.relative;
   return bias ? launch(attention_mma<T, HD, MT, true>, shape, stream, a) : launch(attention_mma<T, HD, MT, false>, shape, stream, a);
 }
@@ -23,15 +24,15 @@ cudaError_t attention_mma_of(const AttentionArgs& a, const DeviceTraits& device,
   const bool wide = a.queries > 64 && blocks >= 2 * device.multiprocessors && attention_mma_shared(a, 128) <= device.shared_memory;
   switch (a.size) {
     case 32:
-      return run_attention_mma<T, 32, 1>(a, stream);
+      return run_attention_mma<T, 32, 1>(a, device, stream);
     case 64:
-      return wide ? run_attention_mma<T, 64, 2>(a, stream) : run_attention_mma<T, 64, 1>(a, stream);
+      return wide ? run_attention_mma<T, 64, 2>(a, device, stream) : run_attention_mma<T, 64, 1>(a, device, stream);
     case 80:
-      return run_attention_mma<T, 80, 1>(a, stream);
+      return run_attention_mma<T, 80, 1>(a, device, stream);
     case 96:
-      return run_attention_mma<T, 96, 1>(a, stream);
+      return run_attention_mma<T, 96, 1>(a, device, stream);
     default:
-      return run_attention_mma<T, 128, 1>(a, stream);
+      return run_attention_mma<T, 128, 1>(a, device, stream);
   }
 }
 

@@ -31,6 +31,8 @@ struct EmbeddedRow {
 template <typename T>
 __global__ void __launch_bounds__(256) norm_warp(const __grid_constant__ NormArgs a) {
   constexpr int V = 16 / sizeof(T), P = 1024 / 32 / V;
+  launch_dependents();
+  wait_for_predecessor();
   const int lane = threadIdx.x & 31;
   const int64_t r = blockIdx.x * int64_t{8} + threadIdx.x / 32;
   if (r >= a.rows) return;
@@ -107,6 +109,8 @@ template <typename T>
 __global__ void __launch_bounds__(256) norm_block(const __grid_constant__ NormArgs a) {
   extern __shared__ float held_row[];
   __shared__ float partial[2][8];
+  launch_dependents();
+  wait_for_predecessor();
   const int64_t r = blockIdx.x, at = r * a.size;
   const auto of = [](const void* p, int64_t i) { return to_float(static_cast<const T*>(p)[i]); };
   float sum = 0.f, squares = 0.f;
@@ -220,15 +224,18 @@ const char* norm_refusal(const NormArgs& a, const DeviceTraits& device) {
   return nullptr;
 }
 
-cudaError_t norm(const NormArgs& a, const DeviceTraits&, cudaStream_t stream) {
+cudaError_t norm(const NormArgs& a, const DeviceTraits& device, cudaStream_t stream) {
   if (a.rows == 0) return cudaSuccess;
   const bool pieces = a.size <= 1024 && a.size * bytes_of(a.type) % 16 == 0 &&
                       aligned({a.x, a.x_bias, a.residual, a.sum, a.weight, a.bias, a.y, a.table, a.position_table, a.type_table});
   return with_type(a.type, [&](auto zero) {
     using T = decltype(zero);
-    if (pieces) return launch(norm_warp<T>, {.grid = dim3(static_cast<unsigned>((a.rows + 7) / 8)), .block = dim3(256)}, stream, a);
-    return launch(norm_block<T>, {.grid = dim3(static_cast<unsigned>(a.rows)), .block = dim3(256), .shared = size_t{4} * a.size}, stream,
-                  a);
+    LaunchShape shape{.grid = dim3(static_cast<unsigned>((a.rows + 7) / 8)), .block = dim3(256)};
+    shape.dependent = device.capability >= 90;
+    if (pieces) return launch(norm_warp<T>, shape, stream, a);
+    shape.grid = dim3(static_cast<unsigned>(a.rows));
+    shape.shared = size_t{4} * a.size;
+    return launch(norm_block<T>, shape, stream, a);
   });
 }
 

@@ -9,7 +9,7 @@
 namespace cameo::cuda {
 namespace {
 
-enum Input : size_t { kQ, kK, kV, kMask, kPastKey, kPastValue, kLengths };
+enum Input : size_t { kQ, kK, kV, kMask, kPastKey, kPastValue, kLengths, kTable };
 enum Output : size_t { kY, kPresentKey, kPresentValue, kQk };
 
 // Queries, keys or values: [batch, heads, length, size] or packed [batch, length, heads * size], as strides of that order.
@@ -27,7 +27,8 @@ Heads heads_of(const Operand& o, int64_t heads) {
     h.strides = Dims{h.heads * h.length * h.size, h.length * h.size, h.size};
   } else {
     h.batch = d[0], h.heads = heads, h.length = d[1], h.size = d[2] / heads;
-    h.strides = Dims{h.length * d[2], h.size, d[2]};
+    const int64_t row = o.pitch ? o.pitch : d[2];
+    h.strides = Dims{h.length * row, h.size, row};
   }
   return h;
 }
@@ -48,6 +49,7 @@ struct Problem {
   Dims mask_strides;  // batch, head, query; the last axis is dense
   int64_t mask_keys = 0;
   Operand lengths;  // int64, or none
+  Operand table;    // of a relative bias, float32 [1 or heads, queries + keys - 1], or none: see simplify.h
   int64_t past = 0;
   float scale = 1, softcap = 0;
   bool causal = false;
@@ -56,21 +58,30 @@ struct Problem {
 
 class OnePass final : public Operation {
  public:
-  OnePass(const AttentionArgs& args, const DeviceTraits& device, Operand q, Operand k, Operand v, Operand y, Operand mask)
-      : args_(args), device_(device), q_(std::move(q)), k_(std::move(k)), v_(std::move(v)), y_(std::move(y)), mask_(std::move(mask)) {}
+  OnePass(const AttentionArgs& args, const DeviceTraits& device, Operand q, Operand k, Operand v, Operand y, Operand mask,
+          Operand table)
+      : args_(args),
+        device_(device),
+        q_(std::move(q)),
+        k_(std::move(k)),
+        v_(std::move(v)),
+        y_(std::move(y)),
+        mask_(std::move(mask)),
+        table_(std::move(table)) {}
   Status run(const Addresses& at, cudaStream_t stream) override {
     args_.q = at.of(q_);
     args_.k = at.of(k_);
     args_.v = at.of(v_);
     args_.out = at.of(y_);
     args_.bias = at.of(mask_);
+    args_.relative = static_cast<const float*>(at.of(table_));
     return check(attention(args_, device_, stream), "attention");
   }
 
  private:
   AttentionArgs args_;
   const DeviceTraits device_;
-  const Operand q_, k_, v_, y_, mask_;
+  const Operand q_, k_, v_, y_, mask_, table_;
 };
 
 HeadStrides strides_of(const Dims& s) { return {s[0], s[1], s[2]}; }
@@ -129,11 +140,16 @@ bool try_one_pass(StepBuilder& b, const Problem& p) {
   }
   a.q = a.k = a.v = a.bias ? a.bias : reinterpret_cast<const void*>(uintptr_t{256});
   a.out = const_cast<void*>(a.q);
+  if (p.table.present()) {
+    a.relative = static_cast<const float*>(a.q);
+    a.relative_stride = p.table.dims[0] == 1 ? 0 : static_cast<int32_t>(p.table.dims[1]);
+    a.relative_origin = a.queries - 1;
+  }
   for (const Operand* o : {&p.q.data, &p.k.data, &p.v.data, &p.y.data})
     if (o->kind != Operand::Kind::kFixed && o->offset % 16 != 0) return false;
   const DeviceTraits traits{b.device().info().arch(), b.device().info().multiprocessors, b.device().info().shared_per_block};
   if (attention_refusal(a, traits) != nullptr) return false;
-  b.add(std::make_unique<OnePass>(a, traits, p.q.data, p.k.data, p.v.data, p.y.data, p.mask));
+  b.add(std::make_unique<OnePass>(a, traits, p.q.data, p.k.data, p.v.data, p.y.data, p.mask, p.table));
   return true;
 }
 
@@ -186,6 +202,10 @@ Status plain(StepBuilder& b, const Problem& p, const Operand* qk, int64_t mode) 
     const std::string element = s.load(p.mask, fmt::format("{} + j", s.offset(mask_at, p.mask_strides)));
     const std::string value = p.mask.dtype == DType::kBool ? fmt::format("({} ? (C)0 : -infinity)", element) : "(C)" + element;
     s.line(fmt::format("score += j < {} ? {} : -infinity;", s.number(p.mask_keys), value));
+  }
+  if (p.table.present()) {
+    const std::string row = p.table.dims[0] == 1 ? "0" : "h * " + s.number(p.table.dims[1]);
+    s.line(fmt::format("score += {};", s.load(p.table, fmt::format("{} + {} + j - i", row, s.number(p.q.length - 1)))));
   }
   s.line("if (j < first || j >= last) score = -infinity;");
   expose(2, "score");
@@ -263,6 +283,12 @@ Status make_attention(StepBuilder& b) {
   }
   if (b.has_input(kLengths)) {
     CAMEO_ASSIGN(p.lengths, b.input(kLengths));
+  }
+  if (b.has_input(kTable)) {
+    CAMEO_ASSIGN(p.table, b.input(kTable));
+    const Dims& d = p.table.dims;
+    if ((d[0] != 1 && d[0] != p.q.heads) || d[1] != p.q.length + p.k.length - 1)
+      return error(ErrorCode::kUnsupported, "a relative bias of other extents than the scores");
   }
   if (p.q.batch * p.q.heads * p.q.length == 0) return {};
   if (b.has_output(kQk)) {

@@ -326,7 +326,11 @@ Status make_fused(StepBuilder& b) {
   const Product p = product_of(b.in_dims(0), b.in_dims(1), b.attrs().integer("trans_a") != 0, b.attrs().integer("trans_b") != 0);
   const Operand first = b.output(0);
   Operand y = first;
-  if (!splits.empty()) {
+  if (first.pitch) {
+    // All parts lie side by side, as the product gives them.
+    y.dims[y.dims.rank() - 1] = p.n;
+    y.pitch = 0;
+  } else if (!splits.empty()) {
     Dims dims = first.dims;
     dims[dims.rank() - 1] = p.n;
     y = b.scratch(first.dtype, dims);
@@ -335,6 +339,7 @@ Status make_fused(StepBuilder& b) {
   g.y = y;
   CAMEO_ASSIGN(const bool done, few_rows(b, p, g, program));
   if (!done) CAMEO_TRY(by_library(b, p, g, program, y));
+  if (first.pitch) return {};
   int64_t column = 0;
   for (size_t i = 0; i < splits.size(); column += splits[i++]) {
     if (!b.has_output(i)) continue;

@@ -1,0 +1,27 @@
+// What a run can do without once all shapes are known.
+#pragma once
+
+#include <map>
+
+#include "ir/graph.h"
+#include "runtime/specialization.h"
+
+namespace cameo::cuda {
+
+// An additive bias of attention that is the same along diagonals, apart from what is added to it.
+struct RelativeBias {
+  ir::ValueId mask = ir::kNoValue;  // the rest of the bias, or none
+  Tensor table;                     // float32 [1 or heads, queries + keys - 1]: key j - query i + queries - 1
+};
+
+struct Simplified {
+  std::map<uint32_t, RelativeBias> biases;  // by node, of Attention; its mask input is not computed
+};
+
+// Changes `spec`, which must be complete:
+// - What follows from shapes and constants alone is computed here, once (positions, buckets of relative positions, causal masks).
+// - And with a constant that is true everywhere gives its other operand, unrepeated where all that reads it repeats it.
+// - The sum of a mask and a relative bias, of T5's or MPNet's kind, is not made: RelativeBias.
+Result<Simplified> simplify(const ir::Graph& graph, runtime::Specialization& spec);
+
+}  // namespace cameo::cuda
