@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "backends/cuda/libraries.h"
+#include "backends/cuda/measure.h"
 #include "backends/cuda/source.h"
 
 namespace cameo::cuda {
@@ -121,13 +122,13 @@ struct Graph {
 
 class ConvolutionOperation final : public Operation {
  public:
-  static Result<std::unique_ptr<ConvolutionOperation>> make(StepBuilder& b, const Convolution& c) {
+  static Result<std::unique_ptr<ConvolutionOperation>> make(StepBuilder& b, const Convolution& c, double* time) {
     CAMEO_ASSIGN(const Cudnn* lib, Cudnn::get());
     CAMEO_ASSIGN(cudnnHandle_t handle, b.device().cudnn());
     std::unique_ptr<ConvolutionOperation> op(new ConvolutionOperation(b.device(), *lib, handle, c));
     const std::lock_guard lock(b.device().cudnn_mutex());
     CAMEO_TRY(op->describe());
-    CAMEO_TRY(op->choose(b));
+    CAMEO_TRY(op->choose(b, time));
     return op;
   }
 
@@ -231,7 +232,7 @@ class ConvolutionOperation final : public Operation {
     return true;
   }
 
-  Status choose(StepBuilder& b) {
+  Status choose(StepBuilder& b, double* time) {
     struct Candidate {
       Descriptor config, plan;
       int64_t workspace = 0;
@@ -273,17 +274,19 @@ class ConvolutionOperation final : public Operation {
     int64_t work = c_.y_dims.num_elements() * c_.w_dims.num_elements() / std::max<int64_t>(1, c_.w_dims[0]);
     const std::string problem = describe_problem(b);
     int best = b.device().known_choice(problem);
-    if (best < 0 || best >= static_cast<int>(candidates.size())) {
-      best = 0;
-      if (candidates.size() > 1 && work >= (int64_t{1} << 20)) {
+    if (best < 0 || best >= static_cast<int>(candidates.size()) || time) {
+      std::pair<int, double> fast(0, 0.0);
+      if (time || (candidates.size() > 1 && work >= (int64_t{1} << 20))) {
         std::vector<const Descriptor*> plans;
         int64_t workspace = 0;
         for (const Candidate& k : candidates) {
           plans.push_back(&k.plan);
           workspace = std::max(workspace, k.workspace);
         }
-        CAMEO_ASSIGN(best, fastest(plans, workspace));
+        CAMEO_ASSIGN(fast, fastest(plans, workspace));
       }
+      best = fast.first;
+      if (time) *time = fast.second;
       b.device().remember_choice(problem, best);
     }
     config_ = std::move(candidates[static_cast<size_t>(best)].config);
@@ -304,38 +307,23 @@ class ConvolutionOperation final : public Operation {
                        c_.relu);
   }
 
-  // Index of the fastest plan, over memory of its own.
-  Result<int> fastest(const std::vector<const Descriptor*>& plans, int64_t workspace) {
+  // Index of the fastest plan and its time, over memory of its own.
+  Result<std::pair<int, double>> fastest(const std::vector<const Descriptor*>& plans, int64_t workspace) {
     const auto up = [](size_t n) { return (n + 511) / 512 * 512; };
     const size_t x = up(static_cast<size_t>(c_.x_dims.num_elements()) * dtype_size(c_.x.dtype)),
                  w = up(static_cast<size_t>(c_.w_dims.num_elements()) * dtype_size(c_.w.dtype)),
                  y = up(static_cast<size_t>(c_.y_dims.num_elements()) * dtype_size(c_.y.dtype)),
                  bias = up(static_cast<size_t>(c_.y_dims[1]) * 4);
+    std::pair<int, double> best(0, 0.0);
     auto memory = device_.pool()->allocate(x + w + 2 * y + bias + static_cast<size_t>(workspace));
-    if (!memory.ok()) return 0;
+    if (!memory.ok()) return best;
     const std::lock_guard lock(device_.mutex());
     auto* base = static_cast<std::byte*>(memory->data());
-    CAMEO_TRY(fill(base, 0, memory->bytes(), device_.stream()));
+    CAMEO_TRY(fill(base, kMeasuredByte, memory->bytes(), device_.stream()));
     void* pointers[] = {base, base + x, base + x + w, base + x + w + 2 * y, base + x + w + y};
-    CAMEO_ASSIGN(Event start, Event::create());
-    CAMEO_ASSIGN(Event end, Event::create());
-    double best_time = 1e30;
-    int best = 0;
     for (size_t i = 0; i < plans.size(); ++i) {
-      double least = 1e30;
-      bool works = true;
-      for (int round = 0; round < 3 && works; ++round) {
-        CAMEO_TRY(start.record(device_.stream()));
-        for (int r = 0; r < 5 && works; ++r) works = execute(*plans[i], pointers, base + x + w + 2 * y + bias, device_.stream()).ok();
-        CAMEO_TRY(end.record(device_.stream()));
-        CAMEO_TRY(synchronize(device_.stream()));
-        CAMEO_ASSIGN(const double time, end.since(start));
-        if (round > 0) least = std::min(least, time);
-      }
-      if (works && least < best_time) {
-        best_time = least;
-        best = static_cast<int>(i);
-      }
+      const auto time = measure(device_, [&](int) { return execute(*plans[i], pointers, base + x + w + 2 * y + bias, device_.stream()); });
+      if (time.ok() && (best.second == 0 || *time < best.second)) best = {static_cast<int>(i), *time};
     }
     return best;
   }
@@ -373,9 +361,14 @@ class ConvolutionOperation final : public Operation {
 
 }  // namespace
 
-Status add_convolution(StepBuilder& b, const Convolution& c) {
-  CAMEO_ASSIGN(std::unique_ptr<ConvolutionOperation> op, ConvolutionOperation::make(b, c));
+Result<std::unique_ptr<Operation>> make_convolution(StepBuilder& b, const Convolution& c, double* microseconds) {
+  CAMEO_ASSIGN(std::unique_ptr<ConvolutionOperation> op, ConvolutionOperation::make(b, c, microseconds));
   op->set_workspace(b.scratch(DType::kUint8, Dims{std::max<int64_t>(1, op->workspace_bytes())}));
+  return op;
+}
+
+Status add_convolution(StepBuilder& b, const Convolution& c) {
+  CAMEO_ASSIGN(std::unique_ptr<Operation> op, make_convolution(b, c));
   b.add(std::move(op));
   return {};
 }

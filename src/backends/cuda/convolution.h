@@ -17,8 +17,10 @@ struct Convolution {
   bool relu = false;
 };
 
-// Adds it to the step; the fastest of several plans is measured. Error kUnsupported: cuDNN has none for it; try with less
-// behind the convolution, or do it otherwise.
+// The convolution as an operation, for the caller to add; the fastest of several plans is measured. With `microseconds`, its
+// time. Error kUnsupported: cuDNN has none for it; try with less behind the convolution, or do it otherwise.
+Result<std::unique_ptr<Operation>> make_convolution(StepBuilder& b, const Convolution& convolution, double* microseconds = nullptr);
+// Adds it to the step.
 Status add_convolution(StepBuilder& b, const Convolution& convolution);
 
 }  // namespace cameo::cuda

@@ -4,12 +4,13 @@
 #include <cstdlib>
 
 #include "backends/cuda/libraries.h"
+#include "backends/cuda/measure.h"
 
 namespace cameo::cuda {
 namespace {
 
 constexpr size_t kWorkspaceBytes = size_t{32} << 20;
-constexpr int kCandidates = 8;
+constexpr int kCandidates = 16;
 constexpr int64_t kMeasuredFrom = int64_t{1} << 22;  // multiplications
 
 Status check(const CublasLt& lib, cublasStatus_t status, const char* what) {
@@ -59,7 +60,8 @@ class LtProduct final : public Operation {
     return launch(algorithm_, at.of(g_.a), at.of(g_.b), c, y, at.of(workspace_), stream);
   }
 
-  Status choose(StepBuilder& b, const std::string& problem) {
+  // Chooses an algorithm; with `time`, measures it in any case.
+  Status choose(StepBuilder& b, const std::string& problem, double* time) {
     cublasLtMatmulPreference_t preference = nullptr;
     CAMEO_TRY(check(lib_, lib_.cublasLtMatmulPreferenceCreate(&preference), "cublasLtMatmulPreferenceCreate"));
     const size_t workspace = kWorkspaceBytes;
@@ -79,11 +81,13 @@ class LtProduct final : public Operation {
     if (status != CUBLAS_STATUS_SUCCESS || count == 0)
       return error(ErrorCode::kUnsupported, "cublasLt has no product {}: {}", problem, lib_.cublasLtGetStatusName(status));
     int best = b.device().known_choice(problem);
-    if (best < 0 || best >= count) {
-      best = 0;
-      if (count > 1 && g_.m * g_.n * g_.k * g_.batch >= kMeasuredFrom) {
-        CAMEO_ASSIGN(best, fastest(b, found, count));
+    if (best < 0 || best >= count || time) {
+      std::pair<int, double> fast(0, 0.0);
+      if (time || (count > 1 && g_.m * g_.n * g_.k * g_.batch >= kMeasuredFrom)) {
+        CAMEO_ASSIGN(fast, fastest(b, found, count));
       }
+      best = fast.first;
+      if (time) *time = fast.second;
       b.device().remember_choice(problem, best);
     }
     algorithm_ = found[best].algo;
@@ -153,46 +157,31 @@ class LtProduct final : public Operation {
                  "a matrix product");
   }
 
-  // Index of the fastest of the candidates, over operands in memory of their own that the L2 cache does not hold.
-  Result<int> fastest(StepBuilder& b, const cublasLtMatmulHeuristicResult_t* found, int count) {
+  // Index of the fastest of the candidates and its time, over weights in memory of their own that the L2 cache does not hold.
+  Result<std::pair<int, double>> fastest(StepBuilder& b, const cublasLtMatmulHeuristicResult_t* found, int count) {
     Device& device = b.device();
-    const size_t a_bytes = static_cast<size_t>(std::max(g_.stride_a * g_.batch, g_.m * g_.k)) * dtype_size(g_.a.dtype),
-                 b_bytes = static_cast<size_t>(std::max(g_.stride_b * g_.batch, g_.n * g_.k)) * dtype_size(g_.b.dtype),
-                 y_bytes = static_cast<size_t>(g_.m * g_.n * g_.batch) * dtype_size(g_.y.dtype), once = a_bytes + b_bytes + y_bytes + 1024;
-    const size_t copies = std::clamp<size_t>(2 * device.info().l2_bytes / once, 1, 16);
-    auto memory = device.pool()->allocate(once * copies + kWorkspaceBytes + 4 * static_cast<size_t>(g_.n));
-    if (!memory.ok()) return 0;
+    const auto up = [](size_t n) { return (n + 255) / 256 * 256; };
+    const size_t a_bytes = up(static_cast<size_t>(std::max(g_.stride_a * g_.batch, g_.m * g_.k)) * dtype_size(g_.a.dtype)),
+                 b_bytes = up(static_cast<size_t>(std::max(g_.stride_b * g_.batch, g_.n * g_.k)) * dtype_size(g_.b.dtype)),
+                 y_bytes = up(static_cast<size_t>(g_.m * g_.n * g_.batch) * dtype_size(g_.y.dtype)),
+                 bias_bytes = up(static_cast<size_t>(g_.n) * 8);
+    const size_t copies = std::clamp<size_t>(2 * device.info().l2_bytes / b_bytes, 1, 64);
+    auto memory = device.pool()->allocate(b_bytes * copies + a_bytes + 2 * y_bytes + bias_bytes + kWorkspaceBytes);
+    if (!memory.ok()) return std::pair(0, 0.0);
     const std::lock_guard lock(device.mutex());
     auto* base = static_cast<std::byte*>(memory->data());
-    CAMEO_TRY(fill(base, 0, memory->bytes(), device.stream()));
-    if (g_.bias.present()) CAMEO_TRY(set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, static_cast<void*>(base + once * copies + kWorkspaceBytes)));
-    CAMEO_ASSIGN(Event start, Event::create());
-    CAMEO_ASSIGN(Event end, Event::create());
-    const auto up = [](size_t n) { return (n + 255) / 256 * 256; };
-    double best_time = 0;
-    int best = 0;
-    const int repeats = 8;
+    CAMEO_TRY(fill(base, kMeasuredByte, memory->bytes(), device.stream()));
+    std::byte *a = base + b_bytes * copies, *c = a + a_bytes, *y = c + y_bytes, *bias = y + y_bytes, *workspace = bias + bias_bytes;
+    if (g_.bias.present()) CAMEO_TRY(set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, static_cast<void*>(bias)));
+    bias_ = bias;
+    std::pair<int, double> best(0, 0.0);
     for (int i = 0; i < count; ++i) {
       if (found[i].state != CUBLAS_STATUS_SUCCESS || found[i].workspaceSize > kWorkspaceBytes) continue;
-      bool works = true;
-      double least = 1e30;
-      for (int round = 0; round < 3 && works; ++round) {
-        CAMEO_TRY(start.record(device.stream()));
-        for (int r = 0; r < repeats && works; ++r) {
-          std::byte* at = base + static_cast<size_t>(r) % copies * (once / 256 * 256);
-          works = launch(found[i].algo, at, at + up(a_bytes), at + up(a_bytes) + up(b_bytes), at + up(a_bytes) + up(b_bytes),
-                         base + once * copies, device.stream())
-                      .ok();
-        }
-        CAMEO_TRY(end.record(device.stream()));
-        CAMEO_TRY(synchronize(device.stream()));
-        CAMEO_ASSIGN(const double time, end.since(start));
-        if (round > 0) least = std::min(least, time);
-      }
-      if (works && (best_time == 0 || least < best_time)) {
-        best_time = least;
-        best = i;
-      }
+      const auto time = measure(device, [&](int call) {
+        return launch(found[i].algo, a, base + static_cast<size_t>(call) % copies * b_bytes, g_.addend.present() ? c : y, y, workspace,
+                      device.stream());
+      });
+      if (time.ok() && (best.second == 0 || *time < best.second)) best = {i, *time};
     }
     return best;
   }
@@ -223,15 +212,20 @@ bool gemm_supports(DType operands, DType result) {
   }
 }
 
-Status add_gemm(StepBuilder& b, const Gemm& g) {
-  if (!b.device().has_gpu()) return {};
+Result<std::unique_ptr<Operation>> make_gemm(StepBuilder& b, const Gemm& g, double* time) {
   const Operand workspace = b.scratch(DType::kUint8, Dims{static_cast<int64_t>(kWorkspaceBytes)});
   CAMEO_ASSIGN(std::unique_ptr<LtProduct> product, LtProduct::make(b, g, workspace));
   const std::string problem =
       fmt::format("gemm {} {}x{}x{} batch {} ({}, {}) {}{} {}>{} {} act {} bias {} add {}", runtime::precision_name(b.precision()), g.m,
                   g.n, g.k, g.batch, g.stride_a, g.stride_b, g.trans_a ? 't' : 'n', g.trans_b ? 't' : 'n', dtype_name(g.a.dtype),
                   dtype_name(g.y.dtype), g.alpha, static_cast<int>(g.activation), g.bias.present(), g.addend.present());
-  CAMEO_TRY(product->choose(b, problem));
+  CAMEO_TRY(product->choose(b, problem, time));
+  return product;
+}
+
+Status add_gemm(StepBuilder& b, const Gemm& g) {
+  if (!b.device().has_gpu()) return {};
+  CAMEO_ASSIGN(std::unique_ptr<Operation> product, make_gemm(b, g));
   b.add(std::move(product));
   return {};
 }

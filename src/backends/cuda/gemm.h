@@ -20,6 +20,8 @@ struct Gemm {
 
 // Whether cublasLt has products of elements of these types.
 bool gemm_supports(DType operands, DType result);
+// The product as an operation, for the caller to add. With `microseconds`, they are measured.
+Result<std::unique_ptr<Operation>> make_gemm(StepBuilder& b, const Gemm& gemm, double* microseconds = nullptr);
 // Adds the product to the step. The fastest of several algorithms is measured where the product is large enough to matter.
 Status add_gemm(StepBuilder& b, const Gemm& gemm);
 

@@ -98,7 +98,8 @@ void Runner::lay_beside(Prepared& p) const {
     int64_t pitch = 0, rows = 0;
     bool fits = true;
     for (ir::ValueId id : node.outputs) {
-      fits = fits && id != ir::kNoValue && spec.values[id].place == Place::kArena && p.storage[id] == type && spec.values[id].dims.rank() == 3;
+      fits =
+          fits && id != ir::kNoValue && spec.values[id].place == Place::kArena && p.storage[id] == type && spec.values[id].dims.rank() == 3;
       if (!fits) break;
       const DType declared = spec.facts[id].type.dtype;
       const Dims& dims = spec.values[id].dims;

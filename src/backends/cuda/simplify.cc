@@ -14,8 +14,8 @@ using ops::RtValue;
 using runtime::Specialization;
 using Place = Specialization::Place;
 
-constexpr int64_t kMostElements = int64_t{8} << 20;     // of one node's outputs
-constexpr int64_t kMostTogether = int64_t{32} << 20;    // of all
+constexpr int64_t kMostElements = int64_t{8} << 20;   // of one node's outputs
+constexpr int64_t kMostTogether = int64_t{32} << 20;  // of all
 constexpr size_t kAttentionMask = 3;
 
 bool is(const ir::Node& node, std::string_view domain, std::string_view name) { return node.op->domain == domain && node.op->name == name; }
@@ -48,7 +48,11 @@ Tensor diagonals(const Tensor& bias) {
 class Simplifier {
  public:
   Simplifier(const ir::Graph& graph, Specialization& spec)
-      : graph_(graph), spec_(spec), step_of_(graph.nodes.size(), kNone), dropped_(spec.steps.size(), 0), is_output_(graph.values.size(), 0) {
+      : graph_(graph),
+        spec_(spec),
+        step_of_(graph.nodes.size(), kNone),
+        dropped_(spec.steps.size(), 0),
+        is_output_(graph.values.size(), 0) {
     for (uint32_t k = 0; k < spec.steps.size(); ++k) step_of_[spec.steps[k].node] = k;
     for (ir::ValueId id : graph.outputs) is_output_[id] = 1;
   }
@@ -80,7 +84,8 @@ class Simplifier {
 
   // Values that were not there when the plan was built, for they follow from its shapes.
   bool follows_from_shapes(const ir::Node& node) const {
-    if (node.op->flags & (ops::kRandom | ops::kControlFlow | ops::kDataDependent | ops::kNotFolded) || !node.subgraphs.empty()) return false;
+    if (node.op->flags & (ops::kRandom | ops::kControlFlow | ops::kDataDependent | ops::kNotFolded) || !node.subgraphs.empty())
+      return false;
     bool derived = false;
     for (ir::ValueId id : node.inputs) {
       if (id == ir::kNoValue) continue;

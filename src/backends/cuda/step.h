@@ -149,6 +149,9 @@ class StepBuilder {
   Result<Operand> input_as(size_t i, DType storage);
   // Scratch memory, valid for this step.
   Operand scratch(DType dtype, const Dims& dims);
+  // How much scratch memory the step takes so far; what was asked for since then is not needed after all.
+  size_t scratch_bytes() const { return step_.scratch_bytes; }
+  void release_scratch(size_t bytes_before) { step_.scratch_bytes = bytes_before; }
   // A host tensor in device memory for as long as the step lives.
   Result<Operand> constant(const Tensor& tensor);
   // A constant input in a form of its own, which `fill` makes: it adds operations that write the operand it is given. They

@@ -125,14 +125,15 @@ __device__ __forceinline__ uint4 load_fresh(const void* p) {
   return v;
 }
 
-__device__ __forceinline__ void ldmatrix4(uint32_t* r, const void* shared) {
+__device__ __forceinline__ void ldmatrix4_at(uint32_t* r, uint32_t shared) {
 #if __CUDA_ARCH__ >= 750
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-               : "r"(shared_address(shared))
+               : "r"(shared)
                : "memory");
 #endif
 }
+__device__ __forceinline__ void ldmatrix4(uint32_t* r, const void* shared) { ldmatrix4_at(r, shared_address(shared)); }
 __device__ __forceinline__ void ldmatrix4_transposed(uint32_t* r, const void* shared) {
 #if __CUDA_ARCH__ >= 750
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"

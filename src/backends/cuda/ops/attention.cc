@@ -58,8 +58,7 @@ struct Problem {
 
 class OnePass final : public Operation {
  public:
-  OnePass(const AttentionArgs& args, const DeviceTraits& device, Operand q, Operand k, Operand v, Operand y, Operand mask,
-          Operand table)
+  OnePass(const AttentionArgs& args, const DeviceTraits& device, Operand q, Operand k, Operand v, Operand y, Operand mask, Operand table)
       : args_(args),
         device_(device),
         q_(std::move(q)),

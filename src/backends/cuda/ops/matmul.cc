@@ -6,6 +6,7 @@
 #include "backends/cuda/gemm.h"
 #include "backends/cuda/ops/ops.h"
 #include "backends/cuda/program.h"
+#include "backends/cuda/tile_products.h"
 
 namespace cameo::cuda {
 namespace {
@@ -262,6 +263,17 @@ std::optional<FewRowsEpilogue> match_few_rows(const StepBuilder& b, const ops::P
   return e;
 }
 
+// The constant right operand as [n, k].
+Result<Operand> rows_of_weights(StepBuilder& b, const Product& p, const Gemm& g) {
+  if (p.trans_b) return g.b;
+  const DType type = g.a.dtype;
+  return b.prepared(1, "rows of K " + std::string(dtype_name(type)), type, Dims{p.n, p.k},
+                    [&](StepBuilder& inner, const Operand& from, Operand to) {
+                      to.narrowed = type != from.dtype;
+                      return transpose(inner, from.seen_as(Dims{p.k, p.n}), to, {1, 0});
+                    });
+}
+
 // Whether it was done so.
 Result<bool> few_rows(StepBuilder& b, const Product& p, const Gemm& g, const ops::PointProgram& program) {
   const DType type = g.a.dtype;
@@ -270,14 +282,8 @@ Result<bool> few_rows(StepBuilder& b, const Product& p, const Gemm& g, const ops
   if (type != DType::kFloat16 && type != DType::kBfloat16) return false;
   const auto e = match_few_rows(b, program, g.y.dims);
   if (!e) return false;
-  Operand w = g.b, bias, addend;
-  if (!p.trans_b) {
-    CAMEO_ASSIGN(w, b.prepared(1, "rows of K " + std::string(dtype_name(type)), type, Dims{p.n, p.k},
-                               [&](StepBuilder& inner, const Operand& from, Operand to) {
-                                 to.narrowed = type != from.dtype;
-                                 return transpose(inner, from.seen_as(Dims{p.k, p.n}), to, {1, 0});
-                               }));
-  }
+  Operand bias, addend;
+  CAMEO_ASSIGN(const Operand w, rows_of_weights(b, p, g));
   if (e->bias) {
     CAMEO_ASSIGN(bias, b.input_as(e->bias, type));
   }
@@ -287,6 +293,41 @@ Result<bool> few_rows(StepBuilder& b, const Product& p, const Gemm& g, const ops
   return try_skinny_gemm(b, p.m, p.n, p.k, g.a, w, bias, e->activation, addend, g.y);
 }
 
+// Whether it was done by tiles, all of the program with it.
+Result<bool> by_tiles(StepBuilder& b, const Product& p, const Gemm& g, const ops::PointProgram& program) {
+  const DType type = g.a.dtype;
+  if (p.batch.rank() > 0 || p.trans_a || g.alpha != 1 || !b.value(1) || g.y.dtype != type || p.k == 0 || p.m < 2) return false;
+  if (type != DType::kFloat16 && type != DType::kBfloat16) return false;
+  const auto e = match_tile_epilogue(b, program, g.y.dims);
+  if (!e) return false;
+  TileProblem t{.m = p.m, .n = p.n, .k = p.k, .x = g.a, .y = g.y, .activation = e->activation, .addend_first = e->addend_first};
+  CAMEO_ASSIGN(t.w, rows_of_weights(b, p, g));
+  if (e->bias) {
+    CAMEO_ASSIGN(t.bias, b.input_as(e->bias, type));
+  }
+  if (e->addend) {
+    CAMEO_ASSIGN(t.addend, b.input_as(e->addend, type));
+  }
+  return try_tiles(b, t, [&]() -> Result<double> {
+    Gemm library = g;
+    library.m = p.m;
+    library.n = p.n;
+    library.k = p.k;
+    library.trans_b = p.trans_b;
+    const Epilogue covered = match_epilogue(b, program, g.y.dims);
+    if (covered.bias) library.bias = t.bias;
+    if (covered.addend) library.addend = t.addend;
+    library.activation = covered.activation;
+    const size_t scratch = b.scratch_bytes();
+    double time = 0;
+    CAMEO_TRY(make_gemm(b, library, &time));
+    b.release_scratch(scratch);
+    // What is left of the program is a kernel more, which reads and writes the result.
+    if (time > 0 && covered.instructions < program.code.size()) time += pass_microseconds(p.m * p.n);
+    return time;
+  });
+}
+
 Status make_matmul(StepBuilder& b) {
   Gemm g;
   const DType type = operand_type(b);
@@ -294,7 +335,10 @@ Status make_matmul(StepBuilder& b) {
   CAMEO_ASSIGN(g.b, b.input_as(1, type));
   g.y = b.output(0);
   const Product p = product_of(b.in_dims(0), b.in_dims(1), false, false);
-  CAMEO_ASSIGN(const bool done, few_rows(b, p, g, {.num_inputs = 1}));
+  CAMEO_ASSIGN(bool done, few_rows(b, p, g, {.num_inputs = 1}));
+  if (!done) {
+    CAMEO_ASSIGN(done, by_tiles(b, p, g, {.num_inputs = 1}));
+  }
   return done ? Status() : product(b, p, g);
 }
 
@@ -337,7 +381,10 @@ Status make_fused(StepBuilder& b) {
     y.narrowed = first.narrowed;
   }
   g.y = y;
-  CAMEO_ASSIGN(const bool done, few_rows(b, p, g, program));
+  CAMEO_ASSIGN(bool done, few_rows(b, p, g, program));
+  if (!done) {
+    CAMEO_ASSIGN(done, by_tiles(b, p, g, program));
+  }
   if (!done) CAMEO_TRY(by_library(b, p, g, program, y));
   if (first.pitch) return {};
   int64_t column = 0;

@@ -1,0 +1,271 @@
+// The kernel of tile_gemm.h. Tiles go to shared memory by asynchronous copies, some ahead, in rows of 128 bytes whose pieces of
+// 16 are exchanged by row, so that neither copies nor reads meet in a bank.
+#pragma once
+
+#include "backends/cuda/kernels/device.cuh"
+#include "backends/cuda/kernels/launch.h"
+#include "backends/cuda/kernels/tile_gemm.h"
+#include "backends/cuda/kernels/tile_variants.h"
+
+namespace cameo::cuda {
+
+constexpr int kTileK = 64;
+
+template <int M, int N, int WARPS_M, int WARPS_N, int STAGES>
+struct Tile {
+  static constexpr int kM = M, kN = N, kWarpsM = WARPS_M, kWarpsN = WARPS_N, kStages = STAGES, kThreads = 32 * WARPS_M * WARPS_N;
+  static constexpr int kStageBytes = (M + N) * kTileK * 2, kPitch = N + 8;
+  static constexpr int kShared = STAGES * kStageBytes > M* kPitch * 4 ? STAGES* kStageBytes : M* kPitch * 4;
+};
+
+__device__ __forceinline__ float activate(TileActivation activation, float x) {
+  switch (activation) {
+    case TileActivation::kRelu:
+      return x < 0.f ? 0.f : x;
+    case TileActivation::kGelu:
+      return 0.5f * x * (1.f + erff(x * 0.70710678118654752f));
+    case TileActivation::kGeluTanh:
+      return 0.5f * x * (1.f + tanhf(0.79788456080286536f * (x + 0.044715f * x * x * x)));
+    case TileActivation::kSilu:
+      return x / (1.f + __expf(-x));
+    case TileActivation::kHardSwish:
+      return x * fmaxf(0.f, fminf(1.f, x / 6.f + 0.5f));
+    default:
+      return x;
+  }
+}
+
+template <int LEFT>
+__device__ __forceinline__ void wait_copies() {
+#if __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.wait_group %0;" ::"n"(LEFT) : "memory");
+#endif
+}
+__device__ __forceinline__ void commit_copies() {
+#if __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.commit_group;" ::: "memory");
+#endif
+}
+__device__ __forceinline__ float4 load_remote4(uint32_t address) {
+  float4 v{};
+#if __CUDA_ARCH__ >= 900
+  asm volatile("ld.shared::cluster.v4.f32 {%0, %1, %2, %3}, [%4];" : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w) : "r"(address) : "memory");
+#endif
+  return v;
+}
+
+// Grid: parts of k (the blocks of a cluster), tiles along n, tiles along m.
+template <typename T, class S, bool CONV>
+__global__ void __launch_bounds__(S::kThreads) tile_gemm_kernel(const __grid_constant__ TileGemmArgs a) {
+  constexpr int WM = S::kM / S::kWarpsM, WN = S::kN / S::kWarpsN, MT = WM / 16, NT = WN / 8;
+  constexpr int ROWS = S::kThreads / 8, A_ROWS = S::kM / ROWS, B_ROWS = S::kN / ROWS;
+  static_assert(S::kM % ROWS == 0 && S::kN % ROWS == 0 && WN % 16 == 0);
+  extern __shared__ __align__(128) unsigned char shared[];
+  const int tid = threadIdx.x, lane = tid & 31, warp = tid >> 5, wm = warp / S::kWarpsN, wn = warp % S::kWarpsN;
+  const int parts = gridDim.x, part = blockIdx.x, n0 = blockIdx.y * S::kN, m0 = blockIdx.z * S::kM;
+  const int tiles = (a.k + kTileK - 1) / kTileK, each = (tiles + parts - 1) / parts;
+  const int first = part * each, count = max(0, min(each, tiles - first));
+  const int row = tid >> 3, piece = tid & 7;
+  const uint32_t to = shared_address(shared) + row * 128 + ((piece ^ (row & 7)) << 4);  // ROWS is a multiple of 8
+
+  const T* w_row[B_ROWS];
+#pragma unroll
+  for (int i = 0; i < B_ROWS; ++i) {
+    const int n = n0 + row + i * ROWS;
+    w_row[i] = n < a.n ? static_cast<const T*>(a.w) + static_cast<int64_t>(n) * a.k : nullptr;
+  }
+  const auto copy_to = [](uint32_t shared_at, const void* from, bool valid) {
+#if __CUDA_ARCH__ >= 800
+    const int bytes = valid ? 16 : 0;
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_at), "l"(from), "r"(bytes) : "memory");
+#endif
+  };
+  const auto load_w = [&](int t) {
+    const int k = (first + t) * kTileK + piece * 8;
+    const uint32_t base = to + (t % S::kStages) * S::kStageBytes + S::kM * 128;
+#pragma unroll
+    for (int i = 0; i < B_ROWS; ++i) {
+      const bool valid = w_row[i] && k < a.k;
+      copy_to(base + i * ROWS * 128, valid ? w_row[i] + k : static_cast<const T*>(a.w), valid);
+    }
+  };
+
+  const T* x_row[A_ROWS];
+  int top[CONV ? A_ROWS : 1], left[CONV ? A_ROWS : 1];
+#pragma unroll
+  for (int i = 0; i < A_ROWS; ++i) {
+    const int m = m0 + row + i * ROWS;
+    x_row[i] = nullptr;
+    if constexpr (CONV) {
+      const int j = m % a.window.out_width, rest = m / a.window.out_width, h = rest % a.window.out_height, b = rest / a.window.out_height;
+      top[i] = h * a.window.stride_h - a.window.pad_top;
+      left[i] = j * a.window.stride_w - a.window.pad_left;
+      if (m < a.m) x_row[i] = static_cast<const T*>(a.x) + static_cast<int64_t>(b) * a.window.height * a.window.width * a.window.channels;
+    } else {
+      if (m < a.m) x_row[i] = static_cast<const T*>(a.x) + static_cast<int64_t>(m) * a.k;
+    }
+  }
+  // This thread's piece of the next tile, within the window.
+  int tap_r = 0, tap_s = 0, channel = 0;
+  if constexpr (CONV) {
+    const int at = first * kTileK + piece * 8, tap = at / a.window.channels;
+    channel = at % a.window.channels;
+    tap_r = tap / a.window.kernel_width;
+    tap_s = tap % a.window.kernel_width;
+  }
+  const auto load_x = [&](int t) {  // in order
+    const int k = (first + t) * kTileK + piece * 8;
+    const uint32_t base = to + (t % S::kStages) * S::kStageBytes;
+    if constexpr (CONV) {
+      const int down = tap_r * a.window.dilation_h, along = tap_s * a.window.dilation_w;
+#pragma unroll
+      for (int i = 0; i < A_ROWS; ++i) {
+        const int h = top[i] + down, j = left[i] + along;
+        const bool valid = x_row[i] && k < a.k && static_cast<unsigned>(h) < static_cast<unsigned>(a.window.height) &&
+                           static_cast<unsigned>(j) < static_cast<unsigned>(a.window.width);
+        copy_to(base + i * ROWS * 128,
+                valid ? x_row[i] + (h * a.window.width + j) * a.window.channels + channel : static_cast<const T*>(a.x), valid);
+      }
+      channel += kTileK;
+      while (channel >= a.window.channels) {
+        channel -= a.window.channels;
+        if (++tap_s == a.window.kernel_width) tap_s = 0, ++tap_r;
+      }
+    } else {
+#pragma unroll
+      for (int i = 0; i < A_ROWS; ++i) {
+        const bool valid = x_row[i] && k < a.k;
+        copy_to(base + i * ROWS * 128, valid ? x_row[i] + k : static_cast<const T*>(a.x), valid);
+      }
+    }
+  };
+
+  float acc[MT][NT][4] = {};
+  launch_dependents();
+#pragma unroll
+  for (int t = 0; t < S::kStages - 1; ++t)
+    if (t < count) load_w(t);
+  wait_for_predecessor();
+#pragma unroll
+  for (int t = 0; t < S::kStages - 1; ++t) {
+    if (t < count) load_x(t);
+    commit_copies();
+  }
+  const uint32_t a_from = shared_address(shared) + (wm * WM + (lane & 15)) * 128;
+  const uint32_t b_from = shared_address(shared) + S::kM * 128 + (wn * WN + (lane >> 4) * 8 + (lane & 7)) * 128;
+  for (int t = 0; t < count; ++t) {
+    wait_copies<S::kStages - 2>();
+    __syncthreads();
+    if (const int next = t + S::kStages - 1; next < count) {
+      load_w(next);
+      load_x(next);
+    }
+    commit_copies();
+    const uint32_t stage = (t % S::kStages) * S::kStageBytes;
+#pragma unroll
+    for (int kk = 0; kk < kTileK / 16; ++kk) {
+      uint32_t af[MT][4], bf[NT / 2][4];
+      const uint32_t a_piece = ((kk * 2 + (lane >> 4)) ^ (lane & 7)) << 4, b_piece = ((kk * 2 + ((lane >> 3) & 1)) ^ (lane & 7)) << 4;
+#pragma unroll
+      for (int i = 0; i < MT; ++i) ldmatrix4_at(af[i], a_from + stage + i * 16 * 128 + a_piece);
+#pragma unroll
+      for (int j = 0; j < NT / 2; ++j) ldmatrix4_at(bf[j], b_from + stage + j * 16 * 128 + b_piece);
+#pragma unroll
+      for (int i = 0; i < MT; ++i)
+#pragma unroll
+        for (int j = 0; j < NT / 2; ++j) {
+          mma16816<T>(acc[i][2 * j], af[i], bf[j][0], bf[j][1]);
+          mma16816<T>(acc[i][2 * j + 1], af[i], bf[j][2], bf[j][3]);
+        }
+    }
+  }
+  copy_async_wait_all();
+  __syncthreads();
+
+  // The sums through shared memory, so that blocks add theirs and rows leave in pieces of 16 bytes.
+  float* sums = reinterpret_cast<float*>(shared);
+#pragma unroll
+  for (int i = 0; i < MT; ++i)
+#pragma unroll
+    for (int j = 0; j < NT; ++j)
+#pragma unroll
+      for (int e = 0; e < 2; ++e)
+        *reinterpret_cast<float2*>(sums + (wm * WM + i * 16 + e * 8 + (lane >> 2)) * S::kPitch + wn * WN + j * 8 + 2 * (lane & 3)) =
+            make_float2(acc[i][j][2 * e], acc[i][j][2 * e + 1]);
+  if (parts > 1) {
+    cluster_arrive();
+    cluster_wait();
+  } else {
+    __syncthreads();
+  }
+  const int own_rows = S::kM / parts;
+  for (int c = tid; c < own_rows * (S::kN / 8); c += S::kThreads) {
+    const int r = part * own_rows + c / (S::kN / 8), column = c % (S::kN / 8) * 8, m = m0 + r, n = n0 + column;
+    if (m >= a.m || n >= a.n) continue;
+    const int64_t at = static_cast<int64_t>(m) * a.n + n;
+    float v[8] = {}, other[8];
+    const float* from = sums + r * S::kPitch + column;
+    if (parts > 1) {
+      for (int p = 0; p < parts; ++p) {
+        const uint32_t address = remote_address(from, p);
+        const float4 low = load_remote4(address), high = load_remote4(address + 16);
+        v[0] += low.x, v[1] += low.y, v[2] += low.z, v[3] += low.w, v[4] += high.x, v[5] += high.y, v[6] += high.z, v[7] += high.w;
+      }
+    } else {
+      const float4 low = *reinterpret_cast<const float4*>(from), high = *reinterpret_cast<const float4*>(from + 4);
+      v[0] = low.x, v[1] = low.y, v[2] = low.z, v[3] = low.w, v[4] = high.x, v[5] = high.y, v[6] = high.z, v[7] = high.w;
+    }
+    if (a.bias) {
+      unpack16<T>(*reinterpret_cast<const uint4*>(static_cast<const T*>(a.bias) + n), other);
+#pragma unroll
+      for (int e = 0; e < 8; ++e) v[e] += other[e];
+    }
+#pragma unroll
+    for (int e = 0; e < 8; ++e) other[e] = 0.f;
+    if (a.addend) unpack16<T>(*reinterpret_cast<const uint4*>(static_cast<const T*>(a.addend) + at), other);
+    if (a.addend_first) {
+#pragma unroll
+      for (int e = 0; e < 8; ++e) v[e] = activate(a.activation, v[e] + other[e]);
+    } else {
+#pragma unroll
+      for (int e = 0; e < 8; ++e) v[e] = activate(a.activation, v[e]) + other[e];
+    }
+    *reinterpret_cast<uint4*>(static_cast<T*>(a.y) + at) = pack16<T>(v);
+  }
+  if (parts > 1) {  // the others read this block's sums
+    cluster_arrive();
+    cluster_wait();
+  }
+}
+
+template <typename T, class S>
+cudaError_t run_tile(const TileGemmArgs& a, int parts, cudaStream_t stream) {
+  const LaunchShape shape{.grid = dim3(parts, (a.n + S::kN - 1) / S::kN, (a.m + S::kM - 1) / S::kM),
+                          .block = dim3(S::kThreads),
+                          .shared = static_cast<size_t>(S::kShared),
+                          .cluster = static_cast<unsigned>(parts),
+                          .dependent = a.dependent};
+  return a.convolution ? launch(tile_gemm_kernel<T, S, true>, shape, stream, a) : launch(tile_gemm_kernel<T, S, false>, shape, stream, a);
+}
+
+// In the order of kTileSizes in tile_gemm.cu.
+template <typename T>
+cudaError_t tile_gemm_of(const TileGemmArgs& a, int choice, cudaStream_t stream) {
+  const int parts = 1 << choice % 4;
+  switch (choice / 4) {
+    case 0:
+      return run_tile<T, Tile<32, 64, 1, 4, 6>>(a, parts, stream);
+    case 1:
+      return run_tile<T, Tile<64, 64, 2, 2, 5>>(a, parts, stream);
+    case 2:
+      return run_tile<T, Tile<64, 128, 2, 4, 4>>(a, parts, stream);
+    case 3:
+      return run_tile<T, Tile<128, 64, 4, 2, 4>>(a, parts, stream);
+    case 4:
+      return run_tile<T, Tile<128, 128, 2, 4, 4>>(a, parts, stream);
+    default:
+      return run_tile<T, Tile<128, 256, 2, 4, 4>>(a, parts, stream);
+  }
+}
+
+}  // namespace cameo::cuda

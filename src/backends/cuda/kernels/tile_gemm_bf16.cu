@@ -1,0 +1,9 @@
+#include "backends/cuda/kernels/tile_gemm.cuh"
+
+namespace cameo::cuda {
+
+cudaError_t tile_gemm_bf16(const TileGemmArgs& args, int choice, cudaStream_t stream) {
+  return tile_gemm_of<__nv_bfloat16>(args, choice, stream);
+}
+
+}  // namespace cameo::cuda

@@ -1,0 +1,7 @@
+#include "backends/cuda/kernels/tile_gemm.cuh"
+
+namespace cameo::cuda {
+
+cudaError_t tile_gemm_f16(const TileGemmArgs& args, int choice, cudaStream_t stream) { return tile_gemm_of<__half>(args, choice, stream); }
+
+}  // namespace cameo::cuda

@@ -1,0 +1,175 @@
+#include "backends/cuda/tile_products.h"
+
+#include <algorithm>
+
+#include "backends/cuda/fast_kernels.h"
+#include "backends/cuda/measure.h"
+
+namespace cameo::cuda {
+namespace {
+
+class TileOperation final : public Operation {
+ public:
+  TileOperation(const TileGemmArgs& args, int choice, const DeviceTraits& traits, const TileProblem& p)
+      : args_(args), choice_(choice), traits_(traits), x_(p.x), w_(p.w), bias_(p.bias), addend_(p.addend), y_(p.y) {}
+  Status run(const Addresses& at, cudaStream_t stream) override {
+    args_.x = at.of(x_);
+    args_.w = at.of(w_);
+    args_.bias = at.of(bias_);
+    args_.addend = at.of(addend_);
+    args_.y = at.of(y_);
+    return check(tile_gemm(args_, choice_, traits_, stream), "a product by tiles");
+  }
+
+ private:
+  TileGemmArgs args_;
+  const int choice_;
+  const DeviceTraits traits_;
+  const Operand x_, w_, bias_, addend_, y_;
+};
+
+// An address that is aligned as those of the run will be.
+void* aligned_like(const Operand& o) {
+  if (!o.present()) return nullptr;
+  return o.kind == Operand::Kind::kFixed ? o.fixed : reinterpret_cast<void*>(uintptr_t{4096} + o.offset);
+}
+
+// The fastest choice and its time; -1 where none works.
+Result<std::pair<int, double>> fastest(Device& device, const TileGemmArgs& args, const TileProblem& p, const DeviceTraits& traits) {
+  const auto up = [](size_t n) { return (n + 255) / 256 * 256; };
+  const size_t w_bytes = up(static_cast<size_t>(p.n * p.k) * 2), y_bytes = up(static_cast<size_t>(p.m * p.n) * 2),
+               bias_bytes = up(static_cast<size_t>(p.n) * 2);
+  size_t x_bytes = up(static_cast<size_t>(p.m * p.k) * 2);
+  if (p.window) {
+    const TileWindow& w = *p.window;
+    x_bytes = up(static_cast<size_t>(p.m / (int64_t{w.out_height} * w.out_width)) * static_cast<size_t>(w.height) *
+                 static_cast<size_t>(w.width) * static_cast<size_t>(w.channels) * 2);
+  }
+  const size_t copies = std::clamp<size_t>(2 * device.info().l2_bytes / w_bytes, 1, 64);
+  std::pair<int, double> best(-1, 0.0);
+  auto memory = device.pool()->allocate(w_bytes * copies + x_bytes + 2 * y_bytes + bias_bytes);
+  if (!memory.ok()) return best;
+  const std::lock_guard lock(device.mutex());
+  auto* base = static_cast<std::byte*>(memory->data());
+  CAMEO_TRY(fill(base, kMeasuredByte, memory->bytes(), device.stream()));
+  TileGemmArgs a = args;
+  a.x = base + w_bytes * copies;
+  a.y = base + w_bytes * copies + x_bytes;
+  if (a.addend) a.addend = base + w_bytes * copies + x_bytes + y_bytes;
+  if (a.bias) a.bias = base + w_bytes * copies + x_bytes + 2 * y_bytes;
+  for (int choice = 0; choice < kTileChoices; ++choice) {
+    if (tile_gemm_refusal(args, choice, traits) || !tile_gemm_promising(args, choice, traits)) continue;
+    const auto time = measure(device, [&](int call) {
+      a.w = base + static_cast<size_t>(call) % copies * w_bytes;
+      return check(tile_gemm(a, choice, traits, device.stream()), "a product by tiles");
+    });
+    if (time.ok() && (best.first < 0 || *time < best.second)) best = {choice, *time};
+  }
+  return best;
+}
+
+std::string describe(const TileProblem& p, const TileGemmArgs& a) {
+  std::string window;
+  if (p.window) {
+    const TileWindow& w = *p.window;
+    window =
+        fmt::format(" of {}x{}x{} by {}x{} to {}x{} stride {} {} dilation {} {} pad {} {}", w.height, w.width, w.channels, w.kernel_height,
+                    w.kernel_width, w.out_height, w.out_width, w.stride_h, w.stride_w, w.dilation_h, w.dilation_w, w.pad_top, w.pad_left);
+  }
+  return fmt::format("tiles {} {}x{}x{}{} act {} bias {} add {} {} dependent {}", dtype_name(p.x.dtype), p.m, p.n, p.k, window,
+                     static_cast<int>(p.activation), p.bias.present(), p.addend.present(), p.addend_first, a.dependent);
+}
+
+}  // namespace
+
+std::optional<TileEpilogue> match_tile_epilogue(const StepBuilder& b, const ops::PointProgram& program, const Dims& y) {
+  TileEpilogue e;
+  const auto inputs = static_cast<int16_t>(program.num_inputs);
+  bool activated = false;
+  for (size_t i = 0; i < program.code.size(); ++i) {
+    const ops::PointInstruction& in = program.code[i];
+    const int16_t made = i == 0 ? int16_t{0} : static_cast<int16_t>(inputs + i - 1);
+    if (in.op == ops::PointOp::kAdd && (in.a == made) != (in.b == made)) {
+      const int16_t other = in.a == made ? in.b : in.a;
+      if (other <= 0 || other >= inputs) return std::nullopt;
+      const size_t input = static_cast<size_t>(other) + 1;
+      const Dims& dims = b.in_dims(input);
+      if (!e.bias && !activated && dims.rank() > 0 && dims.back() == y.back() && dims.num_elements() == y.back()) {
+        e.bias = input;
+      } else if (!e.addend && dims == y) {
+        e.addend = input;
+        e.addend_first = !activated;
+      } else {
+        return std::nullopt;
+      }
+      continue;
+    }
+    if (in.a != made || activated) return std::nullopt;
+    activated = true;
+    switch (in.op) {
+      case ops::PointOp::kRelu:
+        e.activation = TileActivation::kRelu;
+        break;
+      case ops::PointOp::kGelu:
+        e.activation = TileActivation::kGelu;
+        break;
+      case ops::PointOp::kGeluTanh:
+        e.activation = TileActivation::kGeluTanh;
+        break;
+      case ops::PointOp::kSwish:
+        e.activation = TileActivation::kSilu;
+        break;
+      case ops::PointOp::kHardSwish:
+        e.activation = TileActivation::kHardSwish;
+        break;
+      default:
+        return std::nullopt;
+    }
+  }
+  return e;
+}
+
+Result<bool> try_tiles(StepBuilder& b, const TileProblem& p, const std::function<Result<double>()>& library) {
+  Device& device = b.device();
+  const DType type = p.x.dtype;
+  if (!device.has_gpu() || (type != DType::kFloat16 && type != DType::kBfloat16)) return false;
+  for (const Operand* o : {&p.w, &p.bias, &p.addend, &p.y})
+    if (o->present() && o->dtype != type) return false;
+  if (p.m > INT32_MAX / 2 || p.n > INT32_MAX / 2 || p.k > INT32_MAX / 2) return false;
+  TileGemmArgs a;
+  a.type = type == DType::kFloat16 ? Scalar::kFloat16 : Scalar::kBFloat16;
+  a.m = static_cast<int32_t>(p.m);
+  a.n = static_cast<int32_t>(p.n);
+  a.k = static_cast<int32_t>(p.k);
+  a.x = aligned_like(p.x);
+  a.w = aligned_like(p.w);
+  a.bias = aligned_like(p.bias);
+  a.addend = aligned_like(p.addend);
+  a.y = aligned_like(p.y);
+  a.activation = p.activation;
+  a.addend_first = p.addend_first;
+  a.convolution = p.window.has_value();
+  if (p.window) a.window = *p.window;
+  // The weights are read while the kernel before still runs.
+  a.dependent = p.w.kind == Operand::Kind::kFixed && device.info().arch() >= 90;
+  const DeviceTraits traits = traits_of(device);
+  bool any = false;
+  for (int choice = 0; choice < kTileChoices && !any; ++choice) any = !tile_gemm_refusal(a, choice, traits);
+  if (!any) return false;
+  const std::string problem = describe(p, a);
+  int known = device.known_choice(problem);  // 0: the library; 1 + choice
+  if (known < 0 || (known > 0 && tile_gemm_refusal(a, known - 1, traits))) {
+    CAMEO_ASSIGN(const auto best, fastest(device, a, p, traits));
+    known = 0;
+    if (best.first >= 0) {
+      CAMEO_ASSIGN(const double other, library());
+      if (other == 0 || best.second < other) known = 1 + best.first;
+    }
+    device.remember_choice(problem, known);
+  }
+  if (known == 0) return false;
+  b.add(std::make_unique<TileOperation>(a, known - 1, traits, p));
+  return true;
+}
+
+}  // namespace cameo::cuda

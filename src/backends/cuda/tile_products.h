@@ -1,0 +1,37 @@
+// Products and convolutions in 16 bits by kernels/tile_gemm.h, where that is measured to be faster than the libraries.
+#pragma once
+
+#include <functional>
+#include <optional>
+
+#include "backends/cuda/kernels/tile_gemm.h"
+#include "backends/cuda/step.h"
+#include "ops/pointwise_program.h"
+
+namespace cameo::cuda {
+
+// What the kernel does of a program: a bias per column, an addend, an activation, an addend behind it, each optional.
+struct TileEpilogue {
+  size_t bias = 0, addend = 0;  // inputs of the node; 0: none
+  TileActivation activation = TileActivation::kNone;
+  bool addend_first = false;
+};
+// The whole program of a fused node (its inputs from 2 on) over rows y; none where the kernel lacks something.
+std::optional<TileEpilogue> match_tile_epilogue(const StepBuilder& b, const ops::PointProgram& program, const Dims& y);
+
+struct TileProblem {
+  int64_t m = 0, n = 0, k = 0;
+  Operand x, w, bias, addend, y;  // w: [n, k]; all of one 16-bit type
+  TileActivation activation = TileActivation::kNone;
+  bool addend_first = false;
+  std::optional<TileWindow> window;  // of a convolution
+};
+
+// About what a kernel takes that reads and writes so many elements of 16 bits.
+inline double pass_microseconds(int64_t elements) { return 2 + static_cast<double>(elements) * 4e-6 / 2.5; }
+
+// Adds the problem as an operation where the kernel takes it and is faster than `library`, which gives the microseconds of the
+// other way; it is called at most once. Whether it was added.
+Result<bool> try_tiles(StepBuilder& b, const TileProblem& problem, const std::function<Result<double>()>& library);
+
+}  // namespace cameo::cuda
