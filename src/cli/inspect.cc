@@ -9,6 +9,8 @@
 #include "builder/kv_cache.h"
 #include "builder/model_source.h"
 #include "cli/cli.h"
+
+#include "cli/placement.h"
 #include "gguf/file.h"
 #include "onnx/import.h"
 #include "ops/op.h"
@@ -267,7 +269,12 @@ Result<int> inspect_plan(const Options& o, const Common& common) {
   CAMEO_ASSIGN(const Plan plan, Plan::load(o.path));
   CAMEO_ASSIGN(const PlanInfo info, plan_info(plan));
   CAMEO_ASSIGN(const plan::Content content, plan::read(plan, /*verify_weights=*/true));
-  CAMEO_ASSIGN(const Engine engine, Engine::load(plan));
+  // A plan for a GPU is described without one; only what its memory will be needs the GPU.
+  auto loaded = Engine::load(plan);
+  if (!loaded.ok() && content.backend == "cpu") return std::move(loaded).error();
+  std::optional<Placement> placement;
+  if (content.backend != "cpu")
+    if (const auto backend = runtime::find_backend(content.backend); backend.ok()) placement = place(content.graph, **backend);
   Weights weights;
   std::map<std::string, int64_t> operators;
   add_weights(content.graph, weights, &operators);
@@ -286,16 +293,19 @@ Result<int> inspect_plan(const Options& o, const Common& common) {
                  {"weight_bytes", info.weight_bytes},
                  {"profiles", Json::array()}};
   // What a context takes at opt of each profile, or at the shapes given.
-  CAMEO_ASSIGN(const auto shapes, parse_input_shapes(o.shapes, engine));
+  std::map<std::string, Dims> shapes;
+  if (loaded.ok()) {
+    CAMEO_ASSIGN(shapes, parse_input_shapes(o.shapes, *loaded));
+  }
   std::vector<std::pair<std::string, MemoryForecast>> forecasts;
-  for (size_t p = 0; p < std::max<size_t>(1, shapes.empty() ? content.profiles.size() : 1); ++p) {
+  for (size_t p = 0; loaded.ok() && p < std::max<size_t>(1, shapes.empty() ? content.profiles.size() : 1); ++p) {
     std::vector<Dims> chosen;
     std::string text;
-    for (const TensorInfo& t : engine.inputs()) {
+    for (const TensorInfo& t : loaded->inputs()) {
       chosen.push_back(choose_shape(t, shapes, content.profiles, p));
       text += (text.empty() ? "" : ",") + t.name + ":" + chosen.back().to_string();
     }
-    auto forecast = engine.memory_forecast(chosen);
+    auto forecast = loaded->memory_forecast(chosen);
     if (!forecast.ok() && !shapes.empty()) return std::move(forecast).error();
     if (forecast.ok()) forecasts.emplace_back(text, *forecast);
   }
@@ -313,6 +323,7 @@ Result<int> inspect_plan(const Options& o, const Common& common) {
                                 {"output_bytes", f.outputs},
                                 {"complete", f.complete}});
   if (o.layers) object["layers"] = layers(content.graph);
+  if (placement) object["placement"] = to_json(*placement);
   if (common.json) {
     std::printf("%s\n", object.dump(2, ' ', false, Json::error_handler_t::replace).c_str());
     return kDone;
@@ -333,6 +344,7 @@ Result<int> inspect_plan(const Options& o, const Common& common) {
     std::printf("memory at %s: arena %s, without reuse %s, outputs %s%s\n", text.c_str(), human_bytes(f.arena).c_str(),
                 human_bytes(f.without_reuse).c_str(), human_bytes(f.outputs).c_str(),
                 f.complete ? "" : " (and tensors whose size depends on data)");
+  if (placement) print(*placement, o.layers);
   if (o.layers) print_layers(object["layers"]);
   return kDone;
 }
