@@ -72,6 +72,8 @@ struct GenerateOptions {
 
   bool log_probabilities = false;    // fills log_probability: of the model's own distribution, before any change
   size_t top_log_probabilities = 0;  // that many of the likeliest tokens are reported at each step
+  // Whether TokenEvent has the logits. Without, a GPU chooses greedy tokens itself, and goes on while they are looked at.
+  bool pass_logits = true;
 
   std::stop_token cancel;  // request_stop() on its source, from any thread, ends all rows with kCancelled
 };
@@ -89,7 +91,7 @@ struct TokenEvent {
   std::string_view text;
   float log_probability = 0;              // if asked for
   std::span<const TokenProbability> top;  // likeliest first, if asked for
-  std::span<const float> logits;          // as the model gave them; empty with beam search
+  std::span<const float> logits;          // as the model gave them; empty with beam search, and without pass_logits
   std::optional<FinishReason> finish;     // set at the row's last token
 };
 // Called for each token of each row; false ends the row with kCancelled. With beam search the calls come at the end.

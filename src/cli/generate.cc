@@ -45,6 +45,7 @@ Status parse_bias(const std::string& text, GenerateOptions& options) {
 
 Result<GenerateOptions> generate_options(const Options& o, const GenerateOptions& defaults) {
   GenerateOptions g = o.others;
+  g.pass_logits = false;
   const auto take = [](const auto& given, const auto& otherwise, auto& value) { value = given ? *given : otherwise; };
   take(o.max_new_tokens, defaults.max_new_tokens, g.max_new_tokens);
   take(o.temperature, o.greedy ? 0 : defaults.temperature, g.temperature);

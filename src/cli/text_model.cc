@@ -22,6 +22,7 @@ void add_text_model_flags(CLI::App& app, TextModelFlags& flags) {
                                                              {"int4", WeightType::kInt4}};
   app.add_option("--weights", flags.build.weights, "Where a plan is built: how matrices are stored (fp32, fp16, bf16, int8, int4)")
       ->transform(CLI::CheckedTransformer(kWeights));
+  add_device_options(app, flags.build);
   app.add_option("--timing-cache", flags.build.timing_cache, "Where a plan is built: file of kernel times, read and written");
   app.add_option("--opt-level", flags.build.optimization_level, "Where a plan is built: how much to measure, 0 to 5")
       ->check(CLI::Range(0, 5));

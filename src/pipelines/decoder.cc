@@ -57,7 +57,7 @@ Result<Decoder> Decoder::create(const Engine& engine, const DecoderOptions& opti
   info.mode = options.mode == DecodeMode::kAuto ? (can_cache ? DecodeMode::kCached : DecodeMode::kLastLogits) : options.mode;
   std::unique_ptr<Strategy> strategy;
   if (model.in_place)
-    strategy = make_in_place_strategy(std::move(model), std::move(context), options, info.mode != DecodeMode::kCached);
+    strategy = make_in_place_strategy(std::move(model), std::move(context), engine.impl(), options, info.mode != DecodeMode::kCached);
   else if (info.mode == DecodeMode::kCached)
     strategy = make_with_past_strategy(std::move(model), std::move(context), options);
   else
@@ -86,8 +86,7 @@ Status Decoder::check_length(size_t longest_prompt, size_t new_tokens) const {
                longest_prompt, new_tokens, fed, most);
 }
 
-Status Decoder::prefill(std::span<const std::vector<uint32_t>> prompts) try {
-  strategy_->clear();
+Status Decoder::check_prompts(std::span<const std::vector<uint32_t>> prompts, size_t new_tokens) const {
   const DecoderInfo& limits = info();
   if (prompts.empty()) return error(ErrorCode::kInvalidInput, "there is no prompt");
   const auto most = static_cast<size_t>(limits.max_batch > 0 ? limits.max_batch : kMostReserved);
@@ -100,13 +99,30 @@ Status Decoder::prefill(std::span<const std::vector<uint32_t>> prompts) try {
     CAMEO_TRY(check_ids(prompts[row], row, limits.vocabulary));
     longest = std::max(longest, prompts[row].size());
   }
-  CAMEO_TRY(check_length(longest, 0));
+  return check_length(longest, new_tokens);
+}
+
+Status Decoder::prefill(std::span<const std::vector<uint32_t>> prompts) try {
+  strategy_->clear();
+  CAMEO_TRY(check_prompts(prompts, 0));
   strategy_->times = {};
   auto status = strategy_->prefill(prompts);
   if (!status.ok()) strategy_->clear();
   return status;
 } catch (const std::bad_alloc&) {
   strategy_->clear();
+  return error(ErrorCode::kOutOfMemory, "no memory for {} rows", prompts.size());
+}
+
+bool Decoder::generates(size_t rows, size_t tokens) const { return strategy_->generates(rows, tokens); }
+
+Status Decoder::generate_likeliest(std::span<const std::vector<uint32_t>> prompts, size_t count,
+                                   const std::function<Result<bool>(std::span<const uint32_t>)>& on_step) try {
+  strategy_->clear();
+  CAMEO_TRY(check_prompts(prompts, count));
+  strategy_->times = {};
+  return count == 0 ? Status() : strategy_->generate(prompts, count, on_step);
+} catch (const std::bad_alloc&) {
   return error(ErrorCode::kOutOfMemory, "no memory for {} rows", prompts.size());
 }
 

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "ops/attention_rows.h"
 #include "pipelines/decoder_strategy.h"
+#include "runtime/engine_impl.h"
 
 namespace cameo {
 namespace {
@@ -32,8 +33,16 @@ Result<std::shared_ptr<std::byte>> map_zeros(size_t bytes) {
 
 class InPlace final : public Decoder::Strategy {
  public:
-  InPlace(LanguageModel model, ExecutionContext context, const DecoderOptions& options, bool recompute)
-      : Strategy(std::move(model), std::move(context)), options_(options), recompute_(recompute) {}
+  InPlace(LanguageModel model, ExecutionContext context, std::shared_ptr<const Engine::Impl> engine, const DecoderOptions& options,
+          bool recompute)
+      : Strategy(std::move(model), std::move(context)), engine_(std::move(engine)), options_(options), recompute_(recompute) {
+    if (!engine_->device || recompute) return;
+    auto made = engine_->device->create_decoder({.max_length = options.max_length, .max_batch = options.max_batch});
+    if (made.ok())
+      fast_ = std::move(made).value();
+    else if (engine_->logger)
+      engine_->logger->log(Severity::kVerbose, fmt::format("steps run node by node: {}", made.error().message()));
+  }
 
   Status prefill(std::span<const std::vector<uint32_t>> prompts) override {
     if (recompute_) rows_.assign(prompts.begin(), prompts.end());
@@ -42,6 +51,14 @@ class InPlace final : public Decoder::Strategy {
     for (const auto& prompt : prompts) longest = std::max(longest, prompt.size());
     const auto rows = static_cast<int64_t>(prompts.size());
     lengths_.assign(prompts.size(), 0);
+    runs_fast_ = fast_ && info.vocabulary > 0 && fast_->covers(prompts.size(), longest);
+    if (runs_fast_) {
+      CAMEO_TRY(reserve_logits(prompts.size(), info.vocabulary));
+      CAMEO_TRY(fast_->prefill(prompts, 1, logits_.data()));
+      for (size_t row = 0; row < prompts.size(); ++row) lengths_[row] = prompts[row].size();
+      times.compute_ms = lap();
+      return {};
+    }
     CAMEO_TRY(reserve(std::max(rows, options_.max_batch), std::max(static_cast<int64_t>(longest), options_.max_length)));
     resize(rows, static_cast<int64_t>(longest));
     for (size_t row = 0; row < prompts.size(); ++row) {
@@ -58,6 +75,12 @@ class InPlace final : public Decoder::Strategy {
     if (recompute_) return step_anew(tokens);
     lap();
     const size_t longest = *std::max_element(lengths_.begin(), lengths_.end()) + 1;
+    if (runs_fast_) {
+      CAMEO_TRY(fast_->step(tokens, logits_.data()));
+      for (size_t& length : lengths_) ++length;
+      times.compute_ms = lap();
+      return {};
+    }
     CAMEO_TRY(reserve(static_cast<int64_t>(tokens.size()), static_cast<int64_t>(longest)));
     resize(static_cast<int64_t>(tokens.size()), 1);
     for (size_t row = 0; row < tokens.size(); ++row) {
@@ -72,6 +95,13 @@ class InPlace final : public Decoder::Strategy {
 
   Status reorder(std::span<const size_t> sources) override {
     reorder_logits(sources);
+    if (runs_fast_) {
+      CAMEO_TRY(fast_->reorder(sources));
+      std::vector<size_t> reordered;
+      for (size_t source : sources) reordered.push_back(lengths_[source]);
+      lengths_ = std::move(reordered);
+      return {};
+    }
     // A move makes no other impossible: its goal is read by none that is still to come; the last of a circle is put aside.
     std::vector<std::pair<size_t, size_t>> moves;  // from, to
     const size_t aside = static_cast<size_t>(slots_);
@@ -119,6 +149,16 @@ class InPlace final : public Decoder::Strategy {
   void clear() override {
     lengths_.clear();
     rows_.clear();
+    if (fast_) fast_->clear();
+  }
+  bool generates(size_t rows, size_t tokens) const override { return fast_ && info.vocabulary > 0 && fast_->covers(rows, tokens); }
+  Status generate(std::span<const std::vector<uint32_t>> prompts, size_t count,
+                  const std::function<Result<bool>(std::span<const uint32_t>)>& on_step) override {
+    lap();
+    CAMEO_TRY(fast_->prefill(prompts, count, nullptr));
+    CAMEO_TRY(fast_->generate(count, on_step));
+    times.compute_ms = lap();
+    return {};
   }
 
  private:
@@ -161,7 +201,7 @@ class InPlace final : public Decoder::Strategy {
       if (bytes > PTRDIFF_MAX - total - 64) return error(ErrorCode::kOutOfMemory, "no memory for {} rows of {} tokens", slots, capacity);
       total += (bytes + 63) / 64 * 64;
     }
-    CAMEO_ASSIGN(const std::shared_ptr<std::byte> block, map_zeros(total));
+    CAMEO_ASSIGN(const std::shared_ptr<std::byte> block, engine_->device ? engine_->device->allocate(total) : map_zeros(total));
     for (size_t k = 0; k < offsets.size(); ++k)
       made.push_back(Tensor::shared(model_.cache_type, model_.caches[k].dims(slots, capacity), block.get() + offsets[k], block));
     for (size_t k = 0; k < made.size() && !memory_.empty(); ++k) {
@@ -171,9 +211,9 @@ class InPlace final : public Decoder::Strategy {
         for (int64_t head = 0; head < cache.heads; ++head) {
           const auto strip = static_cast<size_t>(static_cast<int64_t>(row) * cache.heads + head);
           if (lengths_[row] > 0)
-            std::memcpy(static_cast<std::byte*>(made[k].raw()) + strip * static_cast<size_t>(capacity) * bytes,
-                        static_cast<const std::byte*>(memory_[k].raw()) + strip * static_cast<size_t>(capacity_) * bytes,
-                        lengths_[row] * bytes);
+            CAMEO_TRY(copy(static_cast<std::byte*>(made[k].raw()) + strip * static_cast<size_t>(capacity) * bytes,
+                           static_cast<const std::byte*>(memory_[k].raw()) + strip * static_cast<size_t>(capacity_) * bytes,
+                           lengths_[row] * bytes));
         }
     }
     memory_ = std::move(made);
@@ -194,7 +234,14 @@ class InPlace final : public Decoder::Strategy {
       return i == aside ? aside_[k].data() : static_cast<std::byte*>(memory_[k].raw()) + i * static_cast<size_t>(cache.heads) * strip;
     };
     for (size_t head = 0; head < static_cast<size_t>(cache.heads); ++head)
-      std::memcpy(row(target) + head * strip, row(source) + head * strip, bytes);
+      CAMEO_TRY(copy(row(target) + head * strip, row(source) + head * strip, bytes));
+    return {};
+  }
+
+  // Caches may be in memory of the device.
+  Status copy(void* to, const void* from, size_t bytes) const {
+    if (engine_->device) return engine_->device->copy(to, from, bytes);
+    std::memcpy(to, from, bytes);
     return {};
   }
 
@@ -241,8 +288,11 @@ class InPlace final : public Decoder::Strategy {
     return {};
   }
 
+  const std::shared_ptr<const Engine::Impl> engine_;
   DecoderOptions options_;
   bool recompute_;
+  std::unique_ptr<runtime::DeviceDecoder> fast_;  // null: none; its steps are not run node by node
+  bool runs_fast_ = false;                        // it has the rows
   std::vector<std::vector<uint32_t>> rows_;  // with recompute_ alone
   std::vector<size_t> lengths_;              // of rows
   int64_t slots_ = 0, capacity_ = 0;
@@ -257,9 +307,10 @@ class InPlace final : public Decoder::Strategy {
 
 }  // namespace
 
-std::unique_ptr<Decoder::Strategy> make_in_place_strategy(LanguageModel model, ExecutionContext context, const DecoderOptions& options,
+std::unique_ptr<Decoder::Strategy> make_in_place_strategy(LanguageModel model, ExecutionContext context,
+                                                          std::shared_ptr<const Engine::Impl> engine, const DecoderOptions& options,
                                                           bool recompute) {
-  return std::make_unique<InPlace>(std::move(model), std::move(context), options, recompute);
+  return std::make_unique<InPlace>(std::move(model), std::move(context), std::move(engine), options, recompute);
 }
 
 }  // namespace cameo

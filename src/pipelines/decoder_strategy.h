@@ -49,6 +49,11 @@ class Decoder::Strategy {
   virtual size_t batch() const = 0;
   virtual size_t length(size_t row) const = 0;
   virtual void clear() = 0;
+  // As of Decoder; for strategies that can.
+  virtual bool generates(size_t, size_t) const { return false; }
+  virtual Status generate(std::span<const std::vector<uint32_t>>, size_t, const std::function<Result<bool>(std::span<const uint32_t>)>&) {
+    return Error(ErrorCode::kUnsupported, "tokens are not chosen where the model runs");
+  }
 
   std::span<const float> logits(size_t row) const {
     return std::span(logits_).subspan(row * static_cast<size_t>(info.vocabulary), static_cast<size_t>(info.vocabulary));
@@ -78,7 +83,9 @@ class Decoder::Strategy {
 };
 
 // Plans built with a cache. With `recompute` the whole sequences are fed at each step all the same.
-std::unique_ptr<Decoder::Strategy> make_in_place_strategy(LanguageModel model, ExecutionContext context, const DecoderOptions& options,
+// On a GPU keys and values are in its memory, and where its backend knows the model's layers, it runs them itself.
+std::unique_ptr<Decoder::Strategy> make_in_place_strategy(LanguageModel model, ExecutionContext context,
+                                                          std::shared_ptr<const Engine::Impl> engine, const DecoderOptions& options,
                                                           bool recompute);
 // Models exported with past keys and values. Only for those that take position_ids and a mask.
 std::unique_ptr<Decoder::Strategy> make_with_past_strategy(LanguageModel model, ExecutionContext context, const DecoderOptions& options);

@@ -121,12 +121,14 @@ struct TextGenerator::Impl {
     std::vector<uint32_t> end_tokens;
     std::vector<Row> rows;
     GenerateTimes times;
+    bool wants_logits = false;  // somebody looks at them
   };
 
   Status check(std::span<const std::vector<uint32_t>> prompts, const GenerateOptions& options) const;
   Status prefill(std::span<const std::vector<uint32_t>> prompts, Job& job);
   Status step(std::span<const uint32_t> tokens, Job& job);
   Status sample(std::span<const std::vector<uint32_t>> prompts, Job& job);
+  Status take_likeliest(std::span<const std::vector<uint32_t>> prompts, Job& job);
   Status search(std::span<const std::vector<uint32_t>> prompts, Job& job);
   void note_times(Job& job) const {
     job.times.copy_in += decoder.times().copy_in_ms;
@@ -184,6 +186,11 @@ Status TextGenerator::Impl::sample(std::span<const std::vector<uint32_t>> prompt
   const GenerateOptions& options = job.options;
   std::deque<Sampler> samplers;
   for (size_t row = 0; row < prompts.size(); ++row) samplers.emplace_back(options, prompts[row], options.seed + row);
+  size_t longest = 0;
+  for (const auto& prompt : prompts) longest = std::max(longest, prompt.size());
+  if (options.temperature == 0 && !samplers[0].changes_logits() && !options.log_probabilities && options.top_log_probabilities == 0 &&
+      !job.wants_logits && decoder.generates(prompts.size(), longest + options.max_new_tokens - 1))
+    return take_likeliest(prompts, job);
   CAMEO_TRY(prefill(prompts, job));
 
   std::vector<size_t> active(prompts.size());  // the job's row of each row of the decoder
@@ -222,6 +229,34 @@ Status TextGenerator::Impl::sample(std::span<const std::vector<uint32_t>> prompt
     }
     CAMEO_TRY(step(tokens, job));
   }
+}
+
+// Greedy, where the device chooses. Rows that have ended go on there, unseen, until all have.
+Status TextGenerator::Impl::take_likeliest(std::span<const std::vector<uint32_t>> prompts, Job& job) {
+  std::vector<char> ended(prompts.size(), 0);
+  size_t left = prompts.size();
+  auto last = Clock::now();
+  bool first = true;
+  CAMEO_TRY(decoder.generate_likeliest(prompts, job.options.max_new_tokens, [&](std::span<const uint32_t> tokens) -> Result<bool> {
+    const double ms = milliseconds_since(std::exchange(last, Clock::now()));
+    if (std::exchange(first, false))
+      job.times.prefill = ms;
+    else
+      job.times.steps.push_back(ms);
+    for (size_t row = 0; row < tokens.size(); ++row) {
+      if (ended[row]) continue;
+      bool goes_on = false;
+      if (job.options.cancel.stop_requested()) {
+        CAMEO_TRY(job.rows[row].cancel());
+      } else {
+        CAMEO_ASSIGN(goes_on, job.rows[row].add(tokens[row], 0, {}, {}));
+      }
+      if (!goes_on) ended[row] = 1, --left;
+    }
+    return left > 0;
+  }));
+  note_times(job);
+  return {};
 }
 
 Status TextGenerator::Impl::search(std::span<const std::vector<uint32_t>> prompts, Job& job) {
@@ -301,7 +336,7 @@ Result<Generation> TextGenerator::generate(std::span<const std::vector<uint32_t>
   Generation result;
   if (prompts.empty()) return result;
   CAMEO_TRY(impl_->check(prompts, options));
-  Impl::Job job{options, options.stop_tokens, {}, {}};
+Impl::Job job{options, options.stop_tokens, {}, {}, on_token && options.pass_logits};
   if (!options.ignore_end_tokens) {
     const auto own = impl_->model.end_tokens();
     job.end_tokens.insert(job.end_tokens.end(), own.begin(), own.end());

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -57,10 +58,41 @@ struct DeviceModelOptions {
   bool cpu_fallback = false;  // operators that the device lacks run on the CPU
 };
 
+// A language model's plan with a cache (passes/add_kv_cache.h) whose layers the backend knows: tokens go from step to step on the
+// device, and so do keys and values. For one caller.
+class DeviceDecoder {
+ public:
+  virtual ~DeviceDecoder() = default;
+  // Whether it can run so many rows of so many tokens.
+  virtual bool covers(size_t rows, size_t tokens) const = 0;
+  // Begins anew with a row for each prompt, none of which is empty, and room for `more` tokens behind the longest. `logits`: where
+  // those of each row's last token go, [rows, vocabulary]; null: the device chooses the likeliest tokens, for generate().
+  virtual Status prefill(std::span<const std::vector<uint32_t>> prompts, size_t more, float* logits) = 0;
+  // Feeds a token for each row.
+  virtual Status step(std::span<const uint32_t> tokens, float* logits) = 0;
+  // Row i becomes what row sources[i] is; there are at most as many rows as before.
+  virtual Status reorder(std::span<const size_t> sources) = 0;
+  // After prefill() without logits: gives `count` tokens of each row, at most `more`, the first of which prefill() chose. `on_step` gets those of
+  // all rows as they come, while the device goes on; false ends. Afterwards only prefill() may follow.
+  virtual Status generate(size_t count, const std::function<Result<bool>(std::span<const uint32_t>)>& on_step) = 0;
+  virtual void clear() = 0;
+};
+
+struct DeviceDecoderOptions {
+  int64_t max_length = 0;  // tokens of a row that memory is set aside for at once; 0: it grows
+  int64_t max_batch = 0;
+};
+
 // A plan on a device: its weights.
 class DeviceModel {
  public:
   virtual ~DeviceModel() = default;
+  // Errors: kUnsupported, with the reason, when the plan is none that the backend has a decoder for.
+  virtual Result<std::unique_ptr<DeviceDecoder>> create_decoder(const DeviceDecoderOptions& options) const = 0;
+  // Memory of the device, zeros.
+  virtual Result<std::shared_ptr<std::byte>> allocate(size_t bytes) const = 0;
+  // Between memory of the device and the host, in any direction; waits.
+  virtual Status copy(void* to, const void* from, size_t bytes) const = 0;
   virtual Result<std::unique_ptr<DeviceContext>> create_context(const DeviceContextOptions& options) const = 0;
 };
 

@@ -4,6 +4,7 @@
 #include <list>
 #include <new>
 
+#include "backends/cuda/decoder.h"
 #include "backends/cuda/runner.h"
 #include "cameo/version.h"
 
@@ -174,6 +175,25 @@ class Model final : public runtime::DeviceModel {
   Result<std::unique_ptr<runtime::DeviceContext>> create_context(const runtime::DeviceContextOptions& options) const override {
     CAMEO_ASSIGN(auto context, Context::make(graph_, *device_, weights_, options_, options));
     return context;
+  }
+  Result<std::unique_ptr<runtime::DeviceDecoder>> create_decoder(const runtime::DeviceDecoderOptions& options) const override {
+    CAMEO_TRY(usable());
+    return make_decoder(graph_, *device_, weights_, options_, options);
+  }
+  Result<std::shared_ptr<std::byte>> allocate(size_t bytes) const override {
+    CAMEO_TRY(usable());
+    CAMEO_ASSIGN(MemoryPool::Block block, device_->pool()->allocate(bytes));
+    const auto owner = std::make_shared<MemoryPool::Block>(std::move(block));
+    const std::lock_guard lock(device_->mutex());
+    CAMEO_TRY(fill(owner->data(), 0, bytes, device_->stream()));
+    CAMEO_TRY(synchronize(device_->stream()));
+    return std::shared_ptr<std::byte>(owner, static_cast<std::byte*>(owner->data()));
+  }
+  Status copy(void* to, const void* from, size_t bytes) const override {
+    CAMEO_TRY(usable());
+    const std::lock_guard lock(device_->mutex());
+    CAMEO_TRY(cuda::copy(to, from, bytes, device_->stream()));
+    return synchronize(device_->stream());
   }
 
  private:

@@ -85,6 +85,15 @@ Stream::~Stream() {
   if (stream_) cudaStreamDestroy(stream_);
 }
 Status synchronize(cudaStream_t stream) { return check(cudaStreamSynchronize(stream), "waiting for the device"); }
+Result<bool> finished(cudaStream_t stream) {
+  const cudaError_t result = cudaStreamQuery(stream);
+  if (result == cudaErrorNotReady) {
+    cudaGetLastError();
+    return false;
+  }
+  CAMEO_TRY(check(result, "the device's work"));
+  return true;
+}
 
 Result<Event> Event::create() {
   cudaEvent_t event = nullptr;

@@ -50,6 +50,8 @@ class Stream {
   cudaStream_t stream_ = nullptr;
 };
 Status synchronize(cudaStream_t stream);
+// Whether all work on the stream is done.
+Result<bool> finished(cudaStream_t stream);
 
 class Event {
  public:

@@ -58,7 +58,8 @@ struct Problem {
 
 class OnePass final : public Operation {
  public:
-  OnePass(const AttentionArgs& args, const DeviceTraits& device, Operand q, Operand k, Operand v, Operand y, Operand mask, Operand table)
+  OnePass(const AttentionArgs& args, const DeviceTraits& device, Operand q, Operand k, Operand v, Operand y, Operand mask, Operand table,
+          Operand lengths)
       : args_(args),
         device_(device),
         q_(std::move(q)),
@@ -66,7 +67,8 @@ class OnePass final : public Operation {
         v_(std::move(v)),
         y_(std::move(y)),
         mask_(std::move(mask)),
-        table_(std::move(table)) {}
+        table_(std::move(table)),
+        lengths_(std::move(lengths)) {}
   Status run(const Addresses& at, cudaStream_t stream) override {
     args_.q = at.of(q_);
     args_.k = at.of(k_);
@@ -74,20 +76,21 @@ class OnePass final : public Operation {
     args_.out = at.of(y_);
     args_.bias = at.of(mask_);
     args_.relative = static_cast<const float*>(at.of(table_));
+    args_.key_lengths = static_cast<const int32_t*>(at.of(lengths_));
     return check(attention(args_, device_, stream), "attention");
   }
 
  private:
   AttentionArgs args_;
   const DeviceTraits device_;
-  const Operand q_, k_, v_, y_, mask_, table_;
+  const Operand q_, k_, v_, y_, mask_, table_, lengths_;
 };
 
 HeadStrides strides_of(const Dims& s) { return {s[0], s[1], s[2]}; }
 
 // Whether the fast kernel took it.
-bool try_one_pass(StepBuilder& b, const Problem& p) {
-  if (!b.device().has_gpu() || p.lengths.present() || p.right >= 0 || p.k.size != p.v.size || p.q.length * p.k.length == 0) return false;
+Result<bool> try_one_pass(StepBuilder& b, const Problem& p) {
+  if (!b.device().has_gpu() || p.right >= 0 || p.k.size != p.v.size || p.q.length * p.k.length == 0) return false;
   AttentionArgs a;
   const DType type = p.q.data.dtype;
   if (type != p.k.data.dtype || type != p.v.data.dtype || type != p.y.data.dtype) return false;
@@ -115,6 +118,8 @@ bool try_one_pass(StepBuilder& b, const Problem& p) {
   a.softcap = p.softcap;
   a.causal = p.causal;
   a.past = static_cast<int32_t>(p.past);
+  a.from_end = p.lengths.present();
+  if (a.from_end) a.key_lengths = reinterpret_cast<const int32_t*>(uintptr_t{256});
   a.window = p.left >= 0 && p.left < INT32_MAX ? static_cast<int32_t>(p.left) : -1;
   if (p.mask.present()) {
     switch (p.mask.dtype) {
@@ -148,7 +153,12 @@ bool try_one_pass(StepBuilder& b, const Problem& p) {
     if (o->kind != Operand::Kind::kFixed && o->offset % 16 != 0) return false;
   const DeviceTraits traits{b.device().info().arch(), b.device().info().multiprocessors, b.device().info().shared_per_block};
   if (attention_refusal(a, traits) != nullptr) return false;
-  b.add(std::make_unique<OnePass>(a, traits, p.q.data, p.k.data, p.v.data, p.y.data, p.mask, p.table));
+  Operand lengths;
+  if (p.lengths.present()) {
+    lengths = b.scratch(DType::kInt32, p.lengths.dims);
+    CAMEO_TRY(copy_elements(b, p.lengths, lengths));
+  }
+  b.add(std::make_unique<OnePass>(a, traits, p.q.data, p.k.data, p.v.data, p.y.data, p.mask, p.table, lengths));
   return true;
 }
 
@@ -294,7 +304,8 @@ Status make_attention(StepBuilder& b) {
     const Operand qk = b.output(kQk);
     return plain(b, p, &qk, b.attrs().integer("qk_matmul_output_mode"));
   }
-  if (try_one_pass(b, p)) return {};
+  CAMEO_ASSIGN(const bool one_pass, try_one_pass(b, p));
+  if (one_pass) return {};
   return plain(b, p, nullptr, 0);
 }
 
