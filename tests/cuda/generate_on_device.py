@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+"""Generates text on a GPU and on the CPU, and compares the tokens.
+
+  generate_on_device.py --cameo build/cameo --work DIR [--jobs N] [NAME…]
+
+NAME is tiny-gpt2 (in ../../models) or a language model of ../models, with drawn weights; all are read with tiny-gpt2's tokenizer.
+In float32 every token must be the CPU's: greedy with one row and several of different lengths, drawn, with penalties, by beam search.
+In float16 log-probabilities must be close until the tokens part. Prints SKIPPED where there is no GPU.
+"""
+import argparse
+import concurrent.futures
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "models"))
+TINY = HERE.parent.parent / "models" / "tiny-gpt2"
+NAMES = ["tiny-gpt2", "distilgpt2", "distilgpt2-with-past", "smollm2-135m-with-past", "qwen2-4l-with-past"]
+
+SHORT, LONG = "In the beginning", "And the LORD spake unto Moses, saying, Speak unto the children of Israel, and say unto them, When ye are come into the land"
+MANY = [SHORT, "The", "And it came to pass in those days", LONG, "He said", "The LORD is my shepherd; I shall not want", "Behold, I", "Of the sons of Judah"]
+
+
+def flags(*prompts):
+    return [x for p in prompts for x in ("--prompt", p)]
+
+
+# What to run, and how many tokens.
+CASES = {
+    "one short row": (flags(SHORT), ["--greedy"], 32),
+    "one long row": (flags(LONG), ["--greedy"], 32),
+    "eight rows": (flags(*MANY), ["--greedy"], 20),
+    "eight short rows": (flags(*[m[:12] for m in MANY]), ["--greedy"], 12),
+    "forty rows": (flags(*(MANY * 5)), ["--greedy"], 6),
+    "logits": (flags(MANY[0], MANY[5]), ["--greedy", "--logprobs"], 12),
+    "drawn": (flags(*MANY[:4]), ["--temperature", "0.9", "--top-k", "20", "--seed", "5", "--repetition-penalty", "1.2"], 16),
+    "beams": (flags(*MANY[:2]), ["--num-beams", "3"], 10),
+}
+
+
+def call(*command):
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise ValueError((done.stderr or done.stdout).strip()[:600] or f"exit code {done.returncode}")
+    return done.stdout
+
+
+def generate(cameo, plan, case):
+    prompts, extra, count = CASES[case]
+    made = json.loads(call(cameo, "generate", plan, "--tokenizer", TINY / "tokenizer.json", *prompts, *extra, "--max-new-tokens", count, "--ignore-eos", "--json"))
+    rows = made.get("completions", [made])
+    if made["mode"] != "cached":
+        raise ValueError(f"it ran in mode {made['mode']}")
+    return [r["token_ids"] for r in rows], [r.get("log_probabilities") for r in rows]
+
+
+def first_difference(a, b):
+    return next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
+
+
+def check(name, args):
+    work = args.work / name
+    lines = []
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        if name == "tiny-gpt2":
+            model = TINY / "model.onnx"
+        else:
+            import fill_weights
+            model = fill_weights.fill(name, work)
+        call(args.cameo, "build", model, "-o", work / "cpu.plan", "--kv-cache=on", "--opt-level", "0")
+        for precision in ("fp32", "fp16"):
+            call(args.cameo, "build", model, "-o", work / f"{precision}.plan", "--kv-cache=on", "--device", "cuda", *([] if precision == "fp32" else ["--fp16"]))
+    except (ValueError, OSError) as problem:
+        return [(False, f"FAIL {name}: {problem}")]
+    for case in CASES:
+        try:
+            want, want_log = generate(args.cameo, work / "cpu.plan", case)
+        except ValueError as problem:
+            lines.append((False, f"FAIL {name} {case} on the CPU: {problem}"))
+            continue
+        for precision in ("fp32", "fp16"):
+            try:
+                got, got_log = generate(args.cameo, work / f"{precision}.plan", case)
+                same = [first_difference(a, b) for a, b in zip(got, want)]
+                text = f"{sum(same)} of {sum(map(len, want))} tokens up to the first difference in each row"
+                off = max((abs(x - y) for n, a, b in zip(same, got_log, want_log) if a for x, y in zip(a[:n], b[:n])), default=0)
+                good = off <= (1e-3 if precision == "fp32" else 5e-2)
+                if precision == "fp32":
+                    good = good and got == want
+                lines.append((good, f"{'ok  ' if good else 'FAIL'} {name} {precision} {case}: {text}" + (f", log-probabilities off by {off:.1e}" if want_log[0] else "")))
+            except ValueError as problem:
+                lines.append((False, f"FAIL {name} {precision} {case}: {problem}"))
+    shutil.rmtree(work, ignore_errors=True)
+    return lines
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", metavar="NAME", nargs="*")
+    parser.add_argument("--cameo", required=True, type=pathlib.Path)
+    parser.add_argument("--work", required=True, type=pathlib.Path)
+    parser.add_argument("--jobs", type=int, default=2)
+    args = parser.parse_args()
+    args.cameo = args.cameo.resolve()
+    probe = subprocess.run([args.cameo, "devices"], capture_output=True, text=True)
+    if "cuda" not in probe.stdout:
+        print("SKIPPED: no usable GPU:", (probe.stdout + probe.stderr).strip())
+        return 0
+    passed = total = 0
+    with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
+        for lines in pool.map(lambda n: check(n, args), args.names or NAMES):
+            for ok, line in lines:
+                passed += ok
+                total += 1
+                print(line, flush=True)
+    print(f"generation on the GPU: {passed} of {total} passed")
+    return 0 if passed == total else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
