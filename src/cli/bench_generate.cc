@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -23,7 +24,8 @@ struct Options {
   TextModelFlags model;
   std::vector<std::string> prompts;
   std::vector<std::string> configurations = {"1x12", "8x12", "16x12", "8x8", "8x16", "8x32"};
-  size_t rounds = 7, fit_tokens = 64;
+  std::vector<std::string> modes = {"recompute", "o1", "cached"};
+  size_t rounds = 7, fit_tokens = 64, prompt_tokens = 0;
   std::string markdown, svg, json;
 };
 
@@ -175,13 +177,13 @@ std::string markdown(const Json& result) {
       "| batch | new tokens | no cache E2E (ms) | its compute (ms) | E2E / compute | O1 E2E (ms) | O1 drop | with cache E2E (ms) | no "
       "cache / with cache |\n"
       "|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n";
-  const auto number = [](const Json& row, const char* key, const char* unit) {
-    return row.contains(key) ? fmt::format("{:.2f}{}", row[key].get<double>(), unit) : std::string("-");
+  const auto number = [](const Json& row, const char* key, const char* unit, double scale = 1) {
+    return row.contains(key) ? fmt::format("{:.2f}{}", scale * row[key].get<double>(), unit) : std::string("-");
   };
   for (const Json& row : result["table"])
     out += fmt::format("| {} | {} | {} | {} | {} | {} | {} | {} | {} |\n", row["batch"].get<size_t>(), row["new_tokens"].get<size_t>(),
                        number(row, "recompute_ms", ""), number(row, "recompute_compute_ms", ""), number(row, "e2e_over_compute", "×"),
-                       number(row, "o1_ms", ""), fmt::format("{:.1f} %", 100 * row["o1_drop"].get<double>()), number(row, "cached_ms", ""),
+                       number(row, "o1_ms", ""), number(row, "o1_drop", " %", 100), number(row, "cached_ms", ""),
                        number(row, "cache_gain", "×"));
   out += fmt::format(
       "\nTime of a step with {} rows, as the sequence grows from {} to {} tokens:\n\n| mode | ms at the start | us more for each token | "
@@ -213,11 +215,13 @@ Result<int> run(const Options& o, const Common& common) {
       machine.why_not_cached = cached.generator.why_not_cached();
       continue;
     }
+    if (std::find(o.modes.begin(), o.modes.end(), decode_mode_name(mode)) == o.modes.end()) continue;
     CAMEO_ASSIGN(Decoder decoder, Decoder::create((cache ? cached : plain).model.engine(),
                                                   {.mode = mode, .threads = o.model.threads, .max_length = o.model.max_length}));
     machine.decoders.push_back(std::move(decoder));
     machine.modes.push_back(mode);
   }
+  if (machine.decoders.empty()) return error(ErrorCode::kUnsupported, "none of --modes can be run: {}", machine.why_not_cached);
 
   // Prompts of one length, so that all peers can run them.
   Rows base;
@@ -227,6 +231,9 @@ Result<int> run(const Options& o, const Common& common) {
   for (const std::string& text : texts) {
     CAMEO_ASSIGN(Encoding encoding, plain.model.tokenizer().encode(text));
     if (encoding.ids.empty()) return error(ErrorCode::kInvalidInput, "a prompt has no tokens");
+    if (o.prompt_tokens > 0 && encoding.ids.size() < o.prompt_tokens)
+      return error(ErrorCode::kInvalidInput, "a prompt has {} tokens, and --prompt-tokens is {}", encoding.ids.size(), o.prompt_tokens);
+    if (o.prompt_tokens > 0) encoding.ids.resize(o.prompt_tokens);
     shortest = std::min(shortest, encoding.ids.size());
     base.push_back(std::move(encoding.ids));
   }
@@ -261,22 +268,26 @@ Result<int> run(const Options& o, const Common& common) {
     CAMEO_ASSIGN(const auto loops, measure(machine, prompts, c.tokens, o.rounds));
     compare(loops);
     Json row = {{"batch", c.batch}, {"new_tokens", c.tokens}};
-    std::vector<double> medians;
     for (size_t m = 0; m < loops.size(); ++m) {
-      std::vector<double> totals, computes;
+      std::vector<double> totals, computes, steps;
       for (const Loop& loop : loops[m]) {
         totals.push_back(loop.total);
         computes.push_back(loop.compute);
+        if (c.tokens > 1)
+          steps.push_back(std::accumulate(loop.steps.begin() + 1, loop.steps.end(), 0.0) / static_cast<double>(c.tokens - 1));
       }
       const std::string mode(decode_mode_name(machine.modes[m]));
       row[mode + "_ms"] = median(totals);
       row[mode + "_compute_ms"] = median(computes);
       row[mode + "_min_ms"] = statistics(totals).min;
-      medians.push_back(median(totals));
+      if (!steps.empty()) row[mode + "_step_ms"] = median(steps);  // of the model's run, after the prompt's
     }
-    row["e2e_over_compute"] = medians[0] / row["recompute_compute_ms"].get<double>();
-    row["o1_drop"] = 1 - medians[1] / medians[0];
-    if (medians.size() > 2) row["cache_gain"] = medians[0] / medians[2];
+    const auto of = [&](const char* key) { return row[key].get<double>(); };
+    if (row.contains("recompute_ms")) {
+      row["e2e_over_compute"] = of("recompute_ms") / of("recompute_compute_ms");
+      if (row.contains("o1_ms")) row["o1_drop"] = 1 - of("o1_ms") / of("recompute_ms");
+      if (row.contains("cached_ms")) row["cache_gain"] = of("recompute_ms") / of("cached_ms");
+    }
     row["prompt_token_ids"] = prompts;
     row["token_ids"] = loops[0][0].made;
     result["table"].push_back(std::move(row));
@@ -335,9 +346,14 @@ Run add_bench_generate(CLI::App& app, const Common& common) {
   auto o = std::make_shared<Options>();
   add_text_model_flags(app, o->model);
   app.add_option("--prompt", o->prompts, "Prompts of the rows, in turn; repeat for more")->allow_extra_args(false);
+  app.add_option("--prompt-tokens", o->prompt_tokens, "Tokens that prompts are cut to; 0: as they are");
   app.add_option("--configurations", o->configurations, "Batch and new tokens of each row of the table")
       ->delimiter(',')
       ->capture_default_str();
+  app.add_option("--modes", o->modes, "Ways to run that are measured")
+      ->delimiter(',')
+      ->capture_default_str()
+      ->check(CLI::IsMember({"recompute", "o1", "cached"}));
   app.add_option("--rounds", o->rounds, "Times that each is measured; the median counts")
       ->capture_default_str()
       ->check(CLI::Range(1, 1000));

@@ -293,8 +293,8 @@ class InPlace final : public Decoder::Strategy {
   bool recompute_;
   std::unique_ptr<runtime::DeviceDecoder> fast_;  // null: none; its steps are not run node by node
   bool runs_fast_ = false;                        // it has the rows
-  std::vector<std::vector<uint32_t>> rows_;  // with recompute_ alone
-  std::vector<size_t> lengths_;              // of rows
+  std::vector<std::vector<uint32_t>> rows_;       // with recompute_ alone
+  std::vector<size_t> lengths_;                   // of rows
   int64_t slots_ = 0, capacity_ = 0;
   std::vector<Tensor> memory_;  // of each cache, [slots, …, capacity, …]
   std::vector<std::vector<std::byte>> aside_;

@@ -336,7 +336,7 @@ Result<Generation> TextGenerator::generate(std::span<const std::vector<uint32_t>
   Generation result;
   if (prompts.empty()) return result;
   CAMEO_TRY(impl_->check(prompts, options));
-Impl::Job job{options, options.stop_tokens, {}, {}, on_token && options.pass_logits};
+  Impl::Job job{options, options.stop_tokens, {}, {}, on_token && options.pass_logits};
   if (!options.ignore_end_tokens) {
     const auto own = impl_->model.end_tokens();
     job.end_tokens.insert(job.end_tokens.end(), own.begin(), own.end());

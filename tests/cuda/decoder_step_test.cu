@@ -16,6 +16,7 @@ struct Case {
   WeightFormat format;
   bool llama;
   int layers, hidden, heads, kv_heads, head_size, ffn, vocabulary, batch, capacity;
+  bool fused = true;
 };
 
 struct Matrix {
@@ -93,7 +94,8 @@ struct Model {
               .ffn = c.ffn,
               .vocabulary = c.vocabulary,
               .batch = c.batch,
-              .capacity = c.capacity};
+              .capacity = c.capacity,
+              .fused = c.fused};
     if (c.llama)
       config.norm = NormKind::kRms, config.activation = Activation::kSwiGlu, config.rope_cos = cos.as<float>(),
       config.rope_sin = sin.as<float>();
@@ -275,6 +277,15 @@ void run_case(const Case& c, const DeviceTraits& device) {
     }
     check(wrong, 0, line + format(" step %d: tokens", step));
   }
+  // Without a choice only the lengths go on.
+  const auto before = m.lengths.host<int32_t>(), tokens = m.tokens.host<int32_t>();
+  DecoderState fed = m.state;
+  fed.choose = false;
+  MUST(decoder_step(m.config, m.weights, fed, m.workspace.as(), device, nullptr));
+  const auto after = m.lengths.host<int32_t>();
+  int wrong = m.tokens.host<int32_t>() != tokens;
+  for (int b = 0; b < c.batch; ++b) wrong += after[b] != before[b] + 1;
+  check(wrong, 0, line + ": without a choice");
   // Standing still at capacity, and after the end.
   std::vector<int32_t> full(c.batch, c.capacity);
   m.lengths = Buffer::of(full), m.state.lengths = m.lengths.as<int32_t>();
@@ -316,13 +327,15 @@ void bench(const DeviceTraits& device) {
       }
     }
     std::sort(times.begin(), times.end()), std::sort(walls.begin(), walls.end());
-    std::printf("%-10s %-4s w%-2d b%-2d S256: %7.1f us a step, %7.1f launched alone\n", c.what, name(c.type),
+    std::printf("%-10s %-4s w%-2d b%-2d%s S256: %7.1f us a step, %7.1f launched alone\n", c.what, name(c.type),
                 c.format == WeightFormat::kInt4   ? 4
                 : c.format == WeightFormat::kInt8 ? 8
                                                   : int(bytes_of(c.type)) * 8,
-                c.batch, times[times.size() / 2], walls[walls.size() / 2]);
+                c.batch, c.fused ? "" : " (five kernels a layer)", times[times.size() / 2], walls[walls.size() / 2]);
   };
-  for (int b : {1, 8, 16, 64}) one({"distilgpt2", Scalar::kFloat16, WeightFormat::kPlain, false, 6, 768, 12, 12, 64, 3072, 50257, b, 512});
+  for (int b : {1, 4, 8, 16, 64})
+    for (bool fused : {true, false})
+      one({"distilgpt2", Scalar::kFloat16, WeightFormat::kPlain, false, 6, 768, 12, 12, 64, 3072, 50257, b, 512, fused});
   for (int b : {1, 8}) one({"distilgpt2", Scalar::kFloat16, WeightFormat::kInt8, false, 6, 768, 12, 12, 64, 3072, 50257, b, 512});
   one({"distilgpt2", Scalar::kFloat32, WeightFormat::kPlain, false, 6, 768, 12, 12, 64, 3072, 50257, 1, 512});
   one({"smollm2", Scalar::kFloat16, WeightFormat::kPlain, true, 30, 576, 9, 3, 64, 1536, 49152, 1, 512});
@@ -333,13 +346,15 @@ void run(bool timed) {
   for (Scalar type : {Scalar::kFloat16, Scalar::kBFloat16, Scalar::kFloat32})
     for (int batch : {1, 2, 7, 16, 33, 64}) {
       if (type == Scalar::kFloat32 && batch > 16) continue;
-      run_case({"gpt", type, WeightFormat::kPlain, false, 3, 256, 4, 4, 64, 1024, 1003, batch, 160}, device);
+      for (bool fused : {true, false})
+        run_case({"gpt", type, WeightFormat::kPlain, false, 3, 256, 4, 4, 64, 1024, 1003, batch, 160, fused}, device);
       run_case({"llama", type, WeightFormat::kPlain, true, 3, 576, 9, 3, 64, 1536, 2000, batch, 100}, device);
     }
   for (WeightFormat format : {WeightFormat::kInt8, WeightFormat::kInt4})
     for (int batch : {1, 9, 40}) run_case({"llama", Scalar::kFloat16, format, true, 2, 512, 8, 2, 64, 1024, 3001, batch, 77}, device);
-  run_case({"gpt", Scalar::kFloat16, WeightFormat::kPlain, false, 2, 768, 12, 12, 64, 3072, 50257, 1, 300}, device);
-  run_case({"gpt", Scalar::kFloat16, WeightFormat::kPlain, false, 2, 768, 12, 12, 64, 3072, 50257, 16, 300}, device);
+  for (int batch : {1, 2, 3, 5, 8, 11, 16})
+    run_case({"gpt", Scalar::kFloat16, WeightFormat::kPlain, false, 2, 768, 12, 12, 64, 3072, 50257, batch, 300}, device);
+  run_case({"gpt", Scalar::kBFloat16, WeightFormat::kPlain, false, 2, 1024, 16, 16, 64, 4096, 5000, 6, 200}, device);
   run_case({"llama", Scalar::kBFloat16, WeightFormat::kPlain, true, 2, 1024, 8, 1, 128, 2048, 5000, 3, 200}, device);
   run_case({"gpt", Scalar::kFloat16, WeightFormat::kPlain, false, 2, 2048, 16, 16, 128, 4096, 5000, 12, 200}, device);
   run_case({"gpt", Scalar::kFloat16, WeightFormat::kPlain, false, 2, 640, 8, 8, 80, 2560, 5000, 4, 200}, device);

@@ -12,10 +12,12 @@
 namespace cameo::cuda {
 namespace {
 
-constexpr int64_t kBlock = 256;         // the capacity is a multiple of it, but for the model's limit
-constexpr size_t kStepwise = 8;         // prompts of up to so many tokens are fed token by token
-constexpr size_t kMostUnseen = 32;      // steps that the device is ahead of the host, at most
+constexpr int64_t kBlock = 256;     // the capacity is a multiple of it, but for the model's limit
+constexpr size_t kStepwise = 8;     // prompts of up to so many tokens are fed token by token
+constexpr size_t kMostUnseen = 32;  // steps that the device is ahead of the host, at most
+constexpr size_t kSeveral = 4;      // steps of one graph: the next begins while the one before ends
 constexpr size_t kMostRows = 64;
+constexpr size_t kStateWords = (4 + 2 * kStepwise) * kMostRows;
 constexpr int32_t kNotYet = -1;
 
 class Decoder final : public runtime::DeviceDecoder {
@@ -27,7 +29,8 @@ class Decoder final : public runtime::DeviceDecoder {
     std::unique_ptr<Decoder> d(new Decoder(graph, device, weights, std::move(stream), std::move(found), options));
     d->session_.precision = model.precision;
     d->session_.cpu_fallback = model.cpu_fallback;
-    CAMEO_TRY(d->reserve(std::max<size_t>(static_cast<size_t>(options.max_batch), 1), static_cast<size_t>(std::max<int64_t>(options.max_length, 1))));
+    CAMEO_TRY(d->reserve(std::max<size_t>(static_cast<size_t>(options.max_batch), 1),
+                         static_cast<size_t>(std::max<int64_t>(options.max_length, 1))));
     if (const char* why = d->refusal(1)) return error(ErrorCode::kUnsupported, "{}", why);
     return d;
   }
@@ -44,7 +47,10 @@ class Decoder final : public runtime::DeviceDecoder {
     clear();
     CAMEO_TRY(reserve(prompts.size(), longest + more));
     lengths_.assign(prompts.size(), 0);
-    CAMEO_TRY(clear_state());
+    config_.batch = static_cast<int32_t>(prompts.size());
+    auto* history = static_cast<int32_t*>(history_.data());
+    for (size_t row = 0; row < prompts.size(); ++row)
+      std::fill_n(history + row * static_cast<size_t>(capacity_), std::min(longest + more, static_cast<size_t>(capacity_)), kNotYet);
     if (longest <= kStepwise) {
       CAMEO_TRY(feed(prompts, longest, logits));
     } else {
@@ -58,7 +64,7 @@ class Decoder final : public runtime::DeviceDecoder {
     CAMEO_TRY(usable());
     CAMEO_TRY(reserve(lengths_.size(), static_cast<size_t>(*std::max_element(lengths_.begin(), lengths_.end())) + 1));
     CAMEO_TRY(upload(tokens));
-    CAMEO_TRY(launch(logits != nullptr));
+    CAMEO_TRY(launch(logits ? Kind::kLogits : Kind::kChoose));
     for (int32_t& length : lengths_) ++length;
     return logits ? fetch_logits(logits) : Status();
   }
@@ -80,8 +86,8 @@ class Decoder final : public runtime::DeviceDecoder {
         for (const bool back : {false, true})
           for (size_t i = 0; i < sources.size(); ++i)
             if (sources[i] != i)
-              CAMEO_TRY(copy(back ? base + i * bytes : temporary + i * bytes, back ? temporary + i * bytes : base + sources[i] * bytes, bytes,
-                             stream_.get()));
+              CAMEO_TRY(copy(back ? base + i * bytes : temporary + i * bytes, back ? temporary + i * bytes : base + sources[i] * bytes,
+                             bytes, stream_.get()));
       }
       CAMEO_TRY(synchronize(stream_.get()));
     }
@@ -98,7 +104,11 @@ class Decoder final : public runtime::DeviceDecoder {
     std::vector<uint32_t> tokens(rows);
     size_t launched = 1;  // prefill() made the first
     for (size_t seen = 0; seen < count; ++seen) {
-      for (; launched < count && launched <= seen + kMostUnseen; ++launched) CAMEO_TRY(launch(false));
+      while (launched < count && launched <= seen + kMostUnseen) {
+        const size_t steps = count - launched >= kSeveral ? kSeveral : 1;
+        CAMEO_TRY(launch(Kind::kChoose, steps));
+        launched += steps;
+      }
       for (size_t row = 0; row < rows; ++row) {
         CAMEO_ASSIGN(tokens[row], await(row, static_cast<size_t>(lengths_[row]) - 1 + seen));
       }
@@ -130,7 +140,8 @@ class Decoder final : public runtime::DeviceDecoder {
   int64_t most_tokens() const { return model_->graph().positions.defined() ? model_->graph().positions.dim(0) : int64_t{1} << 20; }
   size_t row_bytes() const {
     const DecoderConfig& c = model_->config();
-    return static_cast<size_t>(c.kv_heads) * static_cast<size_t>(capacity_) * static_cast<size_t>(c.head_size) * dtype_size(model_->dtype());
+    return static_cast<size_t>(c.kv_heads) * static_cast<size_t>(capacity_) * static_cast<size_t>(c.head_size) *
+           dtype_size(model_->dtype());
   }
 
   const char* refusal(int32_t rows) const {
@@ -157,7 +168,8 @@ class Decoder final : public runtime::DeviceDecoder {
     const DType type = model_->dtype();
     std::vector<MemoryPool::Block> made;
     for (size_t k = 0; k < 2 * static_cast<size_t>(c.layers); ++k) {
-      CAMEO_ASSIGN(MemoryPool::Block block, session_.pool->allocate(slots * static_cast<size_t>(c.kv_heads * capacity * strip) * dtype_size(type)));
+      CAMEO_ASSIGN(MemoryPool::Block block,
+                   session_.pool->allocate(slots * static_cast<size_t>(c.kv_heads * capacity * strip) * dtype_size(type)));
       CAMEO_TRY(fill(block.data(), 0, block.bytes(), stream_.get()));
       if (!lengths_.empty() && before > 0)
         CAMEO_TRY(move_elements(device_, store_, Dims{static_cast<int64_t>(lengths_.size()) * c.kv_heads, before * strip}, type,
@@ -184,20 +196,20 @@ class Decoder final : public runtime::DeviceDecoder {
       config_.rope_cos = static_cast<const float*>(cosines_.data());
       config_.rope_sin = static_cast<const float*>(sines_.data());
     }
-    // Tokens, lengths, and whether a row stands still; then what a step needs, and logits.
-    const size_t words = kMostRows * sizeof(int32_t);
+    // Tokens, lengths, whether a row stands still, and the tokens to come with their place; then what a step needs, and logits.
     DecoderConfig widest = config_;
     widest.batch = static_cast<int32_t>(slots_);
     const auto vocabulary = static_cast<size_t>(config_.vocabulary);
-    CAMEO_ASSIGN(state_, session_.pool->allocate(3 * words));
+    CAMEO_ASSIGN(state_, session_.pool->allocate(kStateWords * sizeof(int32_t)));
+    CAMEO_TRY(fill(state_.data(), 0, state_.bytes(), stream_.get()));
     CAMEO_ASSIGN(workspace_, session_.pool->allocate(static_cast<size_t>(decoder_workspace(widest))));
+    CAMEO_TRY(fill(workspace_.data(), 0, workspace_.bytes(), stream_.get()));
     CAMEO_ASSIGN(logits_, session_.pool->allocate(slots_ * vocabulary * dtype_size(type)));
     if (type != DType::kFloat32) {
       CAMEO_ASSIGN(wide_logits_, session_.pool->allocate(slots_ * vocabulary * sizeof(float)));
     }
     CAMEO_ASSIGN(history_, PinnedBlock::allocate(slots_ * static_cast<size_t>(capacity_) * sizeof(int32_t)));
-    CAMEO_ASSIGN(staging_, PinnedBlock::allocate((2 * kStepwise + 3) * words));
-    CAMEO_ASSIGN(prompt_, session_.pool->allocate(2 * kStepwise * words));
+    CAMEO_ASSIGN(staging_, PinnedBlock::allocate(kStateWords * sizeof(int32_t)));
     captured_.clear();
     if (!lengths_.empty()) {
       CAMEO_TRY(clear_state());
@@ -213,10 +225,7 @@ class Decoder final : public runtime::DeviceDecoder {
   // For the rows that there are: no token, no length, none stands still.
   Status clear_state() {
     config_.batch = static_cast<int32_t>(lengths_.size());
-    CAMEO_TRY(fill(state_.data(), 0, 3 * kMostRows * sizeof(int32_t), stream_.get()));
-    CAMEO_TRY(fill(workspace_.data(), 0, workspace_.bytes(), stream_.get()));
-    std::fill_n(static_cast<int32_t*>(history_.data()), history_.bytes() / sizeof(int32_t), kNotYet);
-    return {};
+    return fill(state_.data(), 0, state_.bytes(), stream_.get());
   }
 
   Status copy_lengths() {
@@ -233,8 +242,11 @@ class Decoder final : public runtime::DeviceDecoder {
     return copy(tokens(), staged, ids.size() * sizeof(int32_t), stream_.get());
   }
 
-  Status launch(bool with_logits) {
-    const auto key = std::make_pair(config_.batch, with_logits);
+  // What a step does behind the layers.
+  enum class Kind { kChoose, kLogits, kFeed };
+
+  Status launch(Kind kind, size_t steps = 1) {
+    const auto key = std::make_tuple(config_.batch, kind, steps);
     auto it = captured_.find(key);
     if (it == captured_.end()) {
       if (const char* why = refusal(config_.batch)) return error(ErrorCode::kUnsupported, "{}", why);
@@ -247,10 +259,15 @@ class Decoder final : public runtime::DeviceDecoder {
       state.done = done();
       state.history = static_cast<int32_t*>(history_.data());
       state.history_stride = capacity_;
-      state.logits = with_logits ? logits_.data() : nullptr;
-      CAMEO_ASSIGN(CapturedGraph graph, CapturedGraph::capture(stream_.get(), [&] {
-                     return check(decoder_step(config, weights, state, workspace_.data(), traits_, stream_.get()), "a decoder's step");
-                   }));
+      state.logits = kind == Kind::kLogits ? logits_.data() : nullptr;
+      state.choose = kind != Kind::kFeed;
+      state.queue_at = tokens() + 3 * kMostRows, state.queue = tokens() + 4 * kMostRows, state.queue_stride = kMostRows;
+      CAMEO_ASSIGN(
+          CapturedGraph graph, CapturedGraph::capture(stream_.get(), [&]() -> Status {
+            for (size_t i = 0; i < steps; ++i)
+              CAMEO_TRY(check(decoder_step(config, weights, state, workspace_.data(), traits_, stream_.get()), "a decoder's step"));
+            return {};
+          }));
       it = captured_.emplace(key, std::move(graph)).first;
     }
     return it->second.launch(stream_.get());
@@ -270,22 +287,19 @@ class Decoder final : public runtime::DeviceDecoder {
 
   // Prompts token by token. Shorter ones begin later, so that all end in the same step; until then they stand still.
   Status feed(std::span<const std::vector<uint32_t>> prompts, size_t longest, float* logits) {
-    const size_t rows = prompts.size();
     CAMEO_TRY(synchronize(stream_.get()));
-    auto* staged = static_cast<int32_t*>(staging_.data());
+    const size_t words = (4 + 2 * longest) * kMostRows;
+    auto* staged = static_cast<int32_t*>(staging_.data());  // as the state
+    std::fill_n(staged, words, 0);
     for (size_t t = 0; t < longest; ++t)
-      for (size_t row = 0; row < rows; ++row) {
+      for (size_t row = 0; row < prompts.size(); ++row) {
         const size_t wait = longest - prompts[row].size();
-        staged[(2 * t) * kMostRows + row] = t < wait ? 0 : static_cast<int32_t>(prompts[row][t - wait]);
-        staged[(2 * t + 1) * kMostRows + row] = t < wait ? 1 : 0;
+        staged[(t == 0 ? 0 : 2 + 2 * t) * kMostRows + row] = t < wait ? 0 : static_cast<int32_t>(prompts[row][t - wait]);
+        staged[(t == 0 ? 2 : 3 + 2 * t) * kMostRows + row] = t < wait ? 1 : 0;
       }
-    CAMEO_TRY(copy(prompt_.data(), staged, 2 * longest * kMostRows * sizeof(int32_t), stream_.get()));
-    const auto* there = static_cast<const int32_t*>(prompt_.data());
-    for (size_t t = 0; t < longest; ++t) {
-      CAMEO_TRY(copy(tokens(), there + (2 * t) * kMostRows, rows * sizeof(int32_t), stream_.get()));
-      CAMEO_TRY(copy(done(), there + (2 * t + 1) * kMostRows, rows * sizeof(int32_t), stream_.get()));
-      CAMEO_TRY(launch(logits != nullptr && t + 1 == longest));
-    }
+    CAMEO_TRY(copy(state_.data(), staged, words * sizeof(int32_t), stream_.get()));
+    if (longest > 1) CAMEO_TRY(launch(Kind::kFeed, longest - 1));
+    CAMEO_TRY(launch(logits ? Kind::kLogits : Kind::kChoose));
     return logits ? fetch_logits(logits) : Status();
   }
 
@@ -400,11 +414,11 @@ class Decoder final : public runtime::DeviceDecoder {
   size_t slots_ = 0;
   int64_t capacity_ = 0;
   std::vector<MemoryPool::Block> caches_;  // keys and values of each layer, [slots, kv_heads, capacity, head_size]
-  MemoryPool::Block cosines_, sines_, state_, workspace_, logits_, wide_logits_, prompt_;
+  MemoryPool::Block cosines_, sines_, state_, workspace_, logits_, wide_logits_;
   PinnedBlock history_;  // [slots, capacity]: tokens that steps made, written by the device
   PinnedBlock staging_;
-  std::map<std::pair<int32_t, bool>, CapturedGraph> captured_;  // by rows, and whether logits are kept
-  std::vector<int32_t> lengths_;                                // of rows
+  std::map<std::tuple<int32_t, Kind, size_t>, CapturedGraph> captured_;  // by rows and steps
+  std::vector<int32_t> lengths_;                                         // of rows
 };
 
 }  // namespace

@@ -216,7 +216,8 @@ class Finder {
       return refuse("the feed-forward part of a layer is not that of a known decoder");
     if (up.activation == Activation::kSwiGlu) {
       CAMEO_ASSIGN(Product gate, product(up.gate));
-      if (gate.x != up.x || gate.residual != ir::kNoValue || gate.activation != Activation::kNone) return refuse("a gate has another input");
+      if (gate.x != up.x || gate.residual != ir::kNoValue || gate.activation != Activation::kNone)
+        return refuse("a gate has another input");
       l.gate = gate.columns;
     }
     if (found_.activation == Activation::kNone) found_.activation = up.activation;
@@ -237,7 +238,8 @@ class Finder {
 
   Status attention(ir::ValueId id, DecoderGraph::Layer& l, ir::ValueId& input) {
     const ir::Node* n = node_of(id);
-    if (!n || !is(*n, "Attention") || n->inputs.size() != 7) return refuse(fmt::format("'{}' is no attention over a cache", graph_.value(id).name));
+    if (!n || !is(*n, "Attention") || n->inputs.size() != 7)
+      return refuse(fmt::format("'{}' is no attention over a cache", graph_.value(id).name));
     const Attributes attrs(*n->attrs);
     const int64_t heads = attrs.integer("q_num_heads"), kv_heads = attrs.integer("kv_num_heads");
     for (const size_t i : {3, 4, 5})
@@ -260,7 +262,8 @@ class Finder {
         const Attributes r(*rotary->attrs);
         if (rotary->inputs.size() != 3 || r.integer("interleaved") != 0 || r.integer("rotary_embedding_dim") != 0)
           return refuse("rotary positions are of another kind");
-        if (i == 1 && (l.cosines != rotary->inputs[1] || l.sines != rotary->inputs[2])) return refuse("queries and keys differ in positions");
+        if (i == 1 && (l.cosines != rotary->inputs[1] || l.sines != rotary->inputs[2]))
+          return refuse("queries and keys differ in positions");
         l.cosines = rotary->inputs[1], l.sines = rotary->inputs[2];
         value = rotary->inputs[0];
       } else if (i == 1 && l.cosines != ir::kNoValue) {

@@ -48,9 +48,7 @@ Result<std::unique_ptr<DecoderModel>> DecoderModel::make(const ir::Graph& graph,
   const DecoderGraph& g = model->graph_;
   DecoderConfig& c = model->config_;
   model->dtype_ = activation_type(precision);
-  c.type = precision == Precision::kFloat16    ? Scalar::kFloat16
-           : precision == Precision::kBfloat16 ? Scalar::kBFloat16
-                                               : Scalar::kFloat32;
+  c.type = precision == Precision::kFloat16 ? Scalar::kFloat16 : precision == Precision::kBfloat16 ? Scalar::kBFloat16 : Scalar::kFloat32;
   const int64_t hidden = g.tokens.dim(1), ffn = g.layers[0].up.n;
   const int64_t queries = g.heads * g.head_size, keys = g.kv_heads * g.head_size;
   for (const auto& l : g.layers) {
@@ -84,7 +82,8 @@ Result<std::unique_ptr<DecoderModel>> DecoderModel::make(const ir::Graph& graph,
     }
   } else {
     CAMEO_ASSIGN(const Tensor cosines, at_positions(graph, g.layers[0].cosines, 4));
-    if (cosines.dim(1) != g.head_size / 2 || cosines.dtype() != DType::kFloat32) return refuse("rotary tables are not [positions, size / 2]");
+    if (cosines.dim(1) != g.head_size / 2 || cosines.dtype() != DType::kFloat32)
+      return refuse("rotary tables are not [positions, size / 2]");
   }
   CAMEO_TRY(model->load());
   return model;
@@ -173,10 +172,11 @@ Result<DecoderMatrix> DecoderModel::matrix(std::vector<Piece> pieces) {
                    const int64_t column = c.transposed ? c.k : 1, step = c.transposed ? 1 : all;
                    const std::byte* source =
                        static_cast<const std::byte*>(from.data()) + static_cast<size_t>(c.first * column) * dtype_size(c.weight.dtype());
-                   std::byte* target = static_cast<std::byte*>(to) + static_cast<size_t>((p.interleaved ? (p.up ? 8 : 0) : row) * c.k) * element;
+                   std::byte* target =
+                       static_cast<std::byte*>(to) + static_cast<size_t>((p.interleaved ? (p.up ? 8 : 0) : row) * c.k) * element;
                    if (p.interleaved)  // as swiglu_row()
-                     CAMEO_TRY(move_elements(device_, store_, Dims{c.n / 8, 8, c.k}, c.weight.dtype(), source, Dims{8 * column, column, step},
-                                             dtype_, target, Dims{16 * c.k, c.k, 1}, device_.stream()));
+                     CAMEO_TRY(move_elements(device_, store_, Dims{c.n / 8, 8, c.k}, c.weight.dtype(), source,
+                                             Dims{8 * column, column, step}, dtype_, target, Dims{16 * c.k, c.k, 1}, device_.stream()));
                    else
                      CAMEO_TRY(move_elements(device_, store_, Dims{c.n, c.k}, c.weight.dtype(), source, Dims{column, step}, dtype_, target,
                                              Dims{c.k, 1}, device_.stream()));
@@ -195,10 +195,10 @@ Result<DecoderMatrix> DecoderModel::matrix(std::vector<Piece> pieces) {
                    if (c.bias.defined()) {
                      CAMEO_ASSIGN(const MemoryPool::Block from, device_.pool()->allocate(c.bias.num_bytes()));
                      CAMEO_TRY(copy(from.data(), c.bias.raw(), c.bias.num_bytes(), device_.stream()));
-                     CAMEO_TRY(move_elements(device_, store_, Dims{c.n}, c.bias.dtype(),
-                                             static_cast<const std::byte*>(from.data()) + static_cast<size_t>(c.first) * dtype_size(c.bias.dtype()),
-                                             Dims{1}, dtype_, static_cast<std::byte*>(to) + static_cast<size_t>(row) * element, Dims{1},
-                                             device_.stream()));
+                     CAMEO_TRY(move_elements(
+                         device_, store_, Dims{c.n}, c.bias.dtype(),
+                         static_cast<const std::byte*>(from.data()) + static_cast<size_t>(c.first) * dtype_size(c.bias.dtype()), Dims{1},
+                         dtype_, static_cast<std::byte*>(to) + static_cast<size_t>(row) * element, Dims{1}, device_.stream()));
                      CAMEO_TRY(synchronize(device_.stream()));
                    }
                    row += c.n;

@@ -4,14 +4,17 @@
 // has its weights (attention: its cached keys and values) on the way before it waits for the one before it, so that a step
 // costs about what reading the weights costs, and some 2 us of latency a kernel where they are small.
 // Above 16 sequences (or where x does not fit) norms are kernels of their own, for blocks then have many rows to normalise.
+// GPT-2-like models take two kernels a layer instead (decoder_fused.cu), then the last norm and the head.
 //
 // The step's first kernel lets others start only when all before it is done; so whatever later kernels read before they wait
 // (lengths, caches, weights) is not being written by the step before.
 #include "backends/cuda/kernels/decoder_step.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "backends/cuda/kernels/attention_few.cuh"
+#include "backends/cuda/kernels/decoder_fused.h"
 #include "backends/cuda/kernels/skinny_gemm.cuh"
 #include "backends/cuda/kernels/skinny_variants.h"
 
@@ -187,6 +190,19 @@ __global__ void __launch_bounds__(1024) step_choose(const float* logits, int n, 
   choose_token(q, m, static_cast<int>(~static_cast<uint32_t>(key)));
 }
 
+// The step's end where no token is chosen.
+__global__ void __launch_bounds__(64) step_advance(const __grid_constant__ DecoderState s, int batch, int capacity) {
+  launch_dependents();
+  wait_for_predecessor();
+  const int m = threadIdx.x, i = s.queue ? *s.queue_at : 0;
+  __syncthreads();
+  if (m < batch && s.lengths[m] < capacity && !(s.done && s.done[m])) ++s.lengths[m];
+  if (!s.queue) return;
+  if (m < batch) s.tokens[m] = s.queue[2 * i * s.queue_stride + m];
+  if (m < batch && s.done) s.done[m] = s.queue[(2 * i + 1) * s.queue_stride + m];
+  if (m == 0) *s.queue_at = i + 1;
+}
+
 template <typename T, int HD>
 cudaError_t run_attention(StepAttention a, int batch, const DeviceTraits& device, cudaStream_t stream) {
   const int units = batch * a.kv_heads, group = a.heads / a.kv_heads;
@@ -229,7 +245,7 @@ cudaError_t run_attention_of(int size, const StepAttention& a, int batch, const 
 
 // Where things lie in the workspace, in bytes.
 struct Layout {
-  int64_t x, normed, qkv, attended, ffn, logits, best, blocks_done, total;
+  int64_t x, normed, qkv, attended, ffn, logits, best, blocks_done, fused, total;
   explicit Layout(const DecoderConfig& c) {
     int64_t at = 0;
     const auto place = [&](int64_t bytes) {
@@ -238,11 +254,12 @@ struct Layout {
       return here;
     };
     const int64_t row = c.batch * bytes_of(c.type);
-    best = place(c.batch * 8), blocks_done = place(4);
+    best = place(64 * 8), blocks_done = place(4);  // the same for all batches: they are zero between steps
     x = place(row * c.hidden), normed = place(row * c.hidden);
     qkv = place(row * (c.heads + 2 * c.kv_heads) * c.head_size), attended = place(row * c.heads * c.head_size);
     ffn = place(row * c.ffn);
     logits = place(c.type == Scalar::kFloat32 ? row * c.vocabulary : 0);
+    fused = place(decoder_fused_workspace(c));
     total = at;
   }
 };
@@ -254,7 +271,9 @@ class Step {
       : c_(config), w_(weights), s_(state), at_(config), base_(static_cast<uint8_t*>(workspace)), device_(device), stream_(stream) {}
 
   cudaError_t run() {
-    for (int i = 0; i < c_.layers && ok(); ++i) {
+    const bool fused = c_.fused && decoder_fused_refusal(c_, w_, device_) == nullptr;
+    if (fused) keep(decoder_fused_layers(c_, w_, s_, base_ + at_.fused, base_ + at_.normed, stream_));
+    for (int i = 0; i < c_.layers && !fused && ok(); ++i) {
       const DecoderLayer& layer = w_.layers[i];
       const int qkv = (c_.heads + 2 * c_.kv_heads) * c_.head_size;
       product(layer.qkv, base_ + at_.x, c_.hidden, base_ + at_.qkv, qkv, qkv,
@@ -266,10 +285,19 @@ class Step {
               {.weight = layer.norm2_weight, .bias = layer.norm2_bias, .activation = c_.activation});
       product(layer.down, base_ + at_.ffn, c_.ffn, base_ + at_.x, c_.hidden, c_.hidden, {.residual = true});
     }
+    if (!s_.choose) {
+      LaunchShape shape{.grid = dim3(1), .block = dim3(64)};
+      shape.dependent = true;
+      if (ok()) keep(launch(step_advance, shape, stream_, s_, int{c_.batch}, int{c_.capacity}));
+      return status_;
+    }
     const bool exact = c_.type == Scalar::kFloat32;
     void* logits = exact && !s_.logits ? base_ + at_.logits : s_.logits;
-    product(w_.head, base_ + at_.x, c_.hidden, logits, c_.vocabulary, c_.vocabulary,
-            {.weight = w_.final_norm_weight, .bias = w_.final_norm_bias, .sample = true});
+    if (fused)
+      product(w_.head, base_ + at_.normed, c_.hidden, logits, c_.vocabulary, c_.vocabulary, {.sample = true});
+    else
+      product(w_.head, base_ + at_.x, c_.hidden, logits, c_.vocabulary, c_.vocabulary,
+              {.weight = w_.final_norm_weight, .bias = w_.final_norm_bias, .sample = true});
     if (exact && ok()) {
       LaunchShape shape{.grid = dim3(c_.batch), .block = dim3(1024)};
       shape.dependent = true;

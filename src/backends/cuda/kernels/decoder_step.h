@@ -45,6 +45,7 @@ struct DecoderConfig {
   const float* rope_cos = nullptr;
   const float* rope_sin = nullptr;
   float embedding_scale = 1.f;
+  bool fused = true;  // two kernels a layer instead of five where that is covered (decoder_fused.h)
 };
 
 struct DecoderWeights {
@@ -67,6 +68,12 @@ struct DecoderState {
   int32_t* history = nullptr;
   int64_t history_stride = 0;
   void* logits = nullptr;  // [batch, vocabulary] of `type`, or null: not kept
+  // false: no logits and no choice; keys, values and lengths go on. For a prompt's tokens but the last: the next token of b is
+  // queue[2 * i * queue_stride + b], and whether b stands still done[b] = queue[(2 * i + 1) * queue_stride + b], at i = (*queue_at)++.
+  bool choose = true;
+  const int32_t* queue = nullptr;
+  int32_t* queue_at = nullptr;
+  int64_t queue_stride = 0;
   // Sampling by the Gumbel trick from softmax(logits / temperature); 0: the first of the largest. The same seed, length and
   // logits give the same token.
   float temperature = 0.f;

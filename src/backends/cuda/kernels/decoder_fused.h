@@ -1,0 +1,15 @@
+// The layers of a GPT-2-like decoder's step in two kernels each, and the last norm: see decoder_fused.cu.
+#pragma once
+
+#include "backends/cuda/kernels/decoder_step.h"
+
+namespace cameo::cuda {
+
+// Layer norms, learned positions, heads of 64 with keys of their own, 16-bit weights as they are.
+const char* decoder_fused_refusal(const DecoderConfig& config, const DecoderWeights& weights, const DeviceTraits& device);
+int64_t decoder_fused_workspace(const DecoderConfig& config);
+// From tokens to the normalised rows that the head's product takes: normed [batch, hidden] of `type`.
+cudaError_t decoder_fused_layers(const DecoderConfig& config, const DecoderWeights& weights, const DecoderState& state, void* workspace,
+                                 void* normed, cudaStream_t stream);
+
+}  // namespace cameo::cuda
