@@ -45,7 +45,7 @@ struct DecoderConfig {
   const float* rope_cos = nullptr;
   const float* rope_sin = nullptr;
   float embedding_scale = 1.f;
-  bool fused = true;  // two kernels a layer instead of five where that is covered (decoder_fused.h)
+  bool fused = false;  // two kernels a layer instead of five where that is covered (decoder_fused.h)
 };
 
 struct DecoderWeights {
