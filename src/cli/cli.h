@@ -55,6 +55,9 @@ Result<std::vector<Profile>> make_profiles(const std::vector<std::string>& min, 
 // The values of --weights by name.
 const std::map<std::string, WeightType>& weight_types();
 
+// The lines of a file, or of standard input for "-"; a carriage return before the end of a line is left out. Errors: kIo.
+Result<std::vector<std::string>> read_lines(const std::string& file);
+
 // Whether the file begins like a plan.
 bool is_plan_file(const std::string& path);
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <fstream>
+#include <iostream>
 #include <numeric>
 #include <random>
 
@@ -103,6 +105,22 @@ const std::map<std::string, WeightType>& weight_types() {
                                                            {"int8", WeightType::kInt8},
                                                            {"int4", WeightType::kInt4}};
   return kTypes;
+}
+
+Result<std::vector<std::string>> read_lines(const std::string& file) {
+  std::ifstream opened;
+  if (file != "-") {
+    opened.open(file);
+    if (!opened) return error(ErrorCode::kIo, "cannot read '{}'", file);
+  }
+  std::istream& in = file == "-" ? std::cin : opened;
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(in, line);) {
+    if (line.ends_with('\r')) line.pop_back();
+    lines.push_back(std::move(line));
+  }
+  if (in.bad()) return error(ErrorCode::kIo, "cannot read '{}'", file);
+  return lines;
 }
 
 bool is_plan_file(const std::string& path) {

@@ -5,8 +5,6 @@
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
-#include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -32,27 +30,13 @@ struct Options {
   BuildOptions build;
 };
 
-// One text a line; a carriage return before the end of a line is left out.
-Result<std::vector<std::string>> read_lines(const std::string& file) {
-  std::ifstream opened;
-  if (file != "-") {
-    opened.open(file);
-    if (!opened) return error(ErrorCode::kIo, "cannot read '{}'", file);
-  }
-  std::istream& in = file == "-" ? std::cin : opened;
-  std::vector<std::string> lines;
-  for (std::string line; std::getline(in, line);) {
-    if (line.ends_with('\r')) line.pop_back();
-    lines.push_back(std::move(line));
-  }
-  if (in.bad()) return error(ErrorCode::kIo, "cannot read '{}'", file);
-  return lines;
-}
-
 Result<Embedder> make_embedder(Options& o, Logger& logger) {
   CAMEO_ASSIGN(ModelFolder folder, read_model_folder(o.model));
   const std::string tokenizer_file = o.tokenizer.empty() ? folder.tokenizer : o.tokenizer;
   if (o.tokenizer.empty() && folder.no_tokenizer) return *std::move(folder.no_tokenizer);
+  std::error_code unknown;
+  if (folder.tokenizer_json.empty() && !fs::exists(tokenizer_file, unknown))
+    return error(ErrorCode::kIo, "there is no tokenizer '{}'; another one may be named (--tokenizer)", tokenizer_file);
   CAMEO_ASSIGN(Tokenizer tokenizer, o.tokenizer.empty() && !folder.tokenizer_json.empty() ? Tokenizer::from_json(folder.tokenizer_json)
                                                                                           : Tokenizer::load(tokenizer_file));
   for (const std::string& warning : tokenizer.warnings()) logger.log(Severity::kWarning, warning);

@@ -4,8 +4,6 @@
 #include <cmath>
 #include <csignal>
 #include <cstdio>
-#include <iostream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -67,20 +65,9 @@ Result<GenerateOptions> generate_options(const Options& o, const GenerateOptions
 Result<std::vector<std::string>> read_prompts(const Options& o) {
   std::vector<std::string> prompts = o.prompts;
   if (o.prompt_file.empty()) return prompts;
-  std::string text;
-  if (o.prompt_file == "-") {
-    text.assign(std::istreambuf_iterator<char>(std::cin), {});
-  } else {
-    CAMEO_ASSIGN(const MappedFile file, map_file(o.prompt_file));
-    text.assign(reinterpret_cast<const char*>(file.bytes.data()), file.bytes.size());
-  }
-  for (size_t at = 0; at < text.size();) {
-    const size_t end = std::min(text.find('\n', at), text.size());
-    std::string line = text.substr(at, end - at);
-    if (line.ends_with('\r')) line.pop_back();
-    if (!line.empty()) prompts.push_back(std::move(line));
-    at = end + 1;
-  }
+  CAMEO_ASSIGN(const std::vector<std::string> lines, read_lines(o.prompt_file));
+  for (const std::string& line : lines)
+    if (!line.empty()) prompts.push_back(line);
   return prompts;
 }
 
@@ -153,6 +140,8 @@ class Screen {
 };
 
 Result<int> run(const Options& o, const Common& common) {
+  if ((o.others.log_probabilities || o.others.top_log_probabilities > 0) && !common.json)
+    return error(ErrorCode::kInvalidArgument, "--logprobs and --top-logprobs need --json, which shows them");
   StderrLogger logger(common.verbose ? Severity::kVerbose : Severity::kWarning);
   CAMEO_ASSIGN(const std::vector<std::string> prompts, read_prompts(o));
   if (prompts.empty() && o.verify.empty()) return error(ErrorCode::kInvalidArgument, "there is no prompt; give --prompt or --prompt-file");
@@ -223,12 +212,13 @@ Run add_generate(CLI::App& app, const Common& common) {
   add_text_model_flags(app, o->model);
   app.add_option("--prompt", o->prompts, "Text to complete; repeat for a batch")->allow_extra_args(false);
   app.add_option("--prompt-file", o->prompt_file, "A prompt a line; - is standard input");
-  app.add_flag("--chat", o->chat, "Put each prompt through the model's chat template, as what the user says");
-  app.add_option("--system", o->system, "With --chat: what the system says before");
-  app.add_option("--max-new-tokens", o->max_new_tokens, "Tokens to add at most (128 if the model does not say)");
+  CLI::Option* chat = app.add_flag("--chat", o->chat, "Put each prompt through the model's chat template, as what the user says");
+  app.add_option("--system", o->system, "With --chat: what the system says before")->needs(chat);
+  const CLI::Range count(0, 1 << 30);
+  app.add_option("--max-new-tokens", o->max_new_tokens, "Tokens to add at most (128 if the model does not say)")->check(count);
   app.add_flag("--greedy", o->greedy, "Take the likeliest token, whatever generation_config.json says");
   app.add_option("--temperature", o->temperature, "Draw tokens; higher is wilder, 0 is greedy");
-  app.add_option("--top-k", o->top_k, "Draw among so many of the likeliest tokens; 0: all");
+  app.add_option("--top-k", o->top_k, "Draw among so many of the likeliest tokens; 0: all")->check(count);
   app.add_option("--top-p", o->top_p, "Draw among the likeliest tokens that together have this probability");
   app.add_option("--min-p", o->min_p, "Draw among tokens at least this many times as likely as the likeliest");
   app.add_option("--seed", o->others.seed, "Of drawing; prompt n of a batch has seed + n");
@@ -239,11 +229,11 @@ Run add_generate(CLI::App& app, const Common& common) {
   app.add_option("--stop", o->others.stop_strings, "End before this text; repeat for more")->allow_extra_args(false);
   app.add_option("--stop-token", o->others.stop_tokens, "End at this token id; repeat for more")->allow_extra_args(false);
   app.add_flag("--ignore-eos", o->others.ignore_end_tokens, "Go on past the model's own end tokens");
-  app.add_option("--num-beams", o->num_beams, "Beam search with so many beams");
+  app.add_option("--num-beams", o->num_beams, "Beam search with so many beams")->check(CLI::Range(1, 1024));
   app.add_option("--length-penalty", o->length_penalty, "Of beam search: scores are divided by length to this power");
   app.add_flag("--early-stopping", o->others.early_stopping, "Of beam search: end as soon as so many texts have ended as there are beams");
   app.add_flag("--logprobs", o->others.log_probabilities, "With --json: the log-probability of each token");
-  app.add_option("--top-logprobs", o->others.top_log_probabilities, "With --json: the likeliest tokens at each step");
+  app.add_option("--top-logprobs", o->others.top_log_probabilities, "With --json: the likeliest tokens at each step")->check(count);
   app.add_option("--verify", o->verify,
                  "Instead of a prompt, run the cases of this file and compare tokens and logits with those it records");
   return [o, &common] { return run(*o, common); };

@@ -14,7 +14,7 @@ void add_text_model_flags(CLI::App& app, TextModelFlags& flags) {
       ->excludes(no_cache);
   app.add_option("--threads", flags.threads, "Threads (0: one for each processor)")->check(CLI::Range(0, 1024));
   app.add_option("--max-length", flags.max_length, "Tokens that memory is set aside for at once; 0: it grows")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(0, 1 << 30));
   static const std::map<std::string, WeightType> kWeights = {{"fp32", WeightType::kFloat32},
                                                              {"fp16", WeightType::kFloat16},
                                                              {"bf16", WeightType::kBfloat16},

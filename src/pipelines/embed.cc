@@ -148,7 +148,12 @@ struct Embedder::Impl {
       texts.clear();
       for (size_t i : numbers) texts.push_back(&encodings[i]);
       CAMEO_TRY(bind(texts, batch));
-      CAMEO_TRY(context.run());
+      if (Status done = context.run(); !done.ok()) {
+        // A token that the model has no row for is found there.
+        if (done.error().code() != ErrorCode::kInvalidInput) return done;
+        return error(ErrorCode::kInvalidInput, "{}; does the tokenizer ({} ids) belong to this model?", done.error().message(),
+                     tokenizer.id_end());
+      }
       CAMEO_ASSIGN(const Tensor out, context.output(output.name));
       const Dims expected = pools_itself() ? Dims{batch.rows, width()} : Dims{batch.rows, batch.length, width()};
       if (out.dims() != expected || out.dtype() != output.dtype)

@@ -25,6 +25,8 @@ Status check_options(const GenerateOptions& o, size_t vocabulary) {
     if (id >= vocabulary) return error(ErrorCode::kInvalidArgument, "logit_bias names token {}, but the model has {}", id, vocabulary);
     if (std::isnan(bias) || bias == std::numeric_limits<float>::infinity()) return bad("a logit_bias", bias, "a number, or -inf");
   }
+  for (const uint32_t id : o.stop_tokens)
+    if (id >= vocabulary) return error(ErrorCode::kInvalidArgument, "stop_tokens names token {}, but the model has {}", id, vocabulary);
   for (const std::string& s : o.stop_strings)
     if (s.empty()) return error(ErrorCode::kInvalidArgument, "a stop string is empty");
   if (o.num_beams == 0 || o.num_beams > 1024) return bad("num_beams", o.num_beams, "between 1 and 1024");

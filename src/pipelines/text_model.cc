@@ -40,6 +40,9 @@ Result<TextModel> TextModel::load(const std::string& path, const TextModelOption
   } else if (folder.no_tokenizer) {
     return *std::move(folder.no_tokenizer);
   }
+  std::error_code unknown;
+  if (folder.tokenizer_json.empty() && !std::filesystem::exists(folder.tokenizer, unknown))
+    return error(ErrorCode::kIo, "there is no tokenizer '{}'; another one may be named (--tokenizer)", folder.tokenizer);
   // The tokenizer first: a missing one is noticed before a plan is built.
   CAMEO_ASSIGN(Tokenizer tokenizer,
                folder.tokenizer_json.empty() ? Tokenizer::load(folder.tokenizer) : Tokenizer::from_json(folder.tokenizer_json));

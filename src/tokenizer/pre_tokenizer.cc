@@ -89,9 +89,9 @@ class ByteLevel : public PreTokenizer {
         const size_t end = use_regex_ ? gpt2_word_end(whole.text, at) : whole.text.size();
         const size_t start = out.size();
         append_byte_level(out, whole.text.substr(at, end - at));
-        const Origin* origins = stored.origins.data() + start;
+        const Origin* origins = list.tracked ? stored.origins.data() + start : nullptr;
         if (list.tracked) append_origins(whole, at, end, stored.origins);
-        pieces.push_back({std::string_view(out).substr(start), list.tracked ? origins : nullptr, 0, {}});
+        pieces.push_back({std::string_view(out).substr(start), origins, 0, {}});
         at = end;
       }
     }

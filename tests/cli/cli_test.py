@@ -6,6 +6,7 @@ Needs numpy.
 """
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -292,6 +293,57 @@ class Cli(unittest.TestCase):
         self.assertEqual((stopped["text"], stopped["finish_reason"]), (" of the first ", "stop"))
         self.assertEqual(len(stopped["top_log_probabilities"][0]), 2)
         self.assertLess(self.ok_json("generate", MODEL, "--prompt", prompts[0], "--num-beams", "4", "--max-new-tokens", "8")["score"], 0)
+
+    def test_generate_refuses(self):
+        """Options that mean nothing, or are out of range, are wrong usage and say so."""
+        cases = [(["--logprobs"], "--json"), (["--top-logprobs", "3"], "--json"), (["--system", "x"], "--chat"), (["--max-new-tokens", "-1"], "--max-new-tokens"),
+                 (["--max-new-tokens", str(1 << 64)], "--max-new-tokens"), (["--num-beams", "0"], "--num-beams"), (["--stop-token", "4096"], "token 4096"),
+                 (["--logit-bias", "4096:1"], "token 4096"), (["--logit-bias", "5:nan"], "nan"), (["--temperature", "nan"], "temperature"), (["--top-p", "0"], "top_p"),
+                 (["--stop", ""], "stop string"), (["--max-length", "-3"], "--max-length"), (["--num-beams", "2", "--temperature", "1"], "beam search")]
+        for options, part in cases:
+            with self.subTest(options):
+                self.fails(2, [part], "generate", MODEL, "--prompt", "x", "--opt-level", "0", *options)
+
+    def test_generate_bad_text(self):
+        quick = ["--opt-level", "0", "--max-new-tokens", "3"]
+        self.fails(3, ["UTF-8", "byte 1"], "generate", MODEL, "--prompt-file", self.write("bad.txt", b"a\xffb"), *quick)
+        for name, text in {"letters": b"a", "spaces": b" ", "accents": "\u0301".encode(), "ideographs": "中".encode()}.items():
+            with self.subTest(name):
+                self.fails(3, ["256 positions", "--max-new-tokens"], "generate", MODEL, "--prompt-file", self.write("mega.txt", text * (1 << 20)), *quick)
+        special = self.ok_json("generate", MODEL, "--prompt", "<|endoftext|>In", *quick)["prompt_token_ids"]
+        self.assertEqual(special[0], 0)
+        self.fails(3, ["beside.plan"], "generate", self.path("beside.plan"), "--prompt", "x")
+        self.ok("build", ONNX, "-o", self.path("beside.plan"), "--opt-level", "0")
+        self.fails(3, ["tokenizer.json", "--tokenizer"], "generate", self.path("beside.plan"), "--prompt", "x")
+        # Words of another model's tokenizer.
+        words = json.dumps({"model": {"type": "WordLevel", "vocab": {"x": 5000, "[UNK]": 1}, "unk_token": "[UNK]"}, "pre_tokenizer": {"type": "Whitespace"}})
+        other = self.write("other.json", words.encode())
+        self.fails(3, ["token 5000 ('x')", "below 4096", "belong to this model"], "generate", MODEL, "--tokenizer", other, "--prompt", "x", *quick)
+        self.fails(3, ["out of range", "belong to this model"], "embed", os.path.join(ROOT, "models", "tiny-bert"), "--tokenizer", other, "x", "--opt-level", "0")
+
+    def test_chat(self):
+        """A chat template is not trusted: whatever it does ends soon, with the template's own words where it refuses."""
+        folder = self.path("chat")
+        shutil.copytree(MODEL, folder)
+        cases = {"{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}": "steps", "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}": "nested",
+                 "{{ 'x' * 10000000000 }}": "too many", "{{ raise_exception('no such role') }}": "no such role", "{{ messages[5].content }}": "no element 5",
+                 "{% if %}": "expression", "{{ messages": "}}", "{% if 1 %}" * 50000: "nested", "{{ range(10**18)|list }}": "range"}
+        for template, part in cases.items():
+            with self.subTest(template[:60]):
+                self.write("chat/chat_template.jinja", template.encode())
+                self.fails(3, ["chat_template.jinja", part], "generate", folder, "--chat", "--prompt", "x", "--opt-level", "0")
+        self.write("chat/chat_template.jinja", b"\xff")
+        self.fails(3, ["UTF-8"], "generate", folder, "--chat", "--prompt", "x", "--opt-level", "0")
+        self.write("chat/chat_template.jinja", b"{% for m in messages %}{{ m['content'] }}{% endfor %}")
+        chat = self.ok_json("generate", folder, "--chat", "--system", "In the", "--prompt", " beginning", "--max-new-tokens", "4", "--opt-level", "0")
+        self.assertEqual(chat["text"], self.ok_json("generate", MODEL, "--prompt", "In the beginning", "--max-new-tokens", "4", "--opt-level", "0")["text"])
+        for name in ("config.json", "generation_config.json", "tokenizer_config.json"):
+            for text, part in ((b"[" * 1000000, "nested"), (b"{", "valid JSON"), (b"[]", "not a JSON object"), (b'{"eos_token_id": "x", "eos_token": 5}', "eos_token")):
+                with self.subTest(name + part):
+                    kept = os.path.exists(os.path.join(MODEL, name))
+                    self.write("chat/" + name, text)
+                    self.fails(3, [name, part], "generate", folder, "--prompt", "x", "--opt-level", "0")
+                    shutil.copy(os.path.join(MODEL, name), folder) if kept else os.remove(os.path.join(folder, name))
 
     def test_bench_generate(self):
         out = self.ok_json("bench", "generate", MODEL, "--configurations", "1x3,2x4", "--rounds", "1", "--fit-tokens", "6", "--svg", self.path("fit.svg"), "--markdown", self.path("fit.md"))
