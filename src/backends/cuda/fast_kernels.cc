@@ -24,9 +24,12 @@ bool scalar_of(DType type, Scalar& scalar) {
 
 class SkinnyOperation final : public Operation {
  public:
-  SkinnyOperation(const SkinnyGemmArgs& args, const DeviceTraits& traits, Operand x, Operand w, Operand bias, Operand residual, Operand y)
+  SkinnyOperation(const SkinnyGemmArgs& args, const DeviceTraits& traits, Operand x, Operand w, Operand bias, Operand residual, Operand y,
+                  Operand scales, Operand zeros)
       : args_(args),
         traits_(traits),
+        scales_(std::move(scales)),
+        zeros_(std::move(zeros)),
         x_(std::move(x)),
         w_(std::move(w)),
         bias_(std::move(bias)),
@@ -35,6 +38,8 @@ class SkinnyOperation final : public Operation {
   Status run(const Addresses& at, cudaStream_t stream) override {
     args_.x = at.of(x_);
     args_.w = at.of(w_);
+    args_.scales = at.of(scales_);
+    args_.zeros = static_cast<const uint8_t*>(at.of(zeros_));
     args_.bias = at.of(bias_);
     args_.residual = at.of(residual_);
     args_.y = at.of(y_);
@@ -44,7 +49,7 @@ class SkinnyOperation final : public Operation {
  private:
   SkinnyGemmArgs args_;
   const DeviceTraits traits_;
-  const Operand x_, w_, bias_, residual_, y_;
+  const Operand scales_, zeros_, x_, w_, bias_, residual_, y_;
 };
 
 class NormOperation final : public Operation {
@@ -68,11 +73,16 @@ class NormOperation final : public Operation {
 }  // namespace
 
 bool try_skinny_gemm(StepBuilder& b, int64_t m, int64_t n, int64_t k, const Operand& x, const Operand& w, const Operand& bias,
-                     Activation activation, const Operand& residual, const Operand& y) {
+                     Activation activation, const Operand& residual, const Operand& y, const SkinnyWeight& quantized) {
   SkinnyGemmArgs a;
   if (!b.device().has_gpu() || !scalar_of(x.dtype, a.type) || n > INT32_MAX || k > INT32_MAX || m > INT32_MAX) return false;
-  for (const Operand* o : {&w, &bias, &residual, &y})
+  for (const Operand* o : {&bias, &residual, &y, &quantized.scales})
     if (o->present() && o->dtype != x.dtype) return false;
+  if (quantized.format == WeightFormat::kPlain && w.dtype != x.dtype) return false;
+  a.format = quantized.format;
+  a.scales = aligned_like(quantized.scales);
+  a.zeros = static_cast<const uint8_t*>(aligned_like(quantized.zeros));
+  a.group = quantized.group;
   a.m = static_cast<int32_t>(m);
   a.n = static_cast<int32_t>(n);
   a.k = static_cast<int32_t>(k);
@@ -90,7 +100,7 @@ bool try_skinny_gemm(StepBuilder& b, int64_t m, int64_t n, int64_t k, const Oper
   a.dependent = there(w) && there(bias) && b.device().info().arch() >= 90;
   const DeviceTraits traits = traits_of(b.device());
   if (skinny_gemm_refusal(a, traits) != nullptr) return false;
-  b.add(std::make_unique<SkinnyOperation>(a, traits, x, w, bias, residual, y));
+  b.add(std::make_unique<SkinnyOperation>(a, traits, x, w, bias, residual, y, quantized.scales, quantized.zeros));
   return true;
 }
 

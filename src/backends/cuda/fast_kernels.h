@@ -11,9 +11,16 @@ inline DeviceTraits traits_of(const Device& device) {
   return {device.info().arch(), device.info().multiprocessors, device.info().shared_per_block};
 }
 
+// What weights of 8 or 4 bits have besides their values; see SkinnyGemmArgs.
+struct SkinnyWeight {
+  WeightFormat format = WeightFormat::kPlain;
+  Operand values, scales, zeros;
+  int32_t group = 0;
+};
+
 // y = act(x W^T + bias) + residual for few rows; W is [n, k]. Absent operands are not present.
 bool try_skinny_gemm(StepBuilder& b, int64_t m, int64_t n, int64_t k, const Operand& x, const Operand& w, const Operand& bias,
-                     Activation activation, const Operand& residual, const Operand& y);
+                     Activation activation, const Operand& residual, const Operand& y, const SkinnyWeight& quantized = {});
 
 // y = norm(x) * weight + bias over rows of `size`.
 bool try_norm(StepBuilder& b, NormKind kind, int64_t rows, int64_t size, float epsilon, const Operand& x, const Operand& weight,

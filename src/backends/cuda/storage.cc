@@ -17,8 +17,9 @@ bool in(std::string_view name, std::initializer_list<std::string_view> list) {
 }
 
 bool is_heavy(std::string_view op) {
-  return in(op, {"MatMul", "Gemm", "Conv", "ConvTranspose", "Attention", "LayerNormalization", "RMSNormalization", "GroupNormalization",
-                 "InstanceNormalization", "BatchNormalization"});
+  return in(
+      op, {"MatMul", "Gemm", "Conv", "ConvTranspose", "Attention", "LayerNormalization", "RMSNormalization", "GroupNormalization",
+           "InstanceNormalization", "BatchNormalization", "QuantizedMatMul", "QuantizedConv", "QuantizedWeightMatMul", "DequantizeLinear"});
 }
 bool keeps_scale(std::string_view op) {
   return in(op, {"Add",
@@ -89,7 +90,7 @@ void Runner::assign_storage(Prepared& p) const {
     const std::string_view op = node.op->name;
     const bool reduces = op.starts_with("Reduce") && op != "ReduceMean" && op != "ReduceMax" && op != "ReduceMin";
     const bool host = !step.shapes_known || stays_on_host(node) || find_device_op(node) == nullptr;
-    if (host || reduces || op == "CumSum" || op == "QuantizeLinear") ir::for_each_use(node, [&](ir::ValueId id) { wide[id] = 1; });
+    if (host || reduces || op == "CumSum") ir::for_each_use(node, [&](ir::ValueId id) { wide[id] = 1; });
     if (host)
       for (ir::ValueId id : node.outputs)
         if (id != ir::kNoValue) wide[id] = 1;

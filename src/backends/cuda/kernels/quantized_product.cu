@@ -1,0 +1,47 @@
+#include "backends/cuda/kernels/quantized_product.h"
+
+#include "backends/cuda/kernels/quantized_product.cuh"
+#include "backends/cuda/kernels/quantized_variants.h"
+
+namespace cameo::cuda {
+
+const char* quantized_product_refusal(const QuantizedProductArgs& a, const DeviceTraits& device) {
+  if (device.capability != 90) return "needs compute capability 9.0";
+  if (a.x_type != Element::kUint8 && a.x_type != Element::kInt8 && a.x_type != Element::kFloat8) return "x is not of 8 bits";
+  if (a.n < 1 || a.channels < 1 || a.rows() < 1) return "an extent is not positive";
+  if (a.channels % 16) return "channels are no multiple of 16";
+  if (a.n * bytes_of(a.y_type) % 16) return "rows of y are no multiple of 16 bytes";
+  if (a.residual_type != Element::kNone && a.n * bytes_of(a.residual_type) % 16) return "rows of the residual are no multiple of 16 bytes";
+  for (const void* at : {a.x, static_cast<const void*>(a.y), a.residual, a.w})
+    if (reinterpret_cast<uintptr_t>(at) % 16) return "an operand does not lie on multiples of 16 bytes";
+  constexpr int64_t kMost = int64_t{1} << 31;
+  if (a.rows() > kMost - 256 || int64_t{a.batch} * a.in_h * a.in_w * a.channels >= kMost || a.k() >= kMost) return "it is too large";
+  if (device.shared_memory < 200 * 1024) return "there is too little shared memory";
+  if (a.in_h > 16384 || a.in_w > 16384 || a.pad_h > 4096 || a.pad_w > 4096) return "an image is too large";
+  return nullptr;
+}
+
+cudaError_t quantized_product(const QuantizedProductArgs& a, const DeviceTraits& device, cudaStream_t stream) {
+  QuantizedParams p{};
+  p.a = a;
+  p.m = static_cast<int32_t>(a.rows());
+  p.k_chunks = static_cast<int32_t>(a.k() / 16);
+  p.k_steps = (p.k_chunks + 7) / 8;
+  p.blocks_n = (a.n + 63) / 64;
+  p.pad_word = a.padding * 0x01010101u;
+  p.plain = a.kernel_h == 1 && a.kernel_w == 1 && a.stride_h == 1 && a.stride_w == 1 && a.pad_h == 0 && a.pad_w == 0;
+  if (p.plain) {
+    p.a.batch = p.m;
+    p.a.in_h = p.a.in_w = p.a.out_h = p.a.out_w = 1;
+  }
+  switch (a.x_type) {
+    case Element::kUint8:
+      return quantized_product_u8(p, device, stream);
+    case Element::kInt8:
+      return quantized_product_s8(p, device, stream);
+    default:
+      return quantized_product_float8(p, device, stream);
+  }
+}
+
+}  // namespace cameo::cuda

@@ -1,0 +1,497 @@
+// A persistent kernel of three warpgroups. One gathers: pieces of 16 bytes of x go to shared memory by cp.async, at the places that
+// wgmma's 128-byte swizzle wants, and blocks of W, which lie ready for it, by bulk copies. The other two multiply, 64 rows each, and
+// finish. A ring of stages of 128 bytes of K runs between them over all tiles of the block, so that the next tile is fetched while one
+// is finished.
+#pragma once
+
+#include "backends/cuda/kernels/device.cuh"
+#include "backends/cuda/kernels/quantized_product.h"
+
+// wgmma is there for sm_90a alone.
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#define CAMEO_WGMMA 1
+#endif
+
+namespace cameo::cuda {
+
+struct QuantizedParams {
+  QuantizedProductArgs a;
+  int32_t m, k_chunks, k_steps, tiles_n, blocks_n;
+  int64_t tiles;
+  uint32_t pad_word;
+  bool plain;  // rows of x are rows of y
+};
+
+namespace {
+
+constexpr int kTileRows = 128, kStepBytes = 128, kThreads = 384, kLag = 2;
+
+template <int BN>
+struct Config {
+  static constexpr int kStages = BN == 128 ? 6 : 4;
+  static constexpr int kStageBytes = (kTileRows + BN) * kStepBytes;
+  static constexpr int kShared = kStages * kStageBytes + 1024 + 16 * kStages;
+  static constexpr int kBlocks = BN == 64 ? 2 : 1;  // on a multiprocessor
+};
+
+__device__ __forceinline__ void barrier_init(uint32_t at, uint32_t count) {
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(at), "r"(count) : "memory");
+}
+__device__ __forceinline__ void barrier_arrive(uint32_t at) {
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(at) : "memory");
+}
+__device__ __forceinline__ void barrier_wait(uint32_t at, uint32_t parity) {
+#ifdef CAMEO_WGMMA
+  asm volatile(
+      "{\n.reg .pred p;\n"
+      "WAIT:\n"
+      "mbarrier.try_wait.parity.shared::cta.b64 p, [%0], %1;\n"
+      "@p bra DONE;\n"
+      "bra WAIT;\n"
+      "DONE:\n}" ::"r"(at),
+      "r"(parity)
+      : "memory");
+#endif
+}
+
+// A matrix in shared memory: rows of 128 bytes, swizzled, in groups of 8.
+__device__ __forceinline__ uint64_t matrix_descriptor(uint32_t shared) {
+  return uint64_t{(shared & 0x3ffff) >> 4} | uint64_t{1} << 16 | uint64_t{1024 >> 4} << 32 | uint64_t{1} << 62;
+}
+
+#define CAMEO_R8(p, i) p(i), p(i + 1), p(i + 2), p(i + 3), p(i + 4), p(i + 5), p(i + 6), p(i + 7)
+#define CAMEO_R32(p) CAMEO_R8(p, 0), CAMEO_R8(p, 8), CAMEO_R8(p, 16), CAMEO_R8(p, 24)
+#define CAMEO_R64(p) CAMEO_R32(p), CAMEO_R8(p, 32), CAMEO_R8(p, 40), CAMEO_R8(p, 48), CAMEO_R8(p, 56)
+#define CAMEO_INT(i) "+r"(d[i])
+#define CAMEO_NAMES32 \
+  "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31}"
+#define CAMEO_NAMES64                                                                                                               \
+  "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31,%32,%33," \
+  "%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63}"
+
+// d[64 x N] = a[64 x 32] b[N x 32]^T, plus d where `more`. The registers of d hold int32, or for 8-bit floats float32.
+#define CAMEO_WGMMA_TEXT(shape, types, names, a, b, c, more) \
+  "{\n.reg .pred p;\nsetp.ne.b32 p, " c ", 0;\nwgmma.mma_async.sync.aligned." shape "." types " " names ", " a ", " b ", p" more ";\n}"
+
+template <Element X, int N>
+__device__ __forceinline__ void multiply(uint32_t* d, uint64_t a, uint64_t b, int more) {
+#ifdef CAMEO_WGMMA
+  if constexpr (N == 64) {
+    if constexpr (X == Element::kUint8)
+      asm volatile(CAMEO_WGMMA_TEXT("m64n64k32", "s32.u8.s8", CAMEO_NAMES32, "%32", "%33", "%34", "")
+                   : CAMEO_R32(CAMEO_INT)
+                   : "l"(a), "l"(b), "r"(more));
+    else if constexpr (X == Element::kInt8)
+      asm volatile(CAMEO_WGMMA_TEXT("m64n64k32", "s32.s8.s8", CAMEO_NAMES32, "%32", "%33", "%34", "")
+                   : CAMEO_R32(CAMEO_INT)
+                   : "l"(a), "l"(b), "r"(more));
+    else
+      asm volatile(CAMEO_WGMMA_TEXT("m64n64k32", "f32.e4m3.e4m3", CAMEO_NAMES32, "%32", "%33", "%34", ", 1, 1")
+                   : CAMEO_R32(CAMEO_INT)
+                   : "l"(a), "l"(b), "r"(more));
+  } else {
+    if constexpr (X == Element::kUint8)
+      asm volatile(CAMEO_WGMMA_TEXT("m64n128k32", "s32.u8.s8", CAMEO_NAMES64, "%64", "%65", "%66", "")
+                   : CAMEO_R64(CAMEO_INT)
+                   : "l"(a), "l"(b), "r"(more));
+    else if constexpr (X == Element::kInt8)
+      asm volatile(CAMEO_WGMMA_TEXT("m64n128k32", "s32.s8.s8", CAMEO_NAMES64, "%64", "%65", "%66", "")
+                   : CAMEO_R64(CAMEO_INT)
+                   : "l"(a), "l"(b), "r"(more));
+    else
+      asm volatile(CAMEO_WGMMA_TEXT("m64n128k32", "f32.e4m3.e4m3", CAMEO_NAMES64, "%64", "%65", "%66", ", 1, 1")
+                   : CAMEO_R64(CAMEO_INT)
+                   : "l"(a), "l"(b), "r"(more));
+  }
+#endif
+}
+
+// The compiler may not move accumulators across this.
+template <int COUNT>
+__device__ __forceinline__ void hold(uint32_t* d) {
+#pragma unroll
+  for (int i = 0; i < COUNT; ++i) asm volatile("" : "+r"(d[i])::"memory");
+}
+__device__ __forceinline__ void products_begin() {
+#ifdef CAMEO_WGMMA
+  asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+#endif
+}
+__device__ __forceinline__ void products_commit() {
+#ifdef CAMEO_WGMMA
+  asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+#endif
+}
+template <int LEFT>
+__device__ __forceinline__ void products_wait() {
+#ifdef CAMEO_WGMMA
+  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(LEFT) : "memory");
+#endif
+}
+
+template <int BN>
+__device__ __forceinline__ void produce(const QuantizedParams& p, uint32_t stages, uint32_t full, uint32_t empty) {
+  using C = Config<BN>;
+  const QuantizedProductArgs& a = p.a;
+  const int t = threadIdx.x, chunk = t & 7, first_row = t >> 3;
+  const uint32_t place = first_row * 128 + ((chunk ^ (first_row & 7)) << 4);
+  const int per_tap = a.channels >> 4;
+  const auto* x = static_cast<const uint8_t*>(a.x);
+  const auto* w = static_cast<const uint8_t*>(a.w);
+  int stage = 0, behind = 0;
+  uint32_t phase = 1;
+  int issued = 0;
+  const auto signal = [&] {
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+    barrier_arrive(full + 8 * behind);
+    if (++behind == C::kStages) behind = 0;
+  };
+  for (int64_t tile = blockIdx.x; tile < p.tiles; tile += gridDim.x) {
+    const int tile_m = static_cast<int>(tile / p.tiles_n), tile_n = static_cast<int>(tile % p.tiles_n);
+    // Where the window of each of the thread's rows begins; far outside for rows that there are not.
+    int offset[8], position[8];
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+      const int row = tile_m * kTileRows + first_row + 16 * i;
+      int b = row, y = 0, xx = 0;
+      if (!p.plain) {
+        const int area = a.out_h * a.out_w;
+        b = row / area;
+        const int rest = row - b * area;
+        y = rest / a.out_w;
+        xx = (rest - y * a.out_w) * a.stride_w - a.pad_w;
+        y = y * a.stride_h - a.pad_h;
+      }
+      position[i] = row < p.m ? y << 16 | (xx & 0xffff) : INT32_MIN;
+      offset[i] = ((b * a.in_h + y) * a.in_w + xx) * a.channels;
+    }
+    int tap_y = 0, tap_x = 0, inner = chunk;
+    const auto settle = [&] {
+      while (inner >= per_tap) {
+        inner -= per_tap;
+        if (++tap_x == a.kernel_w) tap_x = 0, ++tap_y;
+      }
+    };
+    settle();
+    const int blocks = min(BN / 64, p.blocks_n - tile_n * (BN / 64));
+    for (int step = 0; step < p.k_steps; ++step) {
+      barrier_wait(empty + 8 * stage, phase);
+      const uint32_t to = stages + stage * C::kStageBytes;
+      if (t == 0) {
+        asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(full + 8 * stage), "r"(blocks * 8192) : "memory");
+        for (int block = 0; block < blocks; ++block) {
+          const uint8_t* from = w + (int64_t{tile_n * (BN / 64) + block} * p.k_steps + step) * 8192;
+          asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
+                           to + kTileRows * kStepBytes + block * 8192),
+                       "l"(from), "r"(8192), "r"(full + 8 * stage)
+                       : "memory");
+        }
+      }
+      const bool in_k = step * 8 + chunk < p.k_chunks;
+      const int dy = tap_y * a.dilation_h, dx = tap_x * a.dilation_w, shift = (dy * a.in_w + dx) * a.channels + inner * 16;
+#pragma unroll
+      for (int i = 0; i < 8; ++i) {
+        const bool row = position[i] != INT32_MIN;
+        const int y = (position[i] >> 16) + dy, xx = static_cast<int16_t>(position[i]) + dx;
+        const bool inside =
+            row && static_cast<unsigned>(y) < static_cast<unsigned>(a.in_h) && static_cast<unsigned>(xx) < static_cast<unsigned>(a.in_w);
+        const uint32_t at = to + place + i * 2048;
+        const bool valid = in_k && inside;
+        const int bytes = valid ? 16 : 0;
+        const uint8_t* from = valid ? x + (offset[i] + shift) : x;
+        if (p.pad_word != 0 && in_k && row && !inside)
+          asm volatile("st.shared.v4.b32 [%0], {%1, %1, %1, %1};" ::"r"(at), "r"(p.pad_word) : "memory");
+        else
+          asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(at), "l"(from), "r"(bytes) : "memory");
+      }
+      asm volatile("cp.async.commit_group;" ::: "memory");
+      if (++issued > kLag) {
+        asm volatile("cp.async.wait_group %0;" ::"n"(kLag) : "memory");
+        signal();
+      }
+      if (++stage == C::kStages) stage = 0, phase ^= 1;
+      inner += 8;
+      settle();
+    }
+  }
+  asm volatile("cp.async.wait_group 0;" ::: "memory");
+  for (int left = min(issued, kLag); left > 0; --left) signal();
+}
+
+// Lane q of four, word i -> lane i, word q.
+__device__ __forceinline__ void transpose_quad(uint32_t* w, int q) {
+  const bool odd = q & 1, upper = q & 2;
+#pragma unroll
+  for (int i = 0; i < 4; i += 2) {
+    const uint32_t other = __shfl_xor_sync(~0u, odd ? w[i] : w[i + 1], 1);
+    (odd ? w[i] : w[i + 1]) = other;
+  }
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    const uint32_t other = __shfl_xor_sync(~0u, upper ? w[i] : w[i + 2], 2);
+    (upper ? w[i] : w[i + 2]) = other;
+  }
+}
+
+__device__ __forceinline__ uint32_t pack_float8(float a, float b) {
+  uint16_t r = 0;
+#if __CUDA_ARCH__ >= 890
+  asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(r) : "f"(b), "f"(a));
+#endif
+  return r;
+}
+__device__ __forceinline__ uint32_t code(float v, const QuantizedProductArgs& a, int low, int high) {
+  return static_cast<uint32_t>(min(max(__float2int_rn(v * a.y_inverse_scale) + a.y_zero, low), high)) & 0xff;
+}
+
+__device__ __forceinline__ float activate(float v, const QuantizedProductArgs& a) {
+  switch (a.activation) {
+    case QuantizedProductArgs::Activation::kClamp:
+      return v < a.low ? a.low : v > a.high ? a.high : v;
+    case QuantizedProductArgs::Activation::kGelu:
+      return 0.5f * v * (1.f + erff(v * 0.70710678118654752f));
+    case QuantizedProductArgs::Activation::kGeluTanh:
+      return 0.5f * v * (1.f + tanhf(0.79788456080286536f * (v + 0.044715f * v * v * v)));
+    case QuantizedProductArgs::Activation::kSilu:
+      return v / (1.f + __expf(-v));
+    default:
+      return v;
+  }
+}
+
+// 64 columns from `column` on of the thread's two rows: d holds 4 numbers for each 8 columns, two of each row.
+template <bool FLOATS>
+__device__ __forceinline__ void finish(const QuantizedParams& p, uint32_t* d, float factor, int first_row, int column, int q) {
+  const QuantizedProductArgs& a = p.a;
+#pragma unroll
+  for (int j = 0; j < 8; ++j) {
+    const int c = column + 8 * j + 2 * q;
+    const float2 scale = *reinterpret_cast<const float2*>(a.scale + c);
+    const float2 bias = a.bias ? *reinterpret_cast<const float2*>(a.bias + c) : float2{0, 0};
+    const int2 start = !FLOATS && a.start ? *reinterpret_cast<const int2*>(a.start + c) : int2{0, 0};
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+      uint32_t* v = d + 4 * j + 2 * h;
+      const float x0 = FLOATS ? __uint_as_float(v[0]) : static_cast<float>(static_cast<int>(v[0]) - start.x);
+      const float x1 = FLOATS ? __uint_as_float(v[1]) : static_cast<float>(static_cast<int>(v[1]) - start.y);
+      v[0] = __float_as_uint(fmaf(x0, scale.x * factor, bias.x));
+      v[1] = __float_as_uint(fmaf(x1, scale.y * factor, bias.y));
+    }
+  }
+#pragma unroll
+  for (int h = 0; h < 2; ++h) {
+    const int row = first_row + 8 * h;
+    const bool there = row < p.m;
+    const int64_t base = int64_t{row} * a.n;
+    const auto at = [&](int j, int e) -> uint32_t& { return d[4 * j + 2 * h + e]; };
+    const auto add = [&](int j, int e, float v) { at(j, e) = __float_as_uint(__uint_as_float(at(j, e)) + v); };
+    if (a.residual_type == Element::kUint8 || a.residual_type == Element::kInt8) {
+      uint4 r{};
+      if (there && column + 16 * q < a.n)
+        r = *reinterpret_cast<const uint4*>(static_cast<const uint8_t*>(a.residual) + base + column + 16 * q);
+      uint32_t words[4] = {__byte_perm(r.x, r.z, 0x5410), __byte_perm(r.x, r.z, 0x7632), __byte_perm(r.y, r.w, 0x5410),
+                           __byte_perm(r.y, r.w, 0x7632)};
+      transpose_quad(words, q);
+      const bool is_signed = a.residual_type == Element::kInt8;
+#pragma unroll
+      for (int j = 0; j < 8; ++j)
+#pragma unroll
+        for (int e = 0; e < 2; ++e) {
+          const uint32_t byte = words[j / 2] >> (16 * (j % 2) + 8 * e) & 0xff;
+          const float v = static_cast<float>(is_signed ? static_cast<int>(static_cast<int8_t>(byte)) : static_cast<int>(byte));
+          add(j, e, (v - a.residual_zero) * a.residual_scale);
+        }
+    } else if (a.residual_type == Element::kFloat16 || a.residual_type == Element::kBFloat16) {
+#pragma unroll
+      for (int g = 0; g < 2; ++g) {
+        const int c = column + 8 * (4 * g + q);
+        uint4 r{};
+        if (there && c < a.n) r = *reinterpret_cast<const uint4*>(static_cast<const uint16_t*>(a.residual) + base + c);
+        uint32_t words[4] = {r.x, r.y, r.z, r.w};
+        transpose_quad(words, q);
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          const float2 f = a.residual_type == Element::kFloat16 ? unpack2<__half>(words[i]) : unpack2<__nv_bfloat16>(words[i]);
+          add(4 * g + i, 0, f.x), add(4 * g + i, 1, f.y);
+        }
+      }
+    } else if (a.residual_type == Element::kFloat32) {
+#pragma unroll
+      for (int j = 0; j < 8; ++j) {
+        const int c = column + 8 * j + 2 * q;
+        if (!there || c >= a.n) continue;
+        const float2 f = *reinterpret_cast<const float2*>(static_cast<const float*>(a.residual) + base + c);
+        add(j, 0, f.x), add(j, 1, f.y);
+      }
+    }
+    if (a.activation != QuantizedProductArgs::Activation::kNone) {
+#pragma unroll
+      for (int j = 0; j < 8; ++j)
+#pragma unroll
+        for (int e = 0; e < 2; ++e) at(j, e) = __float_as_uint(activate(__uint_as_float(at(j, e)), a));
+    }
+    const auto value = [&](int j, int e) { return __uint_as_float(at(j, e)); };
+    if (a.y_type <= Element::kFloat8) {
+      uint32_t words[4];
+      const int low = a.y_type == Element::kInt8 ? -128 : 0;
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        uint32_t half[2];
+#pragma unroll
+        for (int s = 0; s < 2; ++s) {
+          const float v0 = value(2 * i + s, 0), v1 = value(2 * i + s, 1);
+          half[s] = a.y_type == Element::kFloat8 ? pack_float8(v0 * a.y_inverse_scale, v1 * a.y_inverse_scale)
+                                                 : code(v0, a, low, low + 255) | code(v1, a, low, low + 255) << 8;
+        }
+        words[i] = half[0] | half[1] << 16;
+      }
+      transpose_quad(words, q);
+      if (there && column + 16 * q < a.n)
+        *reinterpret_cast<uint4*>(static_cast<uint8_t*>(a.y) + base + column + 16 * q) =
+            uint4{__byte_perm(words[0], words[1], 0x5410), __byte_perm(words[2], words[3], 0x5410), __byte_perm(words[0], words[1], 0x7632),
+                  __byte_perm(words[2], words[3], 0x7632)};
+    } else if (a.y_type != Element::kFloat32) {
+#pragma unroll
+      for (int g = 0; g < 2; ++g) {
+        uint32_t words[4];
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          const float v0 = value(4 * g + i, 0), v1 = value(4 * g + i, 1);
+          // What does not fit becomes the largest finite value.
+          words[i] = a.y_type == Element::kFloat16 ? pack2<__half>(fminf(fmaxf(v0, -65504.f), 65504.f), fminf(fmaxf(v1, -65504.f), 65504.f))
+                                                   : pack2<__nv_bfloat16>(v0, v1);
+        }
+        transpose_quad(words, q);
+        const int c = column + 8 * (4 * g + q);
+        if (there && c < a.n)
+          *reinterpret_cast<uint4*>(static_cast<uint16_t*>(a.y) + base + c) = uint4{words[0], words[1], words[2], words[3]};
+      }
+    } else {
+#pragma unroll
+      for (int j = 0; j < 8; ++j) {
+        const int c = column + 8 * j + 2 * q;
+        if (there && c < a.n) *reinterpret_cast<float2*>(static_cast<float*>(a.y) + base + c) = float2{value(j, 0), value(j, 1)};
+      }
+    }
+  }
+}
+
+template <Element X, int BN>
+__device__ __forceinline__ void consume(const QuantizedParams& p, uint32_t stages, uint32_t full, uint32_t empty) {
+  using C = Config<BN>;
+  constexpr bool kFloats = X == Element::kFloat8;
+  constexpr int N = BN < 128 ? BN : 128, kCount = BN / 2;
+  const int group = threadIdx.x / 128 - 1, warp = threadIdx.x / 32 % 4, lane = threadIdx.x % 32;
+  const float factor = p.a.x_factor ? *p.a.x_factor : 1.f;
+  int stage = 0;
+  uint32_t phase = 0;
+  for (int64_t tile = blockIdx.x; tile < p.tiles; tile += gridDim.x) {
+    uint32_t d[kCount];
+    [[maybe_unused]] float sum[kFloats ? kCount : 1];
+    if constexpr (kFloats) {
+#pragma unroll
+      for (int i = 0; i < kCount; ++i) sum[i] = 0;
+    }
+    int last = -1;
+    for (int step = 0; step < p.k_steps; ++step) {
+      barrier_wait(full + 8 * stage, phase);
+      const uint32_t from = stages + stage * C::kStageBytes;
+      const uint64_t at_a = matrix_descriptor(from + group * 64 * kStepBytes), at_b = matrix_descriptor(from + kTileRows * kStepBytes);
+      hold<kCount>(d);
+      products_begin();
+#pragma unroll
+      for (int kk = 0; kk < 4; ++kk)
+#pragma unroll
+        for (int part = 0; part < BN / N; ++part)
+          multiply<X, N>(d + part * 64, at_a + 2 * kk, at_b + 2 * kk + part * (128 * kStepBytes >> 4), kk > 0 || (!kFloats && step > 0));
+      products_commit();
+      hold<kCount>(d);
+      if constexpr (kFloats) {
+        products_wait<0>();
+        hold<kCount>(d);
+        if (lane == 0) barrier_arrive(empty + 8 * stage);
+#pragma unroll
+        for (int i = 0; i < kCount; ++i) sum[i] += __uint_as_float(d[i]);
+      } else {
+        products_wait<1>();
+        if (last >= 0 && lane == 0) barrier_arrive(empty + 8 * last);
+        last = stage;
+      }
+      if (++stage == C::kStages) stage = 0, phase ^= 1;
+    }
+    if constexpr (kFloats) {
+#pragma unroll
+      for (int i = 0; i < kCount; ++i) d[i] = __float_as_uint(sum[i]);
+    } else {
+      products_wait<0>();
+      hold<kCount>(d);
+      if (last >= 0 && lane == 0) barrier_arrive(empty + 8 * last);
+    }
+    const int tile_m = static_cast<int>(tile / p.tiles_n), tile_n = static_cast<int>(tile % p.tiles_n);
+    const int row = tile_m * kTileRows + group * 64 + warp * 16 + lane / 4;
+#pragma unroll
+    for (int u = 0; u < BN / 64; ++u) {
+      const int column = tile_n * BN + u * 64;
+      if (column < p.a.n) finish<kFloats>(p, d + 32 * u, factor, row, column, lane & 3);
+    }
+  }
+}
+
+template <Element X, int BN>
+__global__ void __launch_bounds__(kThreads, Config<BN>::kBlocks) quantized_kernel(const __grid_constant__ QuantizedParams p) {
+#ifdef CAMEO_WGMMA
+  using C = Config<BN>;
+  extern __shared__ uint8_t memory[];
+  const uint32_t stages = (shared_address(memory) + 1023) & ~1023u;
+  const uint32_t full = stages + C::kStages * C::kStageBytes, empty = full + 8 * C::kStages;
+  if (threadIdx.x == 0) {
+    for (int i = 0; i < C::kStages; ++i) {
+      barrier_init(full + 8 * i, 129);  // the threads that gather, and the one that asks for W
+      barrier_init(empty + 8 * i, 8);   // the warps that multiply
+    }
+    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+  }
+  __syncthreads();
+  if (threadIdx.x < 128) {
+    if constexpr (BN == 64)
+      asm volatile("setmaxnreg.dec.sync.aligned.u32 64;");
+    else
+      asm volatile("setmaxnreg.dec.sync.aligned.u32 72;");
+    produce<BN>(p, stages, full, empty);
+  } else {
+    if constexpr (BN == 64)
+      asm volatile("setmaxnreg.inc.sync.aligned.u32 88;");
+    else
+      asm volatile("setmaxnreg.inc.sync.aligned.u32 216;");
+    consume<X, BN>(p, stages, full, empty);
+  }
+#else
+  __trap();
+#endif
+}
+
+template <Element X, int BN>
+cudaError_t launch_quantized(QuantizedParams& p, const DeviceTraits& device, cudaStream_t stream) {
+  using C = Config<BN>;
+  p.tiles_n = (p.a.n + BN - 1) / BN;
+  p.tiles = (int64_t{p.m} + kTileRows - 1) / kTileRows * p.tiles_n;
+  const auto kernel = &quantized_kernel<X, BN>;
+  const cudaError_t e = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, C::kShared);
+  if (e != cudaSuccess) return e;
+  const auto most = int64_t{device.multiprocessors} * C::kBlocks;
+  kernel<<<static_cast<unsigned>(p.tiles < most ? p.tiles : most), kThreads, C::kShared, stream>>>(p);
+  return cudaGetLastError();
+}
+
+template <Element X>
+cudaError_t launch_variant(QuantizedParams& p, const DeviceTraits& device, cudaStream_t stream) {
+  if (p.a.variant == 0) return launch_quantized<X, 64>(p, device, stream);
+  // 8-bit floats have two sets of sums: no more than 128 columns.
+  if (p.a.variant == 1 || X == Element::kFloat8) return launch_quantized<X, 128>(p, device, stream);
+  if constexpr (X != Element::kFloat8) return launch_quantized<X, 256>(p, device, stream);
+  return cudaErrorInvalidValue;
+}
+
+}  // namespace
+}  // namespace cameo::cuda

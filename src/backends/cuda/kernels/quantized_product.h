@@ -1,0 +1,58 @@
+// Products and convolutions of 8-bit operands on Hopper's warpgroup tensor cores, with everything behind the sums in one kernel:
+//
+//   y = quantize(act(scale[column] * x_factor * (sum(x * w) - start[column]) + bias[column] + residual))
+//
+// x is [batch, height, width, channels], or for a product [m, k] with all of the kernel's extents 1. Sums are int32, or for 8-bit
+// floats float32 over float partial sums of 128 terms.
+#pragma once
+
+#include "backends/cuda/kernels/kernel.h"
+
+namespace cameo::cuda {
+
+enum class Element : uint8_t { kNone, kUint8, kInt8, kFloat8, kFloat16, kBFloat16, kFloat32 };
+constexpr int64_t bytes_of(Element e) { return e <= Element::kFloat8 ? 1 : e == Element::kFloat32 ? 4 : 2; }
+
+struct QuantizedProductArgs {
+  Element x_type = Element::kUint8;                                           // kUint8 and kInt8 by int8 weights, or kFloat8 (E4M3) by such
+  int32_t batch = 1, in_h = 1, in_w = 1, channels = 0, out_h = 1, out_w = 1;  // a product: batch = m, channels = k
+  int32_t kernel_h = 1, kernel_w = 1, stride_h = 1, stride_w = 1, pad_h = 0, pad_w = 0, dilation_h = 1, dilation_w = 1;
+  int32_t n = 0;                    // columns of y
+  const void* x = nullptr;          // rows of `channels` bytes, a multiple of 16
+  uint8_t padding = 0;              // the byte that stands for what lies outside
+  const void* w = nullptr;          // in the order of quantized_weight_offset()
+  const float* scale = nullptr;     // [n], padded with zeros to a multiple of kQuantizedColumns; so are the next two
+  const int32_t* start = nullptr;   // or null: 0
+  const float* bias = nullptr;      // or null: 0
+  const float* x_factor = nullptr;  // one number, or null: 1
+  Element residual_type = Element::kNone;
+  const void* residual = nullptr;               // as y
+  float residual_scale = 1, residual_zero = 0;  // of bytes: (e - zero) * scale
+  enum class Activation : uint8_t { kNone, kClamp, kGelu, kGeluTanh, kSilu } activation = Activation::kNone;
+  float low = 0, high = 0;  // kClamp
+  Element y_type = Element::kUint8;
+  void* y = nullptr;  // [batch, out_h, out_w, n]
+  float y_inverse_scale = 1;
+  int32_t y_zero = 0;
+  int32_t variant = 0;  // 0 to kQuantizedVariants - 1: 64, 128 or 256 columns to a tile
+
+  int64_t rows() const { return int64_t{batch} * out_h * out_w; }
+  int64_t k() const { return int64_t{kernel_h} * kernel_w * channels; }
+};
+
+inline constexpr int kQuantizedVariants = 3;
+inline constexpr int64_t kQuantizedColumns = 256;
+
+// Bytes of a weight of n columns and k rows, and where element (row, column) lies in it: blocks of 64 columns by 128 rows, in which a
+// column is 128 bytes whose pieces of 16 are permuted as shared memory wants them. The padding is zero. Row tap * channels + c belongs
+// to channel c at that position of the kernel.
+constexpr int64_t quantized_weight_bytes(int64_t n, int64_t k) { return (n + 63) / 64 * ((k + 127) / 128) * 8192; }
+constexpr int64_t quantized_weight_offset(int64_t k, int64_t row, int64_t column) {
+  const int64_t block = column / 64 * ((k + 127) / 128) + row / 128, c = column % 64, r = row % 128;
+  return block * 8192 + c * 128 + ((r / 16) ^ (c % 8)) * 16 + r % 16;
+}
+
+const char* quantized_product_refusal(const QuantizedProductArgs& args, const DeviceTraits& device);
+cudaError_t quantized_product(const QuantizedProductArgs& args, const DeviceTraits& device, cudaStream_t stream);
+
+}  // namespace cameo::cuda

@@ -1,0 +1,54 @@
+#include "backends/cuda/ops/epilogue.h"
+
+#include <limits>
+
+namespace cameo::cuda {
+
+using ops::PointOp;
+
+std::optional<LinearEpilogue> match_linear_epilogue(const StepBuilder& b, const ops::PointProgram& program, size_t first, const Dims& y) {
+  LinearEpilogue e;
+  const auto inputs = static_cast<int16_t>(program.num_inputs);
+  for (size_t i = 0; i < program.code.size(); ++i) {
+    const ops::PointInstruction& in = program.code[i];
+    const int16_t made = i == 0 ? int16_t{0} : static_cast<int16_t>(inputs + i - 1);
+    const bool last = i + 1 == program.code.size();
+    if (in.op == PointOp::kAdd && (in.a == made) != (in.b == made)) {
+      const int16_t other = in.a == made ? in.b : in.a;
+      if (other <= 0 || other >= inputs) return std::nullopt;
+      const size_t input = first + static_cast<size_t>(other) - 1;
+      const Dims& dims = b.in_dims(input);
+      const bool column = dims.rank() > 0 && y.rank() > 0 && dims.back() == y.back() && dims.num_elements() == y.back();
+      if (!e.bias && column && b.value(input) && b.in_type(input) == DType::kFloat32)
+        e.bias = input;
+      else if (!e.addend && dims.num_elements() == y.num_elements() && !b.value(input))
+        e.addend = input;
+      else
+        return std::nullopt;
+      continue;
+    }
+    if (!last || in.a != made) return std::nullopt;
+    constexpr float kInfinity = std::numeric_limits<float>::infinity();
+    if (in.op == PointOp::kRelu) {
+      e.low = 0, e.high = kInfinity;
+    } else if (in.op == PointOp::kClip && in.b < 0 && in.c < 0) {
+      e.low = program.constants[static_cast<size_t>(-1 - in.b)];
+      e.high = program.constants[static_cast<size_t>(-1 - in.c)];
+    } else if (in.op != PointOp::kGelu && in.op != PointOp::kGeluTanh && in.op != PointOp::kSwish) {
+      return std::nullopt;
+    }
+    e.activation = in.op;
+  }
+  return e;
+}
+
+Result<Operand> padded_bias(StepBuilder& b, size_t input, int64_t columns) {
+  return b.prepared(input, fmt::format("{} columns", columns), DType::kFloat32, Dims{columns},
+                    [](StepBuilder& inner, const Operand& from, const Operand& to) {
+                      Source s;
+                      s.store(to, "i", fmt::format("i < {} ? {} : 0.f", s.number(from.dims.num_elements()), s.load(from, "i")));
+                      return s.launch_elements(inner, to.dims.num_elements());
+                    });
+}
+
+}  // namespace cameo::cuda

@@ -1,0 +1,23 @@
+// What kernels of products can take of a program: a bias, an addend, then an activation.
+#pragma once
+
+#include <optional>
+
+#include "backends/cuda/program.h"
+
+namespace cameo::cuda {
+
+struct LinearEpilogue {
+  size_t bias = 0, addend = 0;  // inputs of the node; 0: none
+  std::optional<ops::PointOp> activation;
+  float low = 0, high = 0;  // of kRelu and kClip
+};
+
+// The whole program as that, or nothing: sums of register 0 with a constant of one number a column and with a tensor of y's extents, in
+// any order, then Relu, Clip by constants, Gelu (both) or Swish. Register r > 0 is the node's input first + r - 1.
+std::optional<LinearEpilogue> match_linear_epilogue(const StepBuilder& b, const ops::PointProgram& program, size_t first, const Dims& y);
+
+// The bias as float32 [columns], zeros behind its own elements.
+Result<Operand> padded_bias(StepBuilder& b, size_t input, int64_t columns);
+
+}  // namespace cameo::cuda

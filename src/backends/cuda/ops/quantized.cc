@@ -1,0 +1,340 @@
+// ai.cameo.QuantizedMatMul and ai.cameo.QuantizedConv (ops/cameo_quantized.h). Variants:
+//   tensor cores  kernels/quantized_product.h: bytes as they are, with all that follows where it is a bias, an addend and an activation;
+//                 windows of few channels are laid out as rows first
+//   float16       elsewhere: the numbers less their zero points are exact in 16 bits, and cublasLt adds in float32
+//   plain         a thread for each sum: depthwise convolutions, and what would take too much memory
+#include <algorithm>
+
+#include "backends/cuda/gemm.h"
+#include "backends/cuda/ops/epilogue.h"
+#include "backends/cuda/ops/ops.h"
+#include "backends/cuda/ops/windows.h"
+#include "backends/cuda/quantized_operation.h"
+#include "ops/channels_last.h"
+#include "ops/convolve.h"
+
+namespace cameo::cuda {
+namespace {
+
+constexpr size_t kOperands = 3;  // inputs before those of the program
+constexpr int64_t kMostScratch = int64_t{1} << 30;
+
+struct Problem {
+  int64_t n = 0, k = 0, rows = 0;  // k: rows of W, taps by channels
+  float x_scale = 1, y_scale = 1;
+  int64_t x_zero = 0, y_zero = 0;
+  std::vector<float> operand_scales;
+  std::vector<int64_t> operand_zeros;
+  // A convolution; for a product none.
+  bool convolves = false, depthwise = false;
+  int64_t channels = 0, taps = 1;
+  Dims x_spatial, y_spatial;
+  ops::Window window;
+
+  bool is_bytes(size_t operand) const { return operand < operand_scales.size() && operand_scales[operand] != 0; }
+  // Rows of X are what W is multiplied by.
+  bool plain_rows() const {
+    bool plain = true;
+    for (size_t a = 0; convolves && a < window.rank; ++a)
+      plain &= window.axes[a].kernel == 1 && window.axes[a].stride == 1 && window.axes[a].begin == 0 && window.axes[a].end == 0;
+    return plain;
+  }
+};
+
+std::string packed_index(Source& s, int64_t k, const std::string& row, const std::string& column) {
+  return fmt::format("((({1}) / 16 * {2} + ({0}) / 4) * 16 + ({1}) % 16) * 4 + ({0}) % 4", row, column, s.number((k + 3) / 4));
+}
+
+// Adds lines that find where tap `tap` of the window at output row `row` lies; gives the row of X, and `inside` says whether there is
+// one.
+std::string position_of(Source& s, const Problem& p, const std::string& row, const std::string& tap) {
+  Dims at_dims{p.rows / std::max<int64_t>(1, p.y_spatial.num_elements())}, tap_dims;
+  for (int64_t d : p.y_spatial) at_dims.push_back(d);
+  for (size_t a = 0; a < p.window.rank; ++a) tap_dims.push_back(p.window.axes[a].kernel);
+  const auto at = s.unravel(row, at_dims), of_tap = s.unravel(tap, tap_dims);
+  std::string inside = "true", position = at[0];
+  for (size_t a = 0; a < p.window.rank; ++a) {
+    const ops::WindowAxis& axis = p.window.axes[a];
+    const std::string i = s.name("at"), extent = s.number(p.x_spatial[a]);
+    s.line(fmt::format("const I {} = ({}) * {} - {} + ({}) * {};", i, at[a + 1], s.number(axis.stride), s.number(axis.begin), of_tap[a],
+                       s.number(axis.dilation)));
+    inside += fmt::format(" && {0} >= 0 && {0} < {1}", i, extent);
+    position = fmt::format("({}) * {} + {}", position, extent, i);
+  }
+  s.line(fmt::format("const bool inside = {};", inside));
+  return position;
+}
+
+// to [rows, width] = the windows of X as rows, with `value` of an element and `outside` where there is none; the columns behind k are 0.
+Status windows_as_rows(StepBuilder& b, const Problem& p, const Operand& x, const Operand& to, const std::string& outside,
+                       const std::function<std::string(const std::string&)>& value) {
+  Source s;
+  const int64_t width = to.dims[1];
+  const auto at = s.unravel("i", Dims{p.rows, width});
+  if (width != p.k) s.line(fmt::format("if ({} >= {}) {{ put({}[i], 0); return; }}", at[1], s.number(p.k), s.write(to)));
+  if (!p.convolves) {
+    s.store(to, "i", value(s.load(x, fmt::format("({}) * {} + {}", at[0], s.number(p.k), at[1]))));
+    return s.launch_elements(b, to.dims.num_elements());
+  }
+  s.line(fmt::format("const I tap = {}, channel = {} - tap * {};", s.quotient(at[1], p.channels), at[1], s.number(p.channels)));
+  const std::string row = position_of(s, p, at[0], "tap");
+  s.line(fmt::format("int v = {};", outside));
+  s.line(fmt::format("if (inside) v = {};", value(s.load(x, fmt::format("({}) * {} + channel", row, s.number(p.channels))))));
+  s.store(to, "i", "v");
+  return s.launch_elements(b, to.dims.num_elements());
+}
+
+// acc [rows, n] = the sums, as int32.
+Status plain_sums(StepBuilder& b, const Problem& p, const Operand& x, const Operand& w, const Operand& acc) {
+  Source s;
+  const auto at = s.unravel("i", Dims{p.rows, p.n});
+  s.line("u32 sum = 0;");
+  s.line(fmt::format("for (I tap = 0; tap < {}; ++tap) {{", s.number(p.taps)));
+  std::string row = at[0];
+  if (p.convolves) {
+    row = position_of(s, p, at[0], "tap");
+    s.line("if (!inside) continue;");
+  }
+  const std::string channels = s.number(p.channels), zero = s.number(p.x_zero);
+  if (p.depthwise) {
+    s.line(fmt::format("sum += (u32)(((int){} - (int){}) * (int){});", s.load(x, fmt::format("({}) * {} + {}", row, channels, at[1])), zero,
+                       s.load(w, fmt::format("tap * {} + {}", s.number(p.n), at[1]))));
+  } else {
+    s.line(fmt::format("for (I c = 0; c < {0}; ++c) {{ const I r = tap * {0} + c;", channels));
+    s.line(fmt::format("sum += (u32)(((int){} - (int){}) * (int){}); }}", s.load(x, fmt::format("({}) * {} + c", row, channels)), zero,
+                       s.load(w, packed_index(s, p.k, "r", at[1]))));
+  }
+  s.line("}");
+  s.store(acc, "i", "(int)sum");
+  return s.launch_elements(b, p.rows * p.n);
+}
+
+// y = quantize(program(acc)); acc holds sums, or products that are scaled already.
+Status finish(StepBuilder& b, const Problem& p, const ops::PointProgram& program, const Operand& acc, bool scaled) {
+  const Operand y = b.output(0);
+  Source s;
+  const auto at = s.unravel("i", y.dims);
+  std::vector<std::string> values = {"v0"};
+  if (scaled) {
+    s.line(fmt::format("const float v0 = {};", s.load(acc, "i")));
+  } else {
+    CAMEO_ASSIGN(Operand scale, b.input(2));
+    s.line(fmt::format("const float v0 = (float){} * ({} * {});", s.load(acc, "i"), literal(p.x_scale), s.load(scale, at.back())));
+  }
+  for (size_t k = kOperands; k < b.num_inputs(); ++k) {
+    CAMEO_ASSIGN(Operand o, b.input(k));
+    const std::string e = s.load(o, s.offset(at, broadcast(o, y.dims).strides)), name = s.name("e");
+    const size_t operand = k - kOperands;
+    s.line(fmt::format("const float {} = {};", name,
+                       p.is_bytes(operand) ? fmt::format("(float)((int){} - (int){}) * {}", e, literal(p.operand_zeros[operand]),
+                                                         literal(p.operand_scales[operand]))
+                                           : e));
+    values.push_back(name);
+  }
+  const std::string result = program.code.empty() ? values[0] : emit_program(s, program, values);
+  if (y.dtype != DType::kUint8 && y.dtype != DType::kInt8) {
+    s.store(y, "i", result);
+  } else {
+    const float low = y.dtype == DType::kInt8 ? -128.f : 0.f;
+    s.line(fmt::format("float q = rintf({} / {}) + {};", result, literal(p.y_scale), literal(static_cast<float>(p.y_zero))));
+    s.line(
+        fmt::format("q = q != q ? {} : fminf(fmaxf(q, {}), {});", literal(static_cast<float>(p.y_zero)), literal(low), literal(low + 255)));
+    s.store(y, "i", "(int)q");
+  }
+  return s.launch_elements(b, y.dims.num_elements());
+}
+
+int64_t padded_columns(int64_t n) { return (n + kQuantizedColumns - 1) / kQuantizedColumns * kQuantizedColumns; }
+
+QuantizedProductArgs::Activation activation_of(const LinearEpilogue& e) {
+  using Activation = QuantizedProductArgs::Activation;
+  if (!e.activation) return Activation::kNone;
+  switch (*e.activation) {
+    case ops::PointOp::kGelu:
+      return Activation::kGelu;
+    case ops::PointOp::kGeluTanh:
+      return Activation::kGeluTanh;
+    case ops::PointOp::kSwish:
+      return Activation::kSilu;
+    default:
+      return Activation::kClamp;
+  }
+}
+
+// Whether it was done so; if not, nothing was added.
+Result<bool> by_tensor_cores(StepBuilder& b, const Problem& p, const ops::PointProgram& program) {
+  if (!b.device().has_gpu() || b.device().info().arch() != 90 || p.depthwise || p.k == 0 || p.window.rank > 2) return false;
+  const Operand y = b.output(0);
+  QuantizedProductArgs a;
+  QuantizedOperands o;
+  a.n = static_cast<int32_t>(p.n);
+  const bool rows = !p.convolves || p.plain_rows();
+  const bool lay_out = p.channels % 16 != 0;
+  const int64_t k = lay_out ? (p.k + 15) / 16 * 16 : p.k;
+  if (p.rows > INT32_MAX || k > INT32_MAX || p.n > INT32_MAX || (lay_out && p.rows * k > kMostScratch)) return false;
+  const auto give_up = [&] {
+    (void)b.take();
+    return false;
+  };
+  CAMEO_ASSIGN(const Operand x, b.input(0));
+  o.x = x;
+  if (lay_out) {
+    o.x = b.scratch(x.dtype, Dims{p.rows, k});
+    CAMEO_TRY(windows_as_rows(b, p, x, o.x, std::to_string(p.x_zero), [](const std::string& v) { return "(int)" + v; }));
+  }
+  if (rows || lay_out) {
+    a.batch = static_cast<int32_t>(p.rows);
+    a.channels = static_cast<int32_t>(k);
+  } else {
+    const size_t r = p.window.rank;
+    if (p.channels > INT32_MAX || p.x_spatial.num_elements() > INT32_MAX) return give_up();
+    const auto& w = p.window.axes[r - 1];
+    a.channels = static_cast<int32_t>(p.channels);
+    a.batch = static_cast<int32_t>(p.rows / p.y_spatial.num_elements());
+    a.in_w = static_cast<int32_t>(p.x_spatial[r - 1]);
+    a.out_w = static_cast<int32_t>(p.y_spatial[r - 1]);
+    a.kernel_w = static_cast<int32_t>(w.kernel), a.stride_w = static_cast<int32_t>(w.stride);
+    a.pad_w = static_cast<int32_t>(w.begin), a.dilation_w = static_cast<int32_t>(w.dilation);
+    if (r == 2) {
+      const auto& h = p.window.axes[0];
+      a.in_h = static_cast<int32_t>(p.x_spatial[0]);
+      a.out_h = static_cast<int32_t>(p.y_spatial[0]);
+      a.kernel_h = static_cast<int32_t>(h.kernel), a.stride_h = static_cast<int32_t>(h.stride);
+      a.pad_h = static_cast<int32_t>(h.begin), a.dilation_h = static_cast<int32_t>(h.dilation);
+    }
+    a.padding = static_cast<uint8_t>(p.x_zero);
+  }
+  CAMEO_ASSIGN(o.w, tiled_weight(b, 1, "", DType::kInt8, p.k, p.n,
+                                 [&](Source& s, const Operand& from, const std::string& row, const std::string& column) {
+                                   return s.load(from, packed_index(s, p.k, row, column));
+                                 }));
+  const int64_t columns = padded_columns(p.n);
+  CAMEO_ASSIGN(o.scale, b.prepared(2, fmt::format("{} columns by {}", columns, p.x_scale), DType::kFloat32, Dims{columns},
+                                   [&](StepBuilder& inner, const Operand& from, const Operand& to) {
+                                     Source s;
+                                     s.store(to, "i",
+                                             fmt::format("i < {} ? {} * {} : 0.f", s.number(p.n), literal(p.x_scale), s.load(from, "i")));
+                                     return s.launch_elements(inner, columns);
+                                   }));
+  if (p.x_zero != 0) {
+    CAMEO_ASSIGN(o.start, b.prepared(1, fmt::format("sums of {} columns by {}", columns, p.x_zero), DType::kInt32, Dims{columns},
+                                     [&](StepBuilder& inner, const Operand& from, const Operand& to) {
+                                       Source s;
+                                       s.line("u32 sum = 0;");
+                                       s.line(fmt::format("for (I r = 0; i < {} && r < {}; ++r) sum += (u32)(int){};", s.number(p.n),
+                                                          s.number(p.k), s.load(from, packed_index(s, p.k, "r", "i"))));
+                                       s.store(to, "i", fmt::format("(int)(sum * (u32){})", s.number(p.x_zero)));
+                                       return s.launch_elements(inner, columns);
+                                     }));
+  }
+  const auto e = match_linear_epilogue(b, program, kOperands, y.dims);
+  if (e) {
+    if (e->bias) {
+      CAMEO_ASSIGN(o.bias, padded_bias(b, e->bias, columns));
+    }
+    if (e->addend) {
+      CAMEO_ASSIGN(o.residual, b.input(e->addend));
+      const size_t operand = e->addend - kOperands;
+      if (p.is_bytes(operand)) {
+        a.residual_scale = p.operand_scales[operand];
+        a.residual_zero = static_cast<float>(p.operand_zeros[operand]);
+      }
+    }
+    a.activation = activation_of(*e);
+    a.low = e->low, a.high = e->high;
+    o.y = y;
+    a.y_inverse_scale = 1 / p.y_scale;
+    a.y_zero = static_cast<int32_t>(p.y_zero);
+    if (o.y.dtype != DType::kUint8 && o.y.dtype != DType::kInt8) a.y_inverse_scale = 1, a.y_zero = 0;
+    CAMEO_ASSIGN(const bool done, try_quantized_product(b, a, o));
+    return done ? true : give_up();
+  }
+  o.y = b.scratch(DType::kFloat32, y.dims);
+  CAMEO_ASSIGN(const bool done, try_quantized_product(b, a, o));
+  if (!done) return give_up();
+  CAMEO_TRY(finish(b, p, program, o.y, true));
+  return true;
+}
+
+Status quantized(StepBuilder& b, const Problem& p) {
+  if (b.output(0).dims.num_elements() == 0) return {};
+  CAMEO_ASSIGN(const ops::PointProgram program, program_of(b, kOperands));
+  if (!b.value(1) || !b.value(2)) return error(ErrorCode::kUnsupported, "its weight is not known before the run");
+  CAMEO_ASSIGN(const bool done, by_tensor_cores(b, p, program));
+  if (done) return {};
+  CAMEO_ASSIGN(const Operand x, b.input(0));
+  if (p.depthwise || p.k == 0 || p.rows * (p.k * 2 + p.n * 4) > kMostScratch) {
+    CAMEO_ASSIGN(Operand w, b.input(1));
+    const Operand acc = b.scratch(DType::kInt32, Dims{p.rows, p.n});
+    CAMEO_TRY(plain_sums(b, p, x, w, acc));
+    return finish(b, p, program, acc, false);
+  }
+  Gemm g;
+  g.m = p.rows, g.n = p.n, g.k = p.k;
+  g.a = b.scratch(DType::kFloat16, Dims{p.rows, p.k});
+  CAMEO_TRY(windows_as_rows(b, p, x, g.a, "0", [&](const std::string& v) { return fmt::format("(int){} - ({})", v, p.x_zero); }));
+  CAMEO_ASSIGN(g.b, b.prepared(1, "columns as float16", DType::kFloat16, Dims{p.n, p.k},
+                               [&](StepBuilder& inner, const Operand& from, const Operand& to) {
+                                 Source s;
+                                 const auto at = s.unravel("i", to.dims);
+                                 s.store(to, "i", s.load(from, packed_index(s, p.k, at[1], at[0])));
+                                 return s.launch_elements(inner, to.dims.num_elements());
+                               }));
+  g.trans_b = true;
+  g.y = b.scratch(DType::kFloat32, Dims{p.rows, p.n});
+  CAMEO_TRY(add_gemm(b, g));
+  return finish(b, p, program, g.y, false);
+}
+
+Problem common(const StepBuilder& b) {
+  Problem p;
+  p.n = b.attrs().integer("n");
+  p.x_scale = b.attrs().real("x_scale", 1);
+  p.y_scale = b.attrs().real("y_scale", 1);
+  p.x_zero = b.attrs().integer("x_zero");
+  p.y_zero = b.attrs().integer("y_zero");
+  p.operand_scales = b.attrs().reals("operand_scales");
+  p.operand_zeros = b.attrs().integers("operand_zeros");
+  return p;
+}
+
+Status make_matmul(StepBuilder& b) {
+  Problem p = common(b);
+  p.k = p.channels = b.attrs().integer("k");
+  p.rows = p.n == 0 ? 0 : b.out_dims(0).num_elements() / p.n;
+  return quantized(b, p);
+}
+
+Status make_conv(StepBuilder& b) {
+  Problem p = common(b);
+  p.convolves = true;
+  p.channels = b.attrs().integer("channels");
+  const int64_t group = b.attrs().integer("group", 1);
+  p.depthwise = group != 1;
+  Dims w{p.n, p.channels / std::max<int64_t>(1, group)};
+  for (int64_t extent : b.attrs().integers("kernel_shape")) {
+    w.push_back(extent);
+    p.taps *= extent;
+  }
+  const Dims x = ops::channels_first(b.in_dims(0)), y = ops::channels_first(b.out_dims(0));
+  CAMEO_ASSIGN(const ops::ConvGeometry g, ops::ConvGeometry::make(window_attrs(b), group, x, w, y));
+  p.window = g.window;
+  for (size_t a = 2; a < x.rank(); ++a) {
+    p.x_spatial.push_back(x[a]);
+    p.y_spatial.push_back(y[a]);
+  }
+  p.k = p.depthwise ? p.taps : p.taps * p.channels;
+  p.rows = p.n == 0 ? 0 : b.out_dims(0).num_elements() / p.n;
+  return quantized(b, p);
+}
+
+}  // namespace
+
+std::vector<DeviceOp> quantized_ops() {
+  return {
+      {"QuantizedMatMul", "ai.cameo", make_matmul},
+      {"QuantizedConv", "ai.cameo", make_conv},
+  };
+}
+
+}  // namespace cameo::cuda

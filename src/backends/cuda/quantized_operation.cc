@@ -1,0 +1,144 @@
+#include "backends/cuda/quantized_operation.h"
+
+#include <algorithm>
+
+#include "backends/cuda/fast_kernels.h"
+
+namespace cameo::cuda {
+namespace {
+
+void place(QuantizedProductArgs& a, const QuantizedOperands& o, const Addresses& at) {
+  a.x = at.of(o.x);
+  a.w = at.of(o.w);
+  a.scale = static_cast<const float*>(at.of(o.scale));
+  a.start = static_cast<const int32_t*>(at.of(o.start));
+  a.bias = static_cast<const float*>(at.of(o.bias));
+  a.x_factor = static_cast<const float*>(at.of(o.x_factor));
+  a.residual = at.of(o.residual);
+  a.y = at.of(o.y);
+}
+
+class QuantizedOperation final : public Operation {
+ public:
+  QuantizedOperation(const QuantizedProductArgs& args, const DeviceTraits& traits, QuantizedOperands operands)
+      : args_(args), traits_(traits), operands_(std::move(operands)) {}
+  Status run(const Addresses& at, cudaStream_t stream) override {
+    place(args_, operands_, at);
+    return check(quantized_product(args_, traits_, stream), "a product of 8 bits");
+  }
+
+ private:
+  QuantizedProductArgs args_;
+  const DeviceTraits traits_;
+  const QuantizedOperands operands_;
+};
+
+std::string describe(const QuantizedProductArgs& a) {
+  return fmt::format("quantized product {} {}x{}x{}x{} {}x{} n {} kernel {}x{} s{},{} p{},{} d{},{} > {} residual {} act {}",
+                     static_cast<int>(a.x_type), a.batch, a.in_h, a.in_w, a.channels, a.out_h, a.out_w, a.n, a.kernel_h, a.kernel_w,
+                     a.stride_h, a.stride_w, a.pad_h, a.pad_w, a.dilation_h, a.dilation_w, static_cast<int>(a.y_type),
+                     static_cast<int>(a.residual_type), static_cast<int>(a.activation));
+}
+
+// The fastest variant, over memory of its own.
+Result<int> fastest(Device& device, QuantizedProductArgs a, const DeviceTraits& traits) {
+  const auto up = [](int64_t n) { return static_cast<size_t>((n + 511) / 512 * 512); };
+  const size_t x = up(int64_t{a.batch} * a.in_h * a.in_w * a.channels), y = up(a.rows() * a.n * bytes_of(a.y_type)),
+               w = up(quantized_weight_bytes(a.n, a.k())), columns = up((a.n + kQuantizedColumns) * 4),
+               residual = a.residual_type == Element::kNone ? 0 : up(a.rows() * a.n * bytes_of(a.residual_type));
+  auto memory = device.pool()->allocate(x + y + w + residual + columns);
+  if (!memory.ok()) return 0;
+  const std::lock_guard lock(device.mutex());
+  auto* at = static_cast<std::byte*>(memory->data());
+  CAMEO_TRY(fill(at, 0, memory->bytes(), device.stream()));
+  const bool has_start = a.start != nullptr, has_bias = a.bias != nullptr;
+  a.x = at;
+  a.y = at + x;
+  a.w = at + x + y;
+  if (residual) a.residual = at + x + y + w;
+  a.scale = reinterpret_cast<const float*>(at + x + y + w + residual);
+  a.bias = has_bias ? a.scale : nullptr;
+  a.start = has_start ? reinterpret_cast<const int32_t*>(a.scale) : nullptr;
+  a.x_factor = a.x_factor ? a.scale : nullptr;
+  CAMEO_ASSIGN(Event start, Event::create());
+  CAMEO_ASSIGN(Event end, Event::create());
+  int best = 0;
+  double best_time = 1e30;
+  for (int variant = 0; variant < kQuantizedVariants; ++variant) {
+    a.variant = variant;
+    double least = 1e30;
+    for (int round = 0; round < 3; ++round) {
+      CAMEO_TRY(start.record(device.stream()));
+      for (int r = 0; r < 6; ++r) CAMEO_TRY(check(quantized_product(a, traits, device.stream()), "a product of 8 bits"));
+      CAMEO_TRY(end.record(device.stream()));
+      CAMEO_TRY(synchronize(device.stream()));
+      CAMEO_ASSIGN(const double time, end.since(start));
+      if (round > 0) least = std::min(least, time);
+    }
+    if (least < best_time) best_time = least, best = variant;
+  }
+  return best;
+}
+
+}  // namespace
+
+Element element_of(DType type) {
+  switch (type) {
+    case DType::kUint8:
+      return Element::kUint8;
+    case DType::kInt8:
+      return Element::kInt8;
+    case DType::kFloat8E4M3FN:
+      return Element::kFloat8;
+    case DType::kFloat16:
+      return Element::kFloat16;
+    case DType::kBfloat16:
+      return Element::kBFloat16;
+    case DType::kFloat32:
+      return Element::kFloat32;
+    default:
+      return Element::kNone;
+  }
+}
+
+Result<bool> try_quantized_product(StepBuilder& b, QuantizedProductArgs a, const QuantizedOperands& o) {
+  if (!b.device().has_gpu()) return false;
+  a.x_type = element_of(o.x.dtype);
+  a.y_type = element_of(o.y.dtype);
+  a.residual_type = o.residual.present() ? element_of(o.residual.dtype) : Element::kNone;
+  if (a.y_type == Element::kNone || (o.residual.present() && a.residual_type == Element::kNone)) return false;
+  // Addresses that are aligned as those of the run will be.
+  auto* somewhere = reinterpret_cast<void*>(uintptr_t{4096});
+  const std::vector<void*> many(16, somewhere);
+  place(a, o, {many, many, static_cast<std::byte*>(somewhere)});
+  const DeviceTraits traits = traits_of(b.device());
+  if (quantized_product_refusal(a, traits) != nullptr) return false;
+  const std::string problem = describe(a);
+  a.variant = b.device().known_choice(problem);
+  if (a.variant < 0 || a.variant >= kQuantizedVariants) {
+    CAMEO_ASSIGN(a.variant, fastest(b.device(), a, traits));
+    b.device().remember_choice(problem, a.variant);
+  }
+  b.add(std::make_unique<QuantizedOperation>(a, traits, o));
+  return true;
+}
+
+Result<Operand> tiled_weight(StepBuilder& b, size_t input, const std::string& form, DType type, int64_t rows, int64_t columns,
+                             const WeightCode& code) {
+  return b.prepared(input, fmt::format("tiles of {} x {} {}", rows, columns, form), type, Dims{quantized_weight_bytes(columns, rows)},
+                    [&](StepBuilder& inner, const Operand& from, const Operand& to) {
+                      // quantized_weight_offset() backwards.
+                      Source s;
+                      const std::string block = s.name("block"), column = s.name("column"), row = s.name("row");
+                      s.line(fmt::format("const I {} = i / 8192, c = i % 8192 / 128, piece = (i % 128 / 16) ^ (c % 8);", block));
+                      const std::string steps = s.number((rows + 127) / 128);
+                      s.line(fmt::format("const I {} = {} / {} * 64 + c, {} = {} % {} * 128 + piece * 16 + i % 16;", column, block, steps,
+                                         row, block, steps));
+                      s.line(fmt::format("const bool inside = {} < {} && {} < {};", row, s.number(rows), column, s.number(columns)));
+                      s.line("if (!inside) { " + fmt::format("*((u8*){} + i) = 0; return; }}", s.write(to)));
+                      s.line(fmt::format("put({}[i], {});", s.write(to), code(s, from, row, column)));
+                      return s.launch_elements(inner, to.dims.num_elements());
+                    });
+}
+
+}  // namespace cameo::cuda

@@ -1,0 +1,26 @@
+// kernels/quantized_product.h as an operation of a step.
+#pragma once
+
+#include "backends/cuda/kernels/quantized_product.h"
+#include "backends/cuda/source.h"
+#include "backends/cuda/step.h"
+
+namespace cameo::cuda {
+
+struct QuantizedOperands {
+  Operand x, w, scale, start, bias, x_factor, residual, y;
+};
+
+// The element type in memory; kNone for those that the kernels lack.
+Element element_of(DType type);
+
+// Adds the product to the step if its kernel covers the case, with the width of tiles that measures as the fastest.
+Result<bool> try_quantized_product(StepBuilder& b, QuantizedProductArgs args, const QuantizedOperands& operands);
+
+// The constant input i, a matrix of `columns` columns of 8 bits in rows of `rows`, in the order that the kernel reads. code(s, row, column)
+// gives the expression of an element of `from`.
+using WeightCode = std::function<std::string(Source& s, const Operand& from, const std::string& row, const std::string& column)>;
+Result<Operand> tiled_weight(StepBuilder& b, size_t input, const std::string& form, DType type, int64_t rows, int64_t columns,
+                             const WeightCode& code);
+
+}  // namespace cameo::cuda

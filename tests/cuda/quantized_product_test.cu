@@ -1,0 +1,265 @@
+// Products and convolutions of 8 bits beside a plain kernel.
+#include <cuda_fp8.h>
+
+#include "backends/cuda/kernels/quantized_product.h"
+#include "harness.cuh"
+
+namespace cameo::cuda_test {
+namespace {
+
+using cuda::Element;
+using cuda::QuantizedProductArgs;
+
+__device__ float element(const void* p, Element type, int64_t i) {
+  switch (type) {
+    case Element::kUint8:
+      return static_cast<const uint8_t*>(p)[i];
+    case Element::kInt8:
+      return static_cast<const int8_t*>(p)[i];
+    case Element::kFloat8:
+      return static_cast<float>(static_cast<const __nv_fp8_e4m3*>(p)[i]);
+    case Element::kFloat16:
+      return __half2float(static_cast<const __half*>(p)[i]);
+    case Element::kBFloat16:
+      return __bfloat162float(static_cast<const __nv_bfloat16*>(p)[i]);
+    default:
+      return static_cast<const float*>(p)[i];
+  }
+}
+
+// w is [n, taps, channels]. The value before it is rounded to y's type.
+__global__ void plain(QuantizedProductArgs a, const void* w, int64_t rows, float* y) {
+  const int64_t i = blockIdx.x * int64_t{blockDim.x} + threadIdx.x;
+  if (i >= rows * a.n) return;
+  const int64_t row = i / a.n, column = i % a.n, k = int64_t{a.kernel_h} * a.kernel_w * a.channels;
+  const int ox = row % a.out_w, oy = row / a.out_w % a.out_h;
+  const int64_t b = row / a.out_w / a.out_h;
+  double sum = 0;
+  for (int r = 0; r < a.kernel_h; ++r)
+    for (int s = 0; s < a.kernel_w; ++s) {
+      const int iy = oy * a.stride_h - a.pad_h + r * a.dilation_h, ix = ox * a.stride_w - a.pad_w + s * a.dilation_w;
+      const bool inside = iy >= 0 && iy < a.in_h && ix >= 0 && ix < a.in_w;
+      for (int c = 0; c < a.channels; ++c) {
+        const float x =
+            inside ? element(a.x, a.x_type, ((b * a.in_h + iy) * a.in_w + ix) * a.channels + c) : element(&a.padding, a.x_type, 0);
+        const Element wt = a.x_type == Element::kFloat8 ? Element::kFloat8 : Element::kInt8;
+        sum += double(x) * element(w, wt, column * k + (int64_t{r} * a.kernel_w + s) * a.channels + c);
+      }
+    }
+  float v =
+      float(sum - (a.start ? a.start[column] : 0)) * a.scale[column] * (a.x_factor ? *a.x_factor : 1.f) + (a.bias ? a.bias[column] : 0.f);
+  if (a.residual_type != Element::kNone) {
+    const float e = element(a.residual, a.residual_type, i);
+    v += a.residual_type <= Element::kInt8 ? (e - a.residual_zero) * a.residual_scale : e;
+  }
+  using A = QuantizedProductArgs::Activation;
+  if (a.activation == A::kClamp) v = fminf(fmaxf(v, a.low), a.high);
+  if (a.activation == A::kGelu) v = 0.5f * v * (1.f + erff(v * 0.70710678f));
+  if (a.activation == A::kGeluTanh) v = 0.5f * v * (1.f + tanhf(0.7978845608f * (v + 0.044715f * v * v * v)));
+  if (a.activation == A::kSilu) v = v / (1.f + expf(-v));
+  y[i] = v;
+}
+
+__global__ void widen(const void* y, Element type, int64_t n, float* to) {
+  const int64_t i = blockIdx.x * int64_t{blockDim.x} + threadIdx.x;
+  if (i < n) to[i] = element(y, type, i);
+}
+
+__global__ void float8_bytes(uint8_t* p, int64_t n, uint64_t seed) {
+  const int64_t i = blockIdx.x * int64_t{blockDim.x} + threadIdx.x;
+  if (i >= n) return;
+  float sum = -2.f;
+  for (int j = 0; j < 4; ++j) sum += hash(seed * 0x9e3779b97f4a7c15ull + i * 4 + j) * 0x1p-32f;
+  reinterpret_cast<__nv_fp8_e4m3*>(p)[i] = __nv_fp8_e4m3(1.732f * sum);
+}
+
+struct Problem {
+  QuantizedProductArgs a;
+  Buffer x, w, packed, scale, start, bias, residual, y, factor;
+};
+
+uint32_t state = 7;
+int pick(std::initializer_list<int> of) {
+  state = state * 1664525 + 1013904223;
+  return of.begin()[(state >> 8) % of.size()];
+}
+
+Buffer bytes(Element type, int64_t n) {
+  if (type != Element::kFloat8) return random_bytes(n);
+  Buffer b(n);
+  float8_bytes<<<(n + 255) / 256, 256>>>(b.as<uint8_t>(), n, next_seed());
+  return b;
+}
+
+void make(Problem& p) {
+  QuantizedProductArgs& a = p.a;
+  const int64_t k = a.k(), rows = a.rows(), padded = (a.n + 255) / 256 * 256;
+  p.x = bytes(a.x_type, int64_t{a.batch} * a.in_h * a.in_w * a.channels);
+  p.w = bytes(a.x_type == Element::kFloat8 ? Element::kFloat8 : Element::kInt8, a.n * k);
+  const std::vector<uint8_t> w = p.w.host<uint8_t>();
+  std::vector<uint8_t> packed(cuda::quantized_weight_bytes(a.n, k));
+  for (int64_t c = 0; c < a.n; ++c)
+    for (int64_t r = 0; r < k; ++r) packed[cuda::quantized_weight_offset(k, r, c)] = w[c * k + r];
+  p.packed = Buffer::of(packed);
+  const float size = a.x_type == Element::kFloat8 ? 1.f / std::sqrt(float(k)) : 1.f / (std::sqrt(float(k)) * 80 * 80);
+  std::vector<float> scale(padded), bias(padded);
+  std::vector<int32_t> start(padded);
+  for (int i = 0; i < a.n; ++i) scale[i] = size * (0.5f + i % 7 * 0.2f), bias[i] = 0.1f * (i % 11 - 5), start[i] = i % 13 * 1000;
+  p.scale = Buffer::of(scale), p.bias = Buffer::of(bias), p.start = Buffer::of(start), p.factor = Buffer::of(std::vector<float>{0.75f});
+  a.x = p.x.as(), a.w = p.packed.as(), a.scale = p.scale.as<float>();
+  if (a.residual_type != Element::kNone) {
+    p.residual = a.residual_type <= Element::kFloat8 ? random_bytes(rows * a.n)
+                                                     : random(a.residual_type == Element::kFloat16    ? Scalar::kFloat16
+                                                              : a.residual_type == Element::kBFloat16 ? Scalar::kBFloat16
+                                                                                                      : Scalar::kFloat32,
+                                                              rows * a.n);
+    a.residual = p.residual.as();
+  }
+  p.y = Buffer(rows * a.n * cuda::bytes_of(a.y_type));
+  p.y.poison();
+  a.y = p.y.as();
+}
+
+void compare(Problem& p, const std::string& line) {
+  const QuantizedProductArgs& a = p.a;
+  const int64_t n = a.rows() * a.n;
+  Buffer expected(n * 4), got(n * 4);
+  plain<<<(n + 127) / 128, 128>>>(a, p.w.as(), a.rows(), expected.as<float>());
+  MUST(cuda::quantized_product(a, cuda::device_traits(), nullptr));
+  MUST(cudaDeviceSynchronize());
+  widen<<<(n + 127) / 128, 128>>>(a.y, a.y_type, n, got.as<float>());
+  const auto want = expected.host<float>(), have = got.host<float>();
+  const float low = a.y_type == Element::kInt8 ? -128 : 0, high = a.y_type == Element::kInt8 ? 127 : 255;
+  int64_t far = 0, first = -1;
+  double error = 0, norm = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    float w = want[i];
+    if (a.y_type <= Element::kInt8) w = std::min(std::max(std::nearbyint(w * a.y_inverse_scale) + a.y_zero, low), high);
+    if (a.y_type == Element::kFloat8) w *= a.y_inverse_scale;
+    const double d = std::fabs(double(have[i]) - w);
+    const double limit = a.y_type <= Element::kInt8     ? 1
+                         : a.y_type == Element::kFloat8 ? 0.07 * std::fabs(w) + 0.01
+                                                        : 0.02 * std::fabs(w) + 0.02;
+    if (!(d <= limit) && far++ == 0) first = i;
+    error += d * d, norm += double(w) * w;
+  }
+  const double relative = std::sqrt(error / std::max(norm, 1e-30));
+  const double most = a.y_type <= Element::kInt8       ? 2e-3
+                      : a.y_type == Element::kFloat8   ? 4e-2
+                      : a.y_type == Element::kBFloat16 ? 3e-3
+                                                       : 1e-3;
+  check(far ? 1 : relative, most,
+        line + format(" (%lld far, first %lld: %g, not %g; relative %.3g)", (long long)far, (long long)first, first < 0 ? 0 : have[first],
+                      first < 0 ? 0 : want[first], relative));
+}
+
+std::string describe(const QuantizedProductArgs& a) {
+  return format("x %d batch %d %dx%dx%d kernel %dx%d stride %d pad %d dilation %d padding %d n %d residual %d act %d y %d variant %d",
+                int(a.x_type), a.batch, a.in_h, a.in_w, a.channels, a.kernel_h, a.kernel_w, a.stride_h, a.pad_h, a.dilation_h, a.padding,
+                a.n, int(a.residual_type), int(a.activation), int(a.y_type), a.variant);
+}
+
+void set_window(QuantizedProductArgs& a, int size, int channels, int kernel, int stride, int pad, int dilation) {
+  a.in_h = size, a.in_w = size + 1, a.channels = channels, a.kernel_h = a.kernel_w = kernel;
+  a.stride_h = a.stride_w = stride, a.pad_h = a.pad_w = pad, a.dilation_h = a.dilation_w = dilation;
+  a.out_h = (a.in_h + 2 * pad - dilation * (kernel - 1) - 1) / stride + 1;
+  a.out_w = (a.in_w + 2 * pad - dilation * (kernel - 1) - 1) / stride + 1;
+}
+
+void run(bool timed) {
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);  // what was done stays readable when a kernel hangs
+  const cuda::DeviceTraits device = cuda::device_traits();
+  if (device.capability != 90) {
+    std::printf("cuda quantized_product: nothing to test, needs compute capability 9.0\n");
+    return;
+  }
+  using A = QuantizedProductArgs::Activation;
+  // The plainest first, so that a failure says what fails.
+  for (const Element x : {Element::kInt8, Element::kUint8, Element::kFloat8})
+    for (int variant = 0; variant < cuda::kQuantizedVariants; ++variant)
+      for (int k : {32, 128, 160, 1024}) {
+        Problem p;
+        p.a.x_type = x, p.a.batch = 300, p.a.channels = k, p.a.n = 192, p.a.y_type = Element::kFloat32, p.a.variant = variant;
+        make(p);
+        compare(p, describe(p.a));
+      }
+  for (int i = 0; i < 120; ++i) {
+    Problem p;
+    QuantizedProductArgs& a = p.a;
+    a.x_type = static_cast<Element>(pick({1, 1, 2, 3}));
+    a.variant = pick({0, 1, 2});
+    a.n = pick({16, 48, 64, 128, 192, 256, 320, 1008});
+    if (pick({0, 1})) {
+      a.batch = pick({1, 2, 5}),
+      set_window(a, pick({7, 14, 20}), pick({16, 32, 64, 80, 256}), pick({1, 3, 5, 7}), pick({1, 2}), pick({0, 1, 3}), 1);
+      if (pick({0, 0, 1}) && a.kernel_h == 3) set_window(a, a.in_h, a.channels, 3, 1, 2, 2);
+      a.padding = a.x_type == Element::kFloat8 ? 0 : pick({0, 0, 3, 128});
+    } else {
+      a.batch = pick({1, 64, 127, 128, 1000, 5000}), a.channels = pick({16, 64, 96, 128, 384, 768, 2048});
+    }
+    a.y_type = static_cast<Element>(pick({1, 2, 3, 4, 5, 6}));
+    a.residual_type = static_cast<Element>(pick({0, 0, 1, 2, 4, 5, 6}));
+    a.activation = static_cast<A>(pick({0, 0, 1, 2, 3, 4}));
+    a.low = 0, a.high = pick({0, 1}) ? 0.6f : INFINITY;
+    a.residual_scale = 0.01f, a.residual_zero = 3;
+    a.y_inverse_scale = a.y_type == Element::kFloat8 ? 20.f : 50.f, a.y_zero = a.y_type == Element::kUint8 ? pick({0, 100}) : pick({0, -5});
+    if (a.y_type > Element::kFloat8) a.y_inverse_scale = 1;
+    make(p);
+    if (pick({0, 1}) && a.x_type != Element::kFloat8) a.start = p.start.as<int32_t>();
+    if (pick({0, 1})) a.bias = p.bias.as<float>();
+    if (pick({0, 0, 1})) a.x_factor = p.factor.as<float>();
+    compare(p, describe(a));
+  }
+  if (!timed) return;
+  cudaStream_t stream;
+  MUST(cudaStreamCreate(&stream));
+  const auto time = [&](QuantizedProductArgs a, const char* what) {
+    std::printf("%s: m %lld n %d k %lld y %d:", what, (long long)a.rows(), a.n, (long long)a.k(), int(a.y_type));
+    Problem p;
+    p.a = a;
+    make(p);
+    a = p.a, a.bias = p.bias.as<float>();
+    for (int variant = 0; variant < cuda::kQuantizedVariants; ++variant) {
+      a.variant = variant;
+      const double us = time_us(stream, 10, [&](int) { return cuda::quantized_product(a, device, stream); });
+      std::printf("  %.1f us %.0f T/s", us, 2e-6 * a.rows() * a.n * a.k() / us);
+    }
+    std::printf("\n");
+  };
+  for (const Element x : {Element::kUint8, Element::kFloat8})
+    for (const auto [n, k] : {std::pair{2304, 768}, {768, 768}, {3072, 768}, {768, 3072}, {4096, 4096}}) {
+      QuantizedProductArgs a;
+      a.x_type = x, a.batch = 4096, a.channels = k, a.n = n, a.y_type = x == Element::kFloat8 ? Element::kFloat16 : Element::kUint8;
+      time(a, x == Element::kFloat8 ? "float8" : "uint8");
+    }
+  struct Layer {
+    int size, channels, kernel, stride, n;
+  };
+  for (const Layer l : {Layer{56, 64, 1, 1, 64},
+                        {56, 64, 3, 1, 64},
+                        {56, 64, 1, 1, 256},
+                        {56, 256, 1, 1, 64},
+                        {56, 256, 1, 1, 128},
+                        {56, 128, 3, 2, 128},
+                        {28, 128, 1, 1, 512},
+                        {56, 256, 1, 2, 512},
+                        {28, 512, 1, 1, 128},
+                        {28, 128, 3, 1, 128},
+                        {28, 256, 3, 2, 256},
+                        {14, 256, 1, 1, 1024},
+                        {14, 1024, 1, 1, 256},
+                        {14, 256, 3, 1, 256},
+                        {7, 512, 1, 1, 2048},
+                        {7, 2048, 1, 1, 512},
+                        {7, 512, 3, 1, 512}}) {
+    QuantizedProductArgs a;
+    a.batch = 32, set_window(a, l.size, l.channels, l.kernel, l.stride, l.kernel / 2, 1), a.n = l.n, a.in_w = l.size;
+    a.out_w = a.out_h;
+    time(a, "convolution");
+  }
+}
+
+}  // namespace
+}  // namespace cameo::cuda_test
+
+int main(int argc, char** argv) { return cameo::cuda_test::test_main(argc, argv, "cuda quantized_product", cameo::cuda_test::run); }
