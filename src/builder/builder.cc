@@ -94,7 +94,7 @@ Result<Plan> build_graph(ir::Graph graph, const BuildOptions& options, Logger& l
     if (options.kv_cache != KvCache::kOff) CAMEO_TRY(builder::add_kv_cache(content, options.kv_cache, pass_options, early));
     CAMEO_TRY(passes::run_passes(content.graph, pass_options, reports));
     if (!early.empty()) reports.push_back(std::move(early.back()));
-    if (!device) CAMEO_TRY(passes::lower_quantized(content.graph, reports.emplace_back()));
+    CAMEO_TRY(passes::lower_quantized(content.graph, reports.emplace_back()));
   }
   builder::TimingCache cache;
   if (!options.timing_cache.empty()) {

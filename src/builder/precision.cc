@@ -15,6 +15,7 @@
 #include "passes/lower_quantized.h"
 #include "passes/quantize_weights.h"
 #include "plan/layout.h"
+#include "runtime/backend.h"
 #include "runtime/executor.h"
 #include "tactics/tactic.h"
 
@@ -25,6 +26,7 @@ namespace {
 constexpr size_t kSamplesPerLayer = 2;
 constexpr int kTimedRuns = 5;
 constexpr double kTimedSeconds = 2;  // no more runs after that
+constexpr int kDeviceRuns = 12;      // the first ones make the work ready and capture it
 
 std::string_view type_name(WeightType type) {
   switch (type) {
@@ -193,7 +195,7 @@ class Lowering {
       candidates_.push_back(node.outputs[0]);
       LayerPrecision layer;
       layer.layer = node.name;
-      layer.precision = "float32";
+      layer.precision = runtime::precision_name(static_cast<runtime::Precision>(options_.precision));
       if (options_.int8) layer.reason = passes::int8_refusal(graph_, node, ranges_);
       layers_.push_back(std::move(layer));
     }
@@ -282,10 +284,36 @@ class Lowering {
     return {inputs};
   }
 
+  // Of the whole graph on the device, without the copies of inputs and outputs.
+  Result<Trial::Times> time_on_device(const ir::Graph& graph) {
+    CAMEO_ASSIGN(runtime::Backend * backend, runtime::find_backend(options_.device));
+    StderrLogger silent(Severity::kError);
+    CAMEO_ASSIGN(const auto model, backend->load(graph, {.precision = static_cast<runtime::Precision>(options_.precision)}, silent));
+    CAMEO_ASSIGN(const auto context, model->create_context({}));
+    Trial::Times times;
+    for (int i = 0; i < kDeviceRuns; ++i) {
+      std::vector<ops::RtValue> outputs(graph.outputs.size());
+      CAMEO_TRY(context->run(timed_inputs_[0], {}, outputs));
+      times.total = std::min(times.total, context->timings().compute_ms * 1000);
+    }
+    return times;
+  }
+
   Result<Trial::Times> time(ir::Graph graph) {
+    if (on_device()) return time_on_device(graph);
     Trial trial(std::move(graph), threads_);
     CAMEO_TRY(trial.prepare());
     return trial.time(timed_inputs_);
+  }
+
+  bool on_device() const { return options_.device != "cpu"; }
+  // What the times of this build belong to.
+  std::string machine() const {
+    if (!on_device()) return machine_name(threads_);
+    auto backend = runtime::find_backend(options_.device);
+    auto name = backend.ok() ? (*backend)->device() : Result<std::string>(std::move(backend).error());
+    return fmt::format("{} {}", name.ok() ? *name : "no device",
+                       runtime::precision_name(static_cast<runtime::Precision>(options_.precision)));
   }
 
   std::string problem(std::string_view what) const {
@@ -304,7 +332,7 @@ class Lowering {
       timed_inputs_.resize(1);
     }
     if (timed_inputs_.empty()) return {};
-    const std::string key = problem(fmt::format("group {}", options_.weight_group_size)), machine = machine_name(threads_);
+    const std::string key = problem(fmt::format("group {}", options_.weight_group_size)), machine = this->machine();
     const TimingCache::Times* known = cache_.find(machine, key);
     if (known == nullptr) {
       if (options_.error_on_miss)
@@ -312,6 +340,12 @@ class Lowering {
       const auto before = time(graph_);
       // Made-up inputs need not suit the model; then nothing is known.
       if (!before.ok()) return timed_inputs_.clear(), Status();
+      // Layers cannot be told apart there: the model as a whole is what counts.
+      if (on_device()) {
+        cache_.add(machine, key, "float32", static_cast<float>(before->total));
+        float_time_ = before->total;
+        return {};
+      }
       CAMEO_ASSIGN(ir::Graph all, lowered(std::set(candidates_.begin(), candidates_.end()), nullptr));
       CAMEO_ASSIGN(const Trial::Times after, time(std::move(all)));
       cache_.add(machine, key, "float32", static_cast<float>(before->total));
@@ -342,7 +376,7 @@ class Lowering {
       if (chosen.contains(candidates_[i])) names += layers_[i].layer + "\n";
     const std::string key = problem(
                           fmt::format("group {}, layers {:016x}", options_.weight_group_size, plan::checksum(names.data(), names.size()))),
-                      machine = machine_name(threads_);
+                      machine = this->machine();
     if (cache_.find(machine, key) == nullptr) {
       if (options_.error_on_miss)
         return error(ErrorCode::kInvalidArgument, "the timing cache has no times of {} on '{}', and measuring was forbidden", key, machine);

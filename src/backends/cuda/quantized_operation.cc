@@ -11,7 +11,6 @@ void place(QuantizedProductArgs& a, const QuantizedOperands& o, const Addresses&
   a.x = at.of(o.x);
   a.w = at.of(o.w);
   a.scale = static_cast<const float*>(at.of(o.scale));
-  a.start = static_cast<const int32_t*>(at.of(o.start));
   a.bias = static_cast<const float*>(at.of(o.bias));
   a.x_factor = static_cast<const float*>(at.of(o.x_factor));
   a.residual = at.of(o.residual);
@@ -51,14 +50,13 @@ Result<int> fastest(Device& device, QuantizedProductArgs a, const DeviceTraits& 
   const std::lock_guard lock(device.mutex());
   auto* at = static_cast<std::byte*>(memory->data());
   CAMEO_TRY(fill(at, 0, memory->bytes(), device.stream()));
-  const bool has_start = a.start != nullptr, has_bias = a.bias != nullptr;
+  const bool has_bias = a.bias != nullptr;
   a.x = at;
   a.y = at + x;
   a.w = at + x + y;
   if (residual) a.residual = at + x + y + w;
   a.scale = reinterpret_cast<const float*>(at + x + y + w + residual);
   a.bias = has_bias ? a.scale : nullptr;
-  a.start = has_start ? reinterpret_cast<const int32_t*>(a.scale) : nullptr;
   a.x_factor = a.x_factor ? a.scale : nullptr;
   CAMEO_ASSIGN(Event start, Event::create());
   CAMEO_ASSIGN(Event end, Event::create());

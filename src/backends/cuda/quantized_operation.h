@@ -8,7 +8,7 @@
 namespace cameo::cuda {
 
 struct QuantizedOperands {
-  Operand x, w, scale, start, bias, x_factor, residual, y;
+  Operand x, w, scale, bias, x_factor, residual, y;
 };
 
 // The element type in memory; kNone for those that the kernels lack.

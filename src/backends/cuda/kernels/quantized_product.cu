@@ -15,6 +15,7 @@ const char* quantized_product_refusal(const QuantizedProductArgs& a, const Devic
   for (const void* at : {a.x, static_cast<const void*>(a.y), a.residual, a.w})
     if (reinterpret_cast<uintptr_t>(at) % 16) return "an operand does not lie on multiples of 16 bytes";
   constexpr int64_t kMost = int64_t{1} << 31;
+  if ((a.rows() + 127) / 128 * ((a.n + 63) / 64) >= kMost) return "it is too large";
   if (a.rows() > kMost - 256 || int64_t{a.batch} * a.in_h * a.in_w * a.channels >= kMost || a.k() >= kMost) return "it is too large";
   if (device.shared_memory < 200 * 1024) return "there is too little shared memory";
   if (a.in_h > 16384 || a.in_w > 16384 || a.pad_h > 4096 || a.pad_w > 4096) return "an image is too large";

@@ -16,23 +16,28 @@ namespace cameo::cuda {
 
 struct QuantizedParams {
   QuantizedProductArgs a;
-  int32_t m, k_chunks, k_steps, tiles_n, blocks_n;
-  int64_t tiles;
+  int32_t m, k_chunks, k_steps, tiles, tiles_n, blocks_n;
   uint32_t pad_word;
   bool plain;  // rows of x are rows of y
 };
 
 namespace {
 
-constexpr int kTileRows = 128, kStepBytes = 128, kThreads = 384, kLag = 2;
+constexpr int kTileRows = 128, kStepBytes = 128, kThreads = 384;
 
-template <int BN>
+// BN: columns of a tile; BLOCKS: blocks on a multiprocessor.
+template <int N, int BLOCKS>
 struct Config {
-  static constexpr int kStages = BN == 128 ? 6 : 4;
+  static constexpr int BN = N, kBlocks = BLOCKS;
   static constexpr int kStageBytes = (kTileRows + BN) * kStepBytes;
+  static constexpr int kStages = (BLOCKS == 1 ? 224 : 110) * 1024 / kStageBytes;
+  static constexpr int kLag = kStages - 2;  // stages that a thread has under way before it waits for the first of them
   static constexpr int kShared = kStages * kStageBytes + 1024 + 16 * kStages;
-  static constexpr int kBlocks = BN == 64 ? 2 : 1;  // on a multiprocessor
+  static constexpr int kGatherRegisters = BLOCKS == 1 ? 72 : 48, kMultiplyRegisters = BLOCKS == 1 ? 216 : 96;
 };
+
+// What follows the sums: rounding to bytes where all before it is linear, or everything there is.
+enum class Finish { kBytes, kAll };
 
 __device__ __forceinline__ void barrier_init(uint32_t at, uint32_t count) {
   asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(at), "r"(count) : "memory");
@@ -129,9 +134,9 @@ __device__ __forceinline__ void products_wait() {
 #endif
 }
 
-template <int BN>
+template <class C>
 __device__ __forceinline__ void produce(const QuantizedParams& p, uint32_t stages, uint32_t full, uint32_t empty) {
-  using C = Config<BN>;
+  constexpr int BN = C::BN, kLag = C::kLag;
   const QuantizedProductArgs& a = p.a;
   const int t = threadIdx.x, chunk = t & 7, first_row = t >> 3;
   const uint32_t place = first_row * 128 + ((chunk ^ (first_row & 7)) << 4);
@@ -146,8 +151,8 @@ __device__ __forceinline__ void produce(const QuantizedParams& p, uint32_t stage
     barrier_arrive(full + 8 * behind);
     if (++behind == C::kStages) behind = 0;
   };
-  for (int64_t tile = blockIdx.x; tile < p.tiles; tile += gridDim.x) {
-    const int tile_m = static_cast<int>(tile / p.tiles_n), tile_n = static_cast<int>(tile % p.tiles_n);
+  for (int tile = blockIdx.x; tile < p.tiles; tile += gridDim.x) {
+    const int tile_m = tile / p.tiles_n, tile_n = tile - tile_m * p.tiles_n;
     // Where the window of each of the thread's rows begins; far outside for rows that there are not.
     int offset[8], position[8];
 #pragma unroll
@@ -240,8 +245,33 @@ __device__ __forceinline__ uint32_t pack_float8(float a, float b) {
 #endif
   return r;
 }
-__device__ __forceinline__ uint32_t code(float v, const QuantizedProductArgs& a, int low, int high) {
-  return static_cast<uint32_t>(min(max(__float2int_rn(v * a.y_inverse_scale) + a.y_zero, low), high)) & 0xff;
+// Four numbers rounded to bytes, the first in the lowest one.
+template <bool SIGNED>
+__device__ __forceinline__ uint32_t pack_bytes(float a, float b, float c, float d) {
+  uint32_t r;
+#if __CUDA_ARCH__ >= 720
+  const int ia = __float2int_rn(a), ib = __float2int_rn(b), ic = __float2int_rn(c), id = __float2int_rn(d);
+  if constexpr (SIGNED)
+    asm("{\n.reg .b32 t;\ncvt.pack.sat.s8.s32.b32 t, %4, %3, 0;\ncvt.pack.sat.s8.s32.b32 %0, %2, %1, t;\n}"
+        : "=r"(r)
+        : "r"(ia), "r"(ib), "r"(ic), "r"(id));
+  else
+    asm("{\n.reg .b32 t;\ncvt.pack.sat.u8.s32.b32 t, %4, %3, 0;\ncvt.pack.sat.u8.s32.b32 %0, %2, %1, t;\n}"
+        : "=r"(r)
+        : "r"(ia), "r"(ib), "r"(ic), "r"(id));
+#else
+  r = 0;
+#endif
+  return r;
+}
+
+// tanh to 11 bits.
+__device__ __forceinline__ float fast_tanh(float x) {
+  float r = 0;
+#if __CUDA_ARCH__ >= 750
+  asm("tanh.approx.f32 %0, %1;" : "=f"(r) : "f"(x));
+#endif
+  return r;
 }
 
 __device__ __forceinline__ float activate(float v, const QuantizedProductArgs& a) {
@@ -251,7 +281,7 @@ __device__ __forceinline__ float activate(float v, const QuantizedProductArgs& a
     case QuantizedProductArgs::Activation::kGelu:
       return 0.5f * v * (1.f + erff(v * 0.70710678118654752f));
     case QuantizedProductArgs::Activation::kGeluTanh:
-      return 0.5f * v * (1.f + tanhf(0.79788456080286536f * (v + 0.044715f * v * v * v)));
+      return 0.5f * v * (1.f + fast_tanh(0.79788456080286536f * (v + 0.044715f * v * v * v)));
     case QuantizedProductArgs::Activation::kSilu:
       return v / (1.f + __expf(-v));
     default:
@@ -259,23 +289,66 @@ __device__ __forceinline__ float activate(float v, const QuantizedProductArgs& a
   }
 }
 
+// Elements of the residual: 16 bytes as 8 pairs of columns.
+template <bool SIGNED>
+__device__ __forceinline__ float byte_of(uint32_t word, int i) {
+  const uint32_t byte = word >> (8 * i);
+  return SIGNED ? static_cast<float>(static_cast<int8_t>(byte)) : static_cast<float>(static_cast<uint8_t>(byte));
+}
+template <bool SIGNED>
+__device__ __forceinline__ void add_bytes(uint32_t* d, int h, uint4 r, int q, float scale) {
+  uint32_t words[4] = {__byte_perm(r.x, r.z, 0x5410), __byte_perm(r.x, r.z, 0x7632), __byte_perm(r.y, r.w, 0x5410),
+                       __byte_perm(r.y, r.w, 0x7632)};
+  transpose_quad(words, q);
+#pragma unroll
+  for (int j = 0; j < 8; ++j)
+#pragma unroll
+    for (int e = 0; e < 2; ++e) {
+      uint32_t& v = d[4 * j + 2 * h + e];
+      v = __float_as_uint(fmaf(byte_of<SIGNED>(words[j / 2], 2 * (j % 2) + e), scale, __uint_as_float(v)));
+    }
+}
+__device__ __forceinline__ bool is_byte(Element e) { return e == Element::kUint8 || e == Element::kInt8; }
+
+// Residual bytes of the thread's two rows.
+struct ResidualBytes {
+  uint4 rows[2];
+};
+__device__ __forceinline__ void fetch(ResidualBytes& r, const QuantizedParams& p, int first_row, int column, int q) {
+#pragma unroll
+  for (int h = 0; h < 2; ++h) {
+    r.rows[h] = uint4{};
+    if (first_row + 8 * h < p.m && column + 16 * q < p.a.n)
+      r.rows[h] = __ldg(reinterpret_cast<const uint4*>(static_cast<const uint8_t*>(p.a.residual) + (int64_t{first_row} + 8 * h) * p.a.n +
+                                                       column + 16 * q));
+  }
+}
+
+// The bytes of one row: lanes of four hold two columns of each 8, and write 16 neighbours each.
+__device__ __forceinline__ void write_bytes(const QuantizedParams& p, uint32_t* words, int row, int column, int q) {
+  transpose_quad(words, q);
+  if (row < p.m && column + 16 * q < p.a.n)
+    *reinterpret_cast<uint4*>(static_cast<uint8_t*>(p.a.y) + int64_t{row} * p.a.n + column + 16 * q) =
+        uint4{__byte_perm(words[0], words[1], 0x5410), __byte_perm(words[2], words[3], 0x5410), __byte_perm(words[0], words[1], 0x7632),
+              __byte_perm(words[2], words[3], 0x7632)};
+}
+
 // 64 columns from `column` on of the thread's two rows: d holds 4 numbers for each 8 columns, two of each row.
-template <bool FLOATS>
-__device__ __forceinline__ void finish(const QuantizedParams& p, uint32_t* d, float factor, int first_row, int column, int q) {
+template <bool FLOATS, Finish F>
+__device__ __forceinline__ void finish(const QuantizedParams& p, uint32_t* d, const ResidualBytes& residual, float factor, int first_row,
+                                       int column, int q) {
   const QuantizedProductArgs& a = p.a;
 #pragma unroll
   for (int j = 0; j < 8; ++j) {
     const int c = column + 8 * j + 2 * q;
-    const float2 scale = *reinterpret_cast<const float2*>(a.scale + c);
-    const float2 bias = a.bias ? *reinterpret_cast<const float2*>(a.bias + c) : float2{0, 0};
-    const int2 start = !FLOATS && a.start ? *reinterpret_cast<const int2*>(a.start + c) : int2{0, 0};
+    float2 scale = __ldg(reinterpret_cast<const float2*>(a.scale + c));
+    const float2 bias = a.bias ? __ldg(reinterpret_cast<const float2*>(a.bias + c)) : float2{0, 0};
+    if constexpr (F == Finish::kAll) scale.x *= factor, scale.y *= factor;
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
       uint32_t* v = d + 4 * j + 2 * h;
-      const float x0 = FLOATS ? __uint_as_float(v[0]) : static_cast<float>(static_cast<int>(v[0]) - start.x);
-      const float x1 = FLOATS ? __uint_as_float(v[1]) : static_cast<float>(static_cast<int>(v[1]) - start.y);
-      v[0] = __float_as_uint(fmaf(x0, scale.x * factor, bias.x));
-      v[1] = __float_as_uint(fmaf(x1, scale.y * factor, bias.y));
+      v[0] = __float_as_uint(fmaf(FLOATS ? __uint_as_float(v[0]) : static_cast<float>(static_cast<int>(v[0])), scale.x, bias.x));
+      v[1] = __float_as_uint(fmaf(FLOATS ? __uint_as_float(v[1]) : static_cast<float>(static_cast<int>(v[1])), scale.y, bias.y));
     }
   }
 #pragma unroll
@@ -284,72 +357,64 @@ __device__ __forceinline__ void finish(const QuantizedParams& p, uint32_t* d, fl
     const bool there = row < p.m;
     const int64_t base = int64_t{row} * a.n;
     const auto at = [&](int j, int e) -> uint32_t& { return d[4 * j + 2 * h + e]; };
-    const auto add = [&](int j, int e, float v) { at(j, e) = __float_as_uint(__uint_as_float(at(j, e)) + v); };
-    if (a.residual_type == Element::kUint8 || a.residual_type == Element::kInt8) {
-      uint4 r{};
-      if (there && column + 16 * q < a.n)
-        r = *reinterpret_cast<const uint4*>(static_cast<const uint8_t*>(a.residual) + base + column + 16 * q);
-      uint32_t words[4] = {__byte_perm(r.x, r.z, 0x5410), __byte_perm(r.x, r.z, 0x7632), __byte_perm(r.y, r.w, 0x5410),
-                           __byte_perm(r.y, r.w, 0x7632)};
-      transpose_quad(words, q);
-      const bool is_signed = a.residual_type == Element::kInt8;
-#pragma unroll
-      for (int j = 0; j < 8; ++j)
-#pragma unroll
-        for (int e = 0; e < 2; ++e) {
-          const uint32_t byte = words[j / 2] >> (16 * (j % 2) + 8 * e) & 0xff;
-          const float v = static_cast<float>(is_signed ? static_cast<int>(static_cast<int8_t>(byte)) : static_cast<int>(byte));
-          add(j, e, (v - a.residual_zero) * a.residual_scale);
-        }
-    } else if (a.residual_type == Element::kFloat16 || a.residual_type == Element::kBFloat16) {
-#pragma unroll
-      for (int g = 0; g < 2; ++g) {
-        const int c = column + 8 * (4 * g + q);
-        uint4 r{};
-        if (there && c < a.n) r = *reinterpret_cast<const uint4*>(static_cast<const uint16_t*>(a.residual) + base + c);
-        uint32_t words[4] = {r.x, r.y, r.z, r.w};
-        transpose_quad(words, q);
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          const float2 f = a.residual_type == Element::kFloat16 ? unpack2<__half>(words[i]) : unpack2<__nv_bfloat16>(words[i]);
-          add(4 * g + i, 0, f.x), add(4 * g + i, 1, f.y);
-        }
-      }
-    } else if (a.residual_type == Element::kFloat32) {
-#pragma unroll
-      for (int j = 0; j < 8; ++j) {
-        const int c = column + 8 * j + 2 * q;
-        if (!there || c >= a.n) continue;
-        const float2 f = *reinterpret_cast<const float2*>(static_cast<const float*>(a.residual) + base + c);
-        add(j, 0, f.x), add(j, 1, f.y);
-      }
-    }
-    if (a.activation != QuantizedProductArgs::Activation::kNone) {
-#pragma unroll
-      for (int j = 0; j < 8; ++j)
-#pragma unroll
-        for (int e = 0; e < 2; ++e) at(j, e) = __float_as_uint(activate(__uint_as_float(at(j, e)), a));
-    }
     const auto value = [&](int j, int e) { return __uint_as_float(at(j, e)); };
-    if (a.y_type <= Element::kFloat8) {
-      uint32_t words[4];
-      const int low = a.y_type == Element::kInt8 ? -128 : 0;
+    const auto add = [&](int j, int e, float v) { at(j, e) = __float_as_uint(fmaf(v, a.residual_scale, value(j, e))); };
+    if (a.residual_type == Element::kUint8) add_bytes<false>(d, h, residual.rows[h], q, a.residual_scale);
+    if (a.residual_type == Element::kInt8) add_bytes<true>(d, h, residual.rows[h], q, a.residual_scale);
+    if constexpr (F == Finish::kAll) {
+      if (a.residual_type == Element::kFloat16 || a.residual_type == Element::kBFloat16) {
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        uint32_t half[2];
+        for (int g = 0; g < 2; ++g) {
+          const int c = column + 8 * (4 * g + q);
+          uint4 r{};
+          if (there && c < a.n) r = __ldg(reinterpret_cast<const uint4*>(static_cast<const uint16_t*>(a.residual) + base + c));
+          uint32_t words[4] = {r.x, r.y, r.z, r.w};
+          transpose_quad(words, q);
 #pragma unroll
-        for (int s = 0; s < 2; ++s) {
-          const float v0 = value(2 * i + s, 0), v1 = value(2 * i + s, 1);
-          half[s] = a.y_type == Element::kFloat8 ? pack_float8(v0 * a.y_inverse_scale, v1 * a.y_inverse_scale)
-                                                 : code(v0, a, low, low + 255) | code(v1, a, low, low + 255) << 8;
+          for (int i = 0; i < 4; ++i) {
+            const float2 f = a.residual_type == Element::kFloat16 ? unpack2<__half>(words[i]) : unpack2<__nv_bfloat16>(words[i]);
+            add(4 * g + i, 0, f.x), add(4 * g + i, 1, f.y);
+          }
         }
-        words[i] = half[0] | half[1] << 16;
+      } else if (a.residual_type == Element::kFloat32) {
+#pragma unroll
+        for (int j = 0; j < 8; ++j) {
+          const int c = column + 8 * j + 2 * q;
+          if (!there || c >= a.n) continue;
+          const float2 f = *reinterpret_cast<const float2*>(static_cast<const float*>(a.residual) + base + c);
+          add(j, 0, f.x), add(j, 1, f.y);
+        }
       }
-      transpose_quad(words, q);
-      if (there && column + 16 * q < a.n)
-        *reinterpret_cast<uint4*>(static_cast<uint8_t*>(a.y) + base + column + 16 * q) =
-            uint4{__byte_perm(words[0], words[1], 0x5410), __byte_perm(words[2], words[3], 0x5410), __byte_perm(words[0], words[1], 0x7632),
-                  __byte_perm(words[2], words[3], 0x7632)};
+    }
+    if (F == Finish::kAll ? a.activation != QuantizedProductArgs::Activation::kNone
+                          : a.activation == QuantizedProductArgs::Activation::kClamp) {
+#pragma unroll
+      for (int j = 0; j < 8; ++j)
+#pragma unroll
+        for (int e = 0; e < 2; ++e)
+          at(j, e) = __float_as_uint(F == Finish::kBytes ? fminf(fmaxf(value(j, e), a.low), a.high) : activate(value(j, e), a));
+    }
+    if (F == Finish::kBytes || is_byte(a.y_type)) {
+      if constexpr (F == Finish::kAll) {
+#pragma unroll
+        for (int j = 0; j < 8; ++j)
+#pragma unroll
+          for (int e = 0; e < 2; ++e) at(j, e) = __float_as_uint(fmaf(value(j, e), a.y_factor, a.y_offset));
+      }
+      uint32_t words[4];
+#pragma unroll
+      for (int i = 0; i < 4; ++i)
+        words[i] = a.y_type == Element::kInt8
+                       ? pack_bytes<true>(value(2 * i, 0), value(2 * i, 1), value(2 * i + 1, 0), value(2 * i + 1, 1))
+                       : pack_bytes<false>(value(2 * i, 0), value(2 * i, 1), value(2 * i + 1, 0), value(2 * i + 1, 1));
+      write_bytes(p, words, row, column, q);
+    } else if (a.y_type == Element::kFloat8) {
+      uint32_t words[4];
+#pragma unroll
+      for (int i = 0; i < 4; ++i)
+        words[i] = pack_float8(value(2 * i, 0) * a.y_factor, value(2 * i, 1) * a.y_factor) |
+                   pack_float8(value(2 * i + 1, 0) * a.y_factor, value(2 * i + 1, 1) * a.y_factor) << 16;
+      write_bytes(p, words, row, column, q);
     } else if (a.y_type != Element::kFloat32) {
 #pragma unroll
       for (int g = 0; g < 2; ++g) {
@@ -376,16 +441,23 @@ __device__ __forceinline__ void finish(const QuantizedParams& p, uint32_t* d, fl
   }
 }
 
-template <Element X, int BN>
+template <Element X, Finish F, class C>
 __device__ __forceinline__ void consume(const QuantizedParams& p, uint32_t stages, uint32_t full, uint32_t empty) {
-  using C = Config<BN>;
+  constexpr int BN = C::BN;
   constexpr bool kFloats = X == Element::kFloat8;
   constexpr int N = BN < 128 ? BN : 128, kCount = BN / 2;
   const int group = threadIdx.x / 128 - 1, warp = threadIdx.x / 32 % 4, lane = threadIdx.x % 32;
   const float factor = p.a.x_factor ? *p.a.x_factor : 1.f;
   int stage = 0;
   uint32_t phase = 0;
-  for (int64_t tile = blockIdx.x; tile < p.tiles; tile += gridDim.x) {
+  for (int tile = blockIdx.x; tile < p.tiles; tile += gridDim.x) {
+    const int tile_m = tile / p.tiles_n, tile_n = tile - tile_m * p.tiles_n;
+    const int row = tile_m * kTileRows + group * 64 + warp * 16 + lane / 4;
+    ResidualBytes residual[BN / 64];
+    if (is_byte(p.a.residual_type)) {
+#pragma unroll
+      for (int u = 0; u < BN / 64; ++u) fetch(residual[u], p, row, tile_n * BN + u * 64, lane & 3);
+    }
     uint32_t d[kCount];
     [[maybe_unused]] float sum[kFloats ? kCount : 1];
     if constexpr (kFloats) {
@@ -427,20 +499,17 @@ __device__ __forceinline__ void consume(const QuantizedParams& p, uint32_t stage
       hold<kCount>(d);
       if (last >= 0 && lane == 0) barrier_arrive(empty + 8 * last);
     }
-    const int tile_m = static_cast<int>(tile / p.tiles_n), tile_n = static_cast<int>(tile % p.tiles_n);
-    const int row = tile_m * kTileRows + group * 64 + warp * 16 + lane / 4;
 #pragma unroll
     for (int u = 0; u < BN / 64; ++u) {
       const int column = tile_n * BN + u * 64;
-      if (column < p.a.n) finish<kFloats>(p, d + 32 * u, factor, row, column, lane & 3);
+      if (column < p.a.n) finish<kFloats, F>(p, d + 32 * u, residual[u], factor, row, column, lane & 3);
     }
   }
 }
 
-template <Element X, int BN>
-__global__ void __launch_bounds__(kThreads, Config<BN>::kBlocks) quantized_kernel(const __grid_constant__ QuantizedParams p) {
+template <Element X, Finish F, class C>
+__global__ void __launch_bounds__(kThreads, C::kBlocks) quantized_kernel(const __grid_constant__ QuantizedParams p) {
 #ifdef CAMEO_WGMMA
-  using C = Config<BN>;
   extern __shared__ uint8_t memory[];
   const uint32_t stages = (shared_address(memory) + 1023) & ~1023u;
   const uint32_t full = stages + C::kStages * C::kStageBytes, empty = full + 8 * C::kStages;
@@ -454,43 +523,48 @@ __global__ void __launch_bounds__(kThreads, Config<BN>::kBlocks) quantized_kerne
   }
   __syncthreads();
   if (threadIdx.x < 128) {
-    if constexpr (BN == 64)
-      asm volatile("setmaxnreg.dec.sync.aligned.u32 64;");
-    else
-      asm volatile("setmaxnreg.dec.sync.aligned.u32 72;");
-    produce<BN>(p, stages, full, empty);
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(C::kGatherRegisters));
+    produce<C>(p, stages, full, empty);
   } else {
-    if constexpr (BN == 64)
-      asm volatile("setmaxnreg.inc.sync.aligned.u32 88;");
-    else
-      asm volatile("setmaxnreg.inc.sync.aligned.u32 216;");
-    consume<X, BN>(p, stages, full, empty);
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(C::kMultiplyRegisters));
+    consume<X, F, C>(p, stages, full, empty);
   }
 #else
   __trap();
 #endif
 }
 
-template <Element X, int BN>
+template <Element X, Finish F, class C>
 cudaError_t launch_quantized(QuantizedParams& p, const DeviceTraits& device, cudaStream_t stream) {
-  using C = Config<BN>;
-  p.tiles_n = (p.a.n + BN - 1) / BN;
-  p.tiles = (int64_t{p.m} + kTileRows - 1) / kTileRows * p.tiles_n;
-  const auto kernel = &quantized_kernel<X, BN>;
+  p.tiles_n = (p.a.n + C::BN - 1) / C::BN;
+  p.tiles = (p.m + kTileRows - 1) / kTileRows * p.tiles_n;
+  const auto kernel = &quantized_kernel<X, F, C>;
   const cudaError_t e = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, C::kShared);
   if (e != cudaSuccess) return e;
-  const auto most = int64_t{device.multiprocessors} * C::kBlocks;
+  const int most = device.multiprocessors * C::kBlocks;
   kernel<<<static_cast<unsigned>(p.tiles < most ? p.tiles : most), kThreads, C::kShared, stream>>>(p);
   return cudaGetLastError();
 }
 
 template <Element X>
 cudaError_t launch_variant(QuantizedParams& p, const DeviceTraits& device, cudaStream_t stream) {
-  if (p.a.variant == 0) return launch_quantized<X, 64>(p, device, stream);
-  // 8-bit floats have two sets of sums: no more than 128 columns.
-  if (p.a.variant == 1 || X == Element::kFloat8) return launch_quantized<X, 128>(p, device, stream);
-  if constexpr (X != Element::kFloat8) return launch_quantized<X, 256>(p, device, stream);
-  return cudaErrorInvalidValue;
+  using Activation = QuantizedProductArgs::Activation;
+  const QuantizedProductArgs& a = p.a;
+  if constexpr (X != Element::kFloat8) {
+    const bool bytes = (a.y_type == Element::kUint8 || a.y_type == Element::kInt8) && !a.x_factor && a.residual_type <= Element::kInt8 &&
+                       a.activation <= Activation::kClamp && a.y_factor == 1 && a.y_offset == 0;
+    if (bytes) switch (a.variant) {
+        case 0:
+          return launch_quantized<X, Finish::kBytes, Config<64, 2>>(p, device, stream);
+        case 1:
+          return launch_quantized<X, Finish::kBytes, Config<128, 1>>(p, device, stream);
+        default:
+          return launch_quantized<X, Finish::kBytes, Config<256, 1>>(p, device, stream);
+      }
+  }
+  // What follows takes registers: fewer shapes of tiles.
+  if (a.variant == 0) return launch_quantized<X, Finish::kAll, Config<64, 2>>(p, device, stream);
+  return launch_quantized<X, Finish::kAll, Config<128, 1>>(p, device, stream);
 }
 
 }  // namespace

@@ -1,6 +1,9 @@
 // Products and convolutions of 8-bit operands on Hopper's warpgroup tensor cores, with everything behind the sums in one kernel:
 //
-//   y = quantize(act(scale[column] * x_factor * (sum(x * w) - start[column]) + bias[column] + residual))
+//   v = act(scale[column] * x_factor * sum(x * w) + bias[column] + residual * residual_scale)
+//
+// and y is v, or for bytes round(v * y_factor + y_offset), saturated, or for 8-bit floats v * y_factor. Zero points, and where all is
+// linear the scale of y as well, are the caller's to put into scale and bias.
 //
 // x is [batch, height, width, channels], or for a product [m, k] with all of the kernel's extents 1. Sums are int32, or for 8-bit
 // floats float32 over float partial sums of 128 terms.
@@ -21,19 +24,17 @@ struct QuantizedProductArgs {
   const void* x = nullptr;          // rows of `channels` bytes, a multiple of 16
   uint8_t padding = 0;              // the byte that stands for what lies outside
   const void* w = nullptr;          // in the order of quantized_weight_offset()
-  const float* scale = nullptr;     // [n], padded with zeros to a multiple of kQuantizedColumns; so are the next two
-  const int32_t* start = nullptr;   // or null: 0
+  const float* scale = nullptr;     // [n], padded with zeros to a multiple of kQuantizedColumns; so is the bias
   const float* bias = nullptr;      // or null: 0
   const float* x_factor = nullptr;  // one number, or null: 1
   Element residual_type = Element::kNone;
-  const void* residual = nullptr;               // as y
-  float residual_scale = 1, residual_zero = 0;  // of bytes: (e - zero) * scale
+  const void* residual = nullptr;  // as y
+  float residual_scale = 1;
   enum class Activation : uint8_t { kNone, kClamp, kGelu, kGeluTanh, kSilu } activation = Activation::kNone;
   float low = 0, high = 0;  // kClamp
   Element y_type = Element::kUint8;
   void* y = nullptr;  // [batch, out_h, out_w, n]
-  float y_inverse_scale = 1;
-  int32_t y_zero = 0;
+  float y_factor = 1, y_offset = 0;
   int32_t variant = 0;  // 0 to kQuantizedVariants - 1: 64, 128 or 256 columns to a tile
 
   int64_t rows() const { return int64_t{batch} * out_h * out_w; }

@@ -42,13 +42,4 @@ std::optional<LinearEpilogue> match_linear_epilogue(const StepBuilder& b, const 
   return e;
 }
 
-Result<Operand> padded_bias(StepBuilder& b, size_t input, int64_t columns) {
-  return b.prepared(input, fmt::format("{} columns", columns), DType::kFloat32, Dims{columns},
-                    [](StepBuilder& inner, const Operand& from, const Operand& to) {
-                      Source s;
-                      s.store(to, "i", fmt::format("i < {} ? {} : 0.f", s.number(from.dims.num_elements()), s.load(from, "i")));
-                      return s.launch_elements(inner, to.dims.num_elements());
-                    });
-}
-
 }  // namespace cameo::cuda

@@ -17,7 +17,4 @@ struct LinearEpilogue {
 // any order, then Relu, Clip by constants, Gelu (both) or Swish. Register r > 0 is the node's input first + r - 1.
 std::optional<LinearEpilogue> match_linear_epilogue(const StepBuilder& b, const ops::PointProgram& program, size_t first, const Dims& y);
 
-// The bias as float32 [columns], zeros behind its own elements.
-Result<Operand> padded_bias(StepBuilder& b, size_t input, int64_t columns);
-
 }  // namespace cameo::cuda

@@ -10,10 +10,14 @@ namespace {
 
 using ops::QuantSide;
 
-// (int)element - (int)zero, or what stands for an absent zero point.
+// What sums of such elements are added in.
+const char* sum_type(DType type) { return is_small_float(type) ? "float" : "u32"; }
+
+// The element less its zero point, if there is one.
 std::string less_zero(Source& s, const Operand& x, const std::string& at, const Operand* zero, const std::string& zero_at) {
-  const std::string value = "(u32)(int)" + s.load(x, at);
-  return zero ? fmt::format("({} - (u32)(int){})", value, s.load(*zero, zero_at)) : value;
+  const char* type = is_small_float(x.dtype) ? "(float)" : "(u32)(int)";
+  const std::string value = type + s.load(x, at);
+  return zero ? fmt::format("({} - {}{})", value, type, s.load(*zero, zero_at)) : value;
 }
 
 // An index into a scale or zero point that belongs to a matrix operand.
@@ -42,7 +46,8 @@ Result<std::vector<std::string>> product_sum(StepBuilder& b, Source& s, const Di
     return list;
   };
   const auto of_a = indices(a.dims, row, true), of_b = indices(w.dims, column, false);
-  s.line("u32 sum = 0;");
+  if (is_small_float(a.dtype) != is_small_float(w.dtype)) return error(ErrorCode::kUnsupported, "integers times 8-bit floats");
+  s.line(fmt::format("{} sum = 0;", sum_type(a.dtype)));
   s.line(fmt::format("for (I k = 0; k < {}; ++k) {{", s.number(a.dims.back())));
   std::string left, right;
   const auto operand = [&](const Operand& o, const std::vector<std::string>& list, size_t zero_input, QuantSide side,
@@ -91,8 +96,14 @@ Status make_qlinear_matmul(StepBuilder& b) {
   CAMEO_ASSIGN(const std::string y_scale, parameter(kYScale, QuantSide::kRows, "y_scale"));
   CAMEO_ASSIGN(const std::string y_zero, parameter(kYZero, QuantSide::kRows, "y_zero_point"));
   s.line(fmt::format("const float scale = __fdiv_rn(__fmul_rn({}, {}), {});", a_scale, b_scale, y_scale));
-  s.line(fmt::format("const float v = rintf(__fadd_rn(__fmul_rn((float)(int)sum, scale), {}));", y_zero));
-  store_saturated(s, y, "v");
+  const char* cast = is_small_float(b.in_type(kA)) ? "" : "(float)(int)";
+  s.line(fmt::format("float v = __fadd_rn(__fmul_rn({}sum, scale), {});", cast, y_zero));
+  if (is_small_float(y.dtype)) {
+    s.store(y, "i", "v");
+  } else {
+    s.line("v = rintf(v);");
+    store_saturated(s, y, "v");
+  }
   return s.launch_elements(b, y.dims.num_elements());
 }
 

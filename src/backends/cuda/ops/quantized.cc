@@ -161,6 +161,48 @@ QuantizedProductArgs::Activation activation_of(const LinearEpilogue& e) {
   }
 }
 
+// What the kernel's factors and addends hold besides the node's own.
+struct Folded {
+  float unit = 1, offset = 0;
+  size_t bias = 0;  // input of the node; 0: none
+};
+
+// [columns] of x_scale * w_scale * unit.
+Result<Operand> folded_scale(StepBuilder& b, const Problem& p, const Folded& f) {
+  const int64_t columns = padded_columns(p.n);
+  const float factor = p.x_scale * f.unit;
+  return b.prepared(2, fmt::format("{} columns by {}", columns, factor), DType::kFloat32, Dims{columns},
+                    [&](StepBuilder& inner, const Operand& from, const Operand& to) {
+                      Source s;
+                      s.store(to, "i", fmt::format("i < {} ? {} * {} : 0.f", s.number(p.n), literal(factor), s.load(from, "i")));
+                      return s.launch_elements(inner, columns);
+                    });
+}
+
+// [columns] of (bias - x_zero * x_scale * w_scale * (sum of the column)) * unit + offset.
+Result<Operand> folded_bias(StepBuilder& b, const Problem& p, const Folded& f) {
+  const int64_t columns = padded_columns(p.n);
+  const Tensor* bias = f.bias ? b.value(f.bias) : nullptr;
+  const std::string form = fmt::format("addends of {} columns by {} {} {} {} {} {}", columns, p.x_zero, p.x_scale, f.unit, f.offset,
+                                       b.value(2)->raw(), bias ? bias->raw() : nullptr);
+  return b.prepared(1, form, DType::kFloat32, Dims{columns}, [&](StepBuilder& inner, const Operand& from, const Operand& to) -> Status {
+    CAMEO_ASSIGN(const Operand scale, inner.constant(*b.value(2)));
+    Source s;
+    s.line(fmt::format("if (i >= {}) {{ put({}[i], 0.f); return; }}", s.number(p.n), s.write(to)));
+    s.line("i64 sum = 0;");
+    if (p.x_zero != 0)
+      s.line(fmt::format("for (I r = 0; r < {}; ++r) sum += (i64){};", s.number(p.k), s.load(from, packed_index(s, p.k, "r", "i"))));
+    s.line(
+        fmt::format("double v = -(double)(sum * ({})) * {} * {};", p.x_zero, literal(static_cast<double>(p.x_scale)), s.load(scale, "i")));
+    if (bias) {
+      CAMEO_ASSIGN(const Operand addend, inner.constant(*bias));
+      s.line(fmt::format("v += {};", s.load(addend, "i")));
+    }
+    s.store(to, "i", fmt::format("(float)(v * {} + {})", literal(static_cast<double>(f.unit)), literal(static_cast<double>(f.offset))));
+    return s.launch_elements(inner, columns);
+  });
+}
+
 // Whether it was done so; if not, nothing was added.
 Result<bool> by_tensor_cores(StepBuilder& b, const Problem& p, const ops::PointProgram& program) {
   if (!b.device().has_gpu() || b.device().info().arch() != 90 || p.depthwise || p.k == 0 || p.window.rank > 2) return false;
@@ -208,51 +250,41 @@ Result<bool> by_tensor_cores(StepBuilder& b, const Problem& p, const ops::PointP
                                  [&](Source& s, const Operand& from, const std::string& row, const std::string& column) {
                                    return s.load(from, packed_index(s, p.k, row, column));
                                  }));
-  const int64_t columns = padded_columns(p.n);
-  CAMEO_ASSIGN(o.scale, b.prepared(2, fmt::format("{} columns by {}", columns, p.x_scale), DType::kFloat32, Dims{columns},
-                                   [&](StepBuilder& inner, const Operand& from, const Operand& to) {
-                                     Source s;
-                                     s.store(to, "i",
-                                             fmt::format("i < {} ? {} * {} : 0.f", s.number(p.n), literal(p.x_scale), s.load(from, "i")));
-                                     return s.launch_elements(inner, columns);
-                                   }));
-  if (p.x_zero != 0) {
-    CAMEO_ASSIGN(o.start, b.prepared(1, fmt::format("sums of {} columns by {}", columns, p.x_zero), DType::kInt32, Dims{columns},
-                                     [&](StepBuilder& inner, const Operand& from, const Operand& to) {
-                                       Source s;
-                                       s.line("u32 sum = 0;");
-                                       s.line(fmt::format("for (I r = 0; i < {} && r < {}; ++r) sum += (u32)(int){};", s.number(p.n),
-                                                          s.number(p.k), s.load(from, packed_index(s, p.k, "r", "i"))));
-                                       s.store(to, "i", fmt::format("(int)(sum * (u32){})", s.number(p.x_zero)));
-                                       return s.launch_elements(inner, columns);
-                                     }));
-  }
   const auto e = match_linear_epilogue(b, program, kOperands, y.dims);
+  const bool bytes = y.dtype == DType::kUint8 || y.dtype == DType::kInt8;
+  // Where all up to the rounding is linear, the scale of y goes into the factors; zero points go into what is added in any case.
+  Folded f;
   if (e) {
-    if (e->bias) {
-      CAMEO_ASSIGN(o.bias, padded_bias(b, e->bias, columns));
+    a.activation = activation_of(*e);
+    a.low = e->low, a.high = e->high;
+    const bool linear = a.activation == QuantizedProductArgs::Activation::kNone || a.activation == QuantizedProductArgs::Activation::kClamp;
+    if (bytes && linear) {
+      f.unit = 1 / p.y_scale;
+      f.offset = static_cast<float>(p.y_zero);
+      const float least = y.dtype == DType::kUint8 ? 0 : -128;
+      a.low = std::max(a.low * f.unit + f.offset, least);
+      a.high = std::min(a.high * f.unit + f.offset, least + 255);
+      if (a.low == least && a.high == least + 255) a.activation = QuantizedProductArgs::Activation::kNone;
+    } else if (bytes) {
+      a.y_factor = 1 / p.y_scale;
+      a.y_offset = static_cast<float>(p.y_zero);
     }
+    f.bias = e->bias;
     if (e->addend) {
       CAMEO_ASSIGN(o.residual, b.input(e->addend));
       const size_t operand = e->addend - kOperands;
-      if (p.is_bytes(operand)) {
-        a.residual_scale = p.operand_scales[operand];
-        a.residual_zero = static_cast<float>(p.operand_zeros[operand]);
-      }
+      a.residual_scale = f.unit * (p.is_bytes(operand) ? p.operand_scales[operand] : 1);
+      if (p.is_bytes(operand)) f.offset -= static_cast<float>(p.operand_zeros[operand]) * a.residual_scale;
     }
-    a.activation = activation_of(*e);
-    a.low = e->low, a.high = e->high;
-    o.y = y;
-    a.y_inverse_scale = 1 / p.y_scale;
-    a.y_zero = static_cast<int32_t>(p.y_zero);
-    if (o.y.dtype != DType::kUint8 && o.y.dtype != DType::kInt8) a.y_inverse_scale = 1, a.y_zero = 0;
-    CAMEO_ASSIGN(const bool done, try_quantized_product(b, a, o));
-    return done ? true : give_up();
   }
-  o.y = b.scratch(DType::kFloat32, y.dims);
+  CAMEO_ASSIGN(o.scale, folded_scale(b, p, f));
+  if (f.bias || f.offset != 0 || p.x_zero != 0) {
+    CAMEO_ASSIGN(o.bias, folded_bias(b, p, f));
+  }
+  o.y = e ? y : b.scratch(DType::kFloat32, y.dims);
   CAMEO_ASSIGN(const bool done, try_quantized_product(b, a, o));
   if (!done) return give_up();
-  CAMEO_TRY(finish(b, p, program, o.y, true));
+  if (!e) CAMEO_TRY(finish(b, p, program, o.y, true));
   return true;
 }
 
