@@ -75,6 +75,9 @@ struct BuildOptions {
   // Products and convolutions on 8-bit activations and weights; `calibration` gives the ranges, or the cache does. Neither int8 nor
   // `weights` is used where it is not faster (from optimization_level 1 on).
   bool int8 = false;
+  // Products on 8-bit floats (E4M3) on a GPU: weights with a scale a column or one for all, activations with the scale that
+  // `calibration` or the cache gives, or else one found in each run.
+  bool float8 = false;
   // Ranges symmetric about zero, so that zero is in the middle of the codes; otherwise from the least to the greatest value.
   bool symmetric_activations = false;
   std::vector<std::map<std::string, Tensor>> calibration;  // inputs by name, a sample each

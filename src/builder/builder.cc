@@ -13,6 +13,7 @@
 #include "cameo/version.h"
 #include "onnx/import.h"
 #include "passes/driver.h"
+#include "passes/lower_float8.h"
 #include "passes/lower_quantized.h"
 #include "plan/content.h"
 #include "runtime/backend.h"
@@ -94,6 +95,10 @@ Result<Plan> build_graph(ir::Graph graph, const BuildOptions& options, Logger& l
     if (options.kv_cache != KvCache::kOff) CAMEO_TRY(builder::add_kv_cache(content, options.kv_cache, pass_options, early));
     CAMEO_TRY(passes::run_passes(content.graph, pass_options, reports));
     if (!early.empty()) reports.push_back(std::move(early.back()));
+    // Products that the model itself has in 8-bit floats; before the rest of what is quantised becomes float.
+    if (device)
+      CAMEO_TRY(passes::lower_float8(
+          content.graph, {}, [](const ir::Node&) { return false; }, reports.emplace_back()));
     CAMEO_TRY(passes::lower_quantized(content.graph, reports.emplace_back()));
   }
   builder::TimingCache cache;

@@ -12,6 +12,7 @@
 #include "base/thread_pool.h"
 #include "builder/calibration.h"
 #include "cameo/allocator.h"
+#include "passes/lower_float8.h"
 #include "passes/lower_quantized.h"
 #include "passes/quantize_weights.h"
 #include "plan/layout.h"
@@ -141,7 +142,8 @@ class Lowering {
   Result<ir::Graph> run(std::vector<PassReport>& reports) {
     if (options_.max_loss && options_.calibration.empty())
       return error(ErrorCode::kInvalidArgument, "a bound on the loss needs inputs to measure it on");
-    if (options_.int8) CAMEO_TRY(find_ranges());
+    const bool calibrated = !options_.calibration.empty() || !options_.calibration_cache.empty();
+    if (options_.int8 || (options_.float8 && calibrated)) CAMEO_TRY(find_ranges());
     CAMEO_TRY(find_candidates());
     std::set<ir::ValueId> chosen;
     if (options_.optimization_level > 0) CAMEO_TRY(measure());
@@ -160,9 +162,9 @@ class Lowering {
   }
 
  private:
-  std::string low_name() const { return options_.int8 ? "int8" : std::string(type_name(options_.weights)); }
+  std::string low_name() const { return options_.int8 ? "int8" : options_.float8 ? "fp8" : std::string(type_name(options_.weights)); }
   // int8 is chosen layer by layer; with it, weights are what the rest of the products get.
-  bool by_weights() const { return !options_.int8; }
+  bool by_weights() const { return !options_.int8 && !options_.float8; }
 
   Status find_ranges() {
     const uint64_t hash = model_hash(graph_);
@@ -188,7 +190,7 @@ class Lowering {
       };
       CAMEO_TRY(passes::quantize_weights(copy, ask, options_.weight_group_size, report));
     } else {
-      CAMEO_ASSIGN(found, passes::int8_candidates(copy));
+      CAMEO_ASSIGN(found, options_.int8 ? passes::int8_candidates(copy) : passes::float8_candidates(copy));
     }
     for (const ir::Node& node : graph_.nodes) {
       if (node.outputs.empty() || std::ranges::find(found, node.outputs[0]) == found.end()) continue;
@@ -217,6 +219,7 @@ class Lowering {
       CAMEO_TRY(passes::insert_qdq(graph, ranges_, options_.symmetric_activations, is_chosen, report()));
       CAMEO_TRY(passes::lower_quantized(graph, report()));
     }
+    if (options_.float8) CAMEO_TRY(passes::lower_float8(graph, ranges_, is_chosen, report()));
     if (options_.weights != WeightType::kFloat32) {
       // Embedding tables are no layers of their own: without a bound on the loss they follow.
       const auto choose = [&](const ir::Node& node) {
@@ -232,7 +235,7 @@ class Lowering {
   void name_precisions(const ir::Graph& graph, const std::vector<PassReport>& reports) {
     std::set<std::string> low;
     for (const ir::Node& node : graph.nodes)
-      if (node.op->name.starts_with("Quantized")) low.insert(node.name);
+      if (node.op->name.starts_with("Quantized") || node.op->name == "Float8MatMul") low.insert(node.name);
     for (LayerPrecision& layer : layers_) {
       if (!layer.reason.empty()) continue;
       if (layer.layer.empty() || low.contains(layer.layer)) {
@@ -471,11 +474,16 @@ Status lower_precision(ir::Graph& graph, const BuildOptions& options, std::span<
   layers.clear();
   const auto refused = [](std::string_view reason) { return error(ErrorCode::kInvalidArgument, "{}", reason); };
   const bool few_bits = options.weights == WeightType::kInt8 || options.weights == WeightType::kInt4;
-  const bool lowers = options.int8 || options.weights != WeightType::kFloat32;
+  const bool lowers = options.int8 || options.float8 || options.weights != WeightType::kFloat32;
+  if (options.float8 && options.device == "cpu") return refused("8-bit floats are for GPUs: the processor has no products of them");
+  if (options.float8 && (options.int8 || options.weights != WeightType::kFloat32))
+    return refused("8-bit floats go neither with int8 nor with weights of fewer bits");
+  if (options.float8 && options.max_loss) return refused("a bound on the loss is for int8 or weights of fewer bits, not for 8-bit floats");
   if (options.max_loss && !lowers) return refused("a bound on the loss is for int8 or weights of fewer bits, and neither was asked for");
-  if (!options.int8 && !options.calibration_cache.empty()) return refused("a calibration cache is for int8, which was not asked for");
-  if (!options.int8 && !options.max_loss && !options.calibration.empty())
-    return refused("calibration inputs are for int8 or a bound on the loss, and neither was asked for");
+  if (!options.int8 && !options.float8 && !options.calibration_cache.empty())
+    return refused("a calibration cache is for int8 or fp8, and neither was asked for");
+  if (!options.int8 && !options.float8 && !options.max_loss && !options.calibration.empty())
+    return refused("calibration inputs are for int8, fp8 or a bound on the loss, and none of them was asked for");
   if (!few_bits && options.weight_group_size != 0) return refused("a group size is for weights of type int8 or int4");
   if (!lowers) return {};
   if (options.max_loss && options.int8 && options.weights != WeightType::kFloat32)

@@ -102,6 +102,10 @@ Run add_build(CLI::App& app, const Common& common) {
       app.add_flag("--int8", o->build.int8,
                    "Run products and convolutions on 8-bit activations and weights (a scale an output channel) where that is "
                    "faster and loses little; needs --calib or --calib-cache");
+  app.add_flag("--fp8", o->build.float8,
+               "Run matrix products on 8-bit floats (E4M3) where that is faster, for --device cuda; activations are scaled by what --calib "
+               "has seen, or else by their largest value in each run")
+      ->excludes(int8);
   app.add_option("--calib", o->calibration,
                  "Inputs to calibrate and measure losses on, as NumPy saves them, under the names of the model's inputs: a folder of "
                  "SAMPLE.npz, or of SAMPLE/INPUT.npy; for one sample its .npz, or a folder of INPUT.npy");
@@ -111,12 +115,10 @@ Run add_build(CLI::App& app, const Common& common) {
          "--calib-method", o->build.calibration_method,
          "Range of an activation: minmax (all that was seen), entropy (what loses least information), percentile (all but 0.01 % at "
          "either end)")
-      ->transform(CLI::CheckedTransformer(kMethods).description(""))
-      ->needs(int8);
+      ->transform(CLI::CheckedTransformer(kMethods).description(""));
   app.add_flag("--calib-symmetric", o->build.symmetric_activations, "Ranges are symmetric about zero")->needs(int8);
   app.add_option("--calib-cache", o->build.calibration_cache,
-                 "File of ranges: read in place of --calib when it is there, else written; holds for one model and method")
-      ->needs(int8);
+                 "File of ranges: read in place of --calib when it is there, else written; holds for one model and method");
   app.add_option(
       "--max-loss", o->max_loss,
       "Lower layers by --int8 or --weights only as far as results on the --calib inputs stay within a bound, and print what each "

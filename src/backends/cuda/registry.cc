@@ -14,7 +14,7 @@ std::map<Key, DeviceOp> make_registry() {
        {pointwise_ops, layout_ops,  gather_ops, generator_ops, reduce_ops,    norm_ops,     matmul_ops,    einsum_ops,
         conv_ops,      pool_ops,    image_ops,  attention_ops, recurrent_ops, sort_ops,     select_ops,    grid_ops,
         region_ops,    fourier_ops, state_ops,  loss_ops,      det_ops,       quantize_ops, quantized_ops, quantized_weight_ops,
-        integer_ops})
+        float8_ops,    integer_ops})
     for (const DeviceOp& op : family()) registry.emplace(Key(op.domain, op.name), op);
   return registry;
 }

@@ -42,4 +42,19 @@ std::optional<LinearEpilogue> match_linear_epilogue(const StepBuilder& b, const 
   return e;
 }
 
+QuantizedProductArgs::Activation activation_of(const LinearEpilogue& e) {
+  using Activation = QuantizedProductArgs::Activation;
+  if (!e.activation) return Activation::kNone;
+  switch (*e.activation) {
+    case ops::PointOp::kGelu:
+      return Activation::kGelu;
+    case ops::PointOp::kGeluTanh:
+      return Activation::kGeluTanh;
+    case ops::PointOp::kSwish:
+      return Activation::kSilu;
+    default:
+      return Activation::kClamp;
+  }
+}
+
 }  // namespace cameo::cuda

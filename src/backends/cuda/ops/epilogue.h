@@ -3,6 +3,7 @@
 
 #include <optional>
 
+#include "backends/cuda/kernels/quantized_product.h"
 #include "backends/cuda/program.h"
 
 namespace cameo::cuda {
@@ -16,5 +17,8 @@ struct LinearEpilogue {
 // The whole program as that, or nothing: sums of register 0 with a constant of one number a column and with a tensor of y's extents, in
 // any order, then Relu, Clip by constants, Gelu (both) or Swish. Register r > 0 is the node's input first + r - 1.
 std::optional<LinearEpilogue> match_linear_epilogue(const StepBuilder& b, const ops::PointProgram& program, size_t first, const Dims& y);
+
+// The activation as kernels/quantized_product.h has it; Relu and Clip are clamps.
+QuantizedProductArgs::Activation activation_of(const LinearEpilogue& e);
 
 }  // namespace cameo::cuda

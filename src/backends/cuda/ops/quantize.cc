@@ -42,35 +42,50 @@ Range range_of(DType t) {
   }
 }
 
+// Adds lines; gives what is stored for x / scale + zero.
+std::string quantized(StepBuilder& b, Source& s, const Operand& y, const std::string& x, const std::string& scale,
+                      const std::string& zero) {
+  const Range range = range_of(y.dtype);
+  const int64_t asked = b.attrs().integer("precision");
+  const DType precision = asked == 0 ? b.in_type(1) : static_cast<DType>(asked);
+  const std::string v = s.name("value");
+  s.line(fmt::format("float {} = (float){} / (float){};", v, x, scale));
+  if (precision == DType::kFloat16 || precision == DType::kBfloat16)
+    s.line(fmt::format("{{ {0} h; put(h, {1}); {1} = get(h); }}", storage_type(precision), v));
+  if (is_small_float(y.dtype)) {
+    const bool coded = y.dtype != DType::kFloat4E2M1;
+    const std::string sum = fmt::format("{} + {}", v, zero);
+    return coded ? fmt::format("{}::code({}, {})", storage_type(y.dtype), sum, b.attrs().integer("saturate", 1) != 0) : sum;
+  }
+  s.line(fmt::format("{0} = rintf({0}) + {1};", v, zero));
+  s.line(fmt::format("{0} = {0} > {1} ? fminf({0}, {2}) : {1};", v, literal(static_cast<float>(range.least)),
+                     literal(static_cast<float>(range.most))));
+  return "(int)" + v;
+}
+
 Status make_quantize(StepBuilder& b) {
   CAMEO_ASSIGN(Operand x, b.input(0));
   CAMEO_ASSIGN(Operand scale, b.input(1));
   const Operand y = b.output(0);
   CAMEO_ASSIGN(const ops::QuantLayout q,
                ops::quant_layout(x.dims, scale.dims, b.attrs().integer("axis", 1), b.attrs().integer("block_size")));
-  const Range range = range_of(y.dtype);
-  const int64_t asked = b.attrs().integer("precision");
-  const DType precision = asked == 0 ? b.in_type(1) : static_cast<DType>(asked);
+  Operand zero;
+  if (b.has_input(2)) {
+    CAMEO_ASSIGN(zero, b.input(2));
+  }
+  // Without blocks scales are read with strides, and several elements at once.
+  if (q.block_step == 0 || q.block == 1) {
+    const Dims dims{q.outer, q.length, q.inner}, strides{q.outer_step, q.block_step, q.inner_step};
+    std::vector<Strided> from = {dense(x.seen_as(dims)), {scale, strides, 0}};
+    if (zero.present()) from.push_back({zero, strides, 0});
+    return map(b, dims, dense(y.seen_as(dims)), from, [&](Source& s, std::span<const std::string> v) {
+      return quantized(b, s, y, v[0], v[1], zero.present() ? "(float)" + v[2] : "0.f");
+    });
+  }
   Source s;
   s.line(fmt::format("const I k = {};", scale_index(s, q)));
-  s.line(fmt::format("float v = (float){} / (float){};", s.load(x, "i"), s.load(scale, "k")));
-  if (precision == DType::kFloat16 || precision == DType::kBfloat16)
-    s.line(fmt::format("{{ {} h; put(h, v); v = get(h); }}", storage_type(precision)));
-  std::string zero = "0.f";
-  if (b.has_input(2)) {
-    CAMEO_ASSIGN(Operand z, b.input(2));
-    zero = "(float)" + s.load(z, "k");
-  }
-  if (is_small_float(y.dtype)) {
-    const bool coded = y.dtype != DType::kFloat4E2M1;
-    const std::string sum = fmt::format("v + {}", zero);
-    s.store(y, "i", coded ? fmt::format("{}::code({}, {})", storage_type(y.dtype), sum, b.attrs().integer("saturate", 1) != 0) : sum);
-    return s.launch_elements(b, y.dims.num_elements());
-  }
-  s.line(fmt::format("v = rintf(v) + {};", zero));
-  s.line(
-      fmt::format("v = v > {0} ? fminf(v, {1}) : {0};", literal(static_cast<float>(range.least)), literal(static_cast<float>(range.most))));
-  s.store(y, "i", "(int)v");
+  const std::string zero_at = zero.present() ? "(float)" + s.load(zero, "k") : "0.f";
+  s.store(y, "i", quantized(b, s, y, s.load(x, "i"), s.load(scale, "k"), zero_at));
   return s.launch_elements(b, y.dims.num_elements());
 }
 

@@ -146,21 +146,6 @@ Status finish(StepBuilder& b, const Problem& p, const ops::PointProgram& program
 
 int64_t padded_columns(int64_t n) { return (n + kQuantizedColumns - 1) / kQuantizedColumns * kQuantizedColumns; }
 
-QuantizedProductArgs::Activation activation_of(const LinearEpilogue& e) {
-  using Activation = QuantizedProductArgs::Activation;
-  if (!e.activation) return Activation::kNone;
-  switch (*e.activation) {
-    case ops::PointOp::kGelu:
-      return Activation::kGelu;
-    case ops::PointOp::kGeluTanh:
-      return Activation::kGeluTanh;
-    case ops::PointOp::kSwish:
-      return Activation::kSilu;
-    default:
-      return Activation::kClamp;
-  }
-}
-
 // What the kernel's factors and addends hold besides the node's own.
 struct Folded {
   float unit = 1, offset = 0;

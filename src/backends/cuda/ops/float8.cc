@@ -1,0 +1,188 @@
+// ai.cameo.Float8MatMul: products of 8-bit floats. Variants:
+//   tensor cores  kernels/quantized_product.h, with all that follows where it is a bias, an addend and an activation
+//   float16       elsewhere: 8-bit floats are exact in 16 bits, and cublasLt adds in float32
+#include "backends/cuda/gemm.h"
+#include "backends/cuda/ops/epilogue.h"
+#include "backends/cuda/ops/ops.h"
+#include "backends/cuda/quantized_operation.h"
+
+namespace cameo::cuda {
+namespace {
+
+constexpr size_t kOperands = 3;  // inputs before those of the program
+constexpr DType kFloat8 = DType::kFloat8E4M3FN;
+
+struct Problem {
+  int64_t rows = 0, n = 0, k = 0;
+  float x_scale = 0, y_scale = 1;
+};
+
+// What X becomes: 8-bit floats, and where their scale is found in the run, that.
+struct Rounded {
+  Operand x, factor;
+};
+
+Result<Rounded> rounded_input(StepBuilder& b, const Problem& p) {
+  Rounded r;
+  CAMEO_ASSIGN(const Operand x, b.input(0));
+  if (x.dtype == kFloat8) {
+    r.x = x;
+    return r;
+  }
+  const Dims flat{x.dims.num_elements()};
+  r.x = b.scratch(kFloat8, x.dims);
+  const std::string type = storage_type(kFloat8);
+  if (p.x_scale > 0) {
+    const Operand from[] = {x.seen_as(flat)};
+    CAMEO_TRY(map(b, r.x.seen_as(flat), from, [&](Source&, std::span<const std::string> v) {
+      return fmt::format("{}::code({} / {}, true)", type, v[0], literal(p.x_scale));
+    }));
+    return r;
+  }
+  const Operand most = b.scratch(DType::kInt32, Dims{1});
+  r.factor = b.scratch(DType::kFloat32, Dims{1});
+  Source clear;
+  clear.store(most, "i", "0");
+  CAMEO_TRY(clear.launch_elements(b, 1));
+  constexpr int kThreads = 256, kEach = 32;
+  const int64_t count = flat[0], blocks = (count + kThreads * kEach - 1) / (kThreads * kEach);
+  Source reduce;
+  reduce.line("float m = 0.f;");
+  reduce.line(fmt::format("for (I j = 0, k = block * {} + t; j < {} && k < {}; ++j, k += {}) m = fmaxf(m, fabsf({}));", kThreads * kEach,
+                          kEach, reduce.number(count), kThreads, reduce.load(x, "k")));
+  reduce.line("m = block_reduce(m, Most());");
+  // Floats that are not negative have the order of their bits.
+  reduce.line(fmt::format("if (t == 0) atomicMax((int*){}, __float_as_int(m));", reduce.write(most)));
+  CAMEO_TRY(reduce.launch_blocks(b, blocks, kThreads));
+  Source find;
+  find.line(fmt::format("const float s = __int_as_float({}) / 448.f;", find.load(most, "0")));
+  find.store(r.factor, "i", "s >= 1.17549435e-38f && !isinf(s) ? s : 1.f");
+  CAMEO_TRY(find.launch_elements(b, 1));
+  Operand factor = r.factor;
+  const std::vector<Strided> from = {dense(x.seen_as(flat)), {factor, Dims{0}, 0}};
+  CAMEO_TRY(map(b, flat, dense(r.x.seen_as(flat)), from,
+                [&](Source&, std::span<const std::string> v) { return fmt::format("{}::code({} / {}, true)", type, v[0], v[1]); }));
+  return r;
+}
+
+// [columns] of input i times a factor, zeros behind.
+Result<Operand> padded(StepBuilder& b, size_t i, float factor, int64_t columns) {
+  return b.prepared(
+      i, fmt::format("{} columns by {}", columns, factor), DType::kFloat32, Dims{columns},
+      [&](StepBuilder& inner, const Operand& from, const Operand& to) {
+        Source s;
+        s.store(to, "i", fmt::format("i < {} ? {} * {} : 0.f", s.number(from.dims.num_elements()), literal(factor), s.load(from, "i")));
+        return s.launch_elements(inner, columns);
+      });
+}
+
+// y = program(acc), where acc holds products that are scaled already, or is to be scaled.
+Status finish(StepBuilder& b, const Problem& p, const ops::PointProgram& program, const Operand& acc, bool scaled, const Operand& factor,
+              const Operand& y) {
+  Source s;
+  const auto at = s.unravel("i", y.dims);
+  std::string value = s.load(acc, "i");
+  if (!scaled) {
+    CAMEO_ASSIGN(const Operand scale, b.input(2));
+    value += fmt::format(" * ({} * {})", factor.present() ? s.load(factor, "0") : literal(p.x_scale), s.load(scale, at.back()));
+  }
+  s.line(fmt::format("const float v0 = {};", value));
+  std::vector<std::string> values = {"v0"};
+  for (size_t k = kOperands; k < b.num_inputs(); ++k) {
+    CAMEO_ASSIGN(const Operand o, b.input(k));
+    values.push_back(s.load(o, s.offset(at, broadcast(o, y.dims).strides)));
+  }
+  const std::string result = program.code.empty() ? values[0] : emit_program(s, program, values);
+  s.store(y, "i", y.dtype == kFloat8 ? fmt::format("{}::code({} / {}, true)", storage_type(kFloat8), result, literal(p.y_scale)) : result);
+  return s.launch_elements(b, y.dims.num_elements());
+}
+
+// Whether it was done so.
+Result<bool> by_tensor_cores(StepBuilder& b, const Problem& p, const Rounded& x, const ops::PointProgram& program, const Operand& y) {
+  if (!b.device().has_gpu() || b.device().info().arch() != 90 || p.k % 16 != 0 || p.rows > INT32_MAX || p.n > INT32_MAX || p.k > INT32_MAX)
+    return false;
+  QuantizedProductArgs a;
+  QuantizedOperands o;
+  a.batch = static_cast<int32_t>(p.rows);
+  a.channels = static_cast<int32_t>(p.k);
+  a.n = static_cast<int32_t>(p.n);
+  o.x = x.x;
+  o.x_factor = x.factor;
+  const int64_t columns = (p.n + kQuantizedColumns - 1) / kQuantizedColumns * kQuantizedColumns;
+  CAMEO_ASSIGN(o.w, tiled_weight(b, 1, "", kFloat8, p.k, p.n,
+                                 [&](Source& s, const Operand& from, const std::string& row, const std::string& column) {
+                                   return s.load(from, fmt::format("({}) * {} + {}", column, s.number(p.k), row));
+                                 }));
+  CAMEO_ASSIGN(o.scale, padded(b, 2, x.factor.present() ? 1.f : p.x_scale, columns));
+  const auto e = match_linear_epilogue(b, program, kOperands, y.dims);
+  if (e) {
+    if (e->bias) {
+      CAMEO_ASSIGN(o.bias, padded(b, e->bias, 1, columns));
+    }
+    if (e->addend) {
+      CAMEO_ASSIGN(o.residual, b.input(e->addend));
+    }
+    a.activation = activation_of(*e);
+    a.low = e->low, a.high = e->high;
+    if (y.dtype == kFloat8) a.y_factor = 1 / p.y_scale;
+  }
+  o.y = e ? y : b.scratch(DType::kFloat32, y.dims);
+  CAMEO_ASSIGN(const bool done, try_quantized_product(b, a, o));
+  if (done && !e) CAMEO_TRY(finish(b, p, program, o.y, true, {}, y));
+  return done;
+}
+
+Status by_library(StepBuilder& b, const Problem& p, const Rounded& x, const ops::PointProgram& program, const Operand& y) {
+  Gemm g;
+  g.m = p.rows, g.n = p.n, g.k = p.k;
+  g.a = b.scratch(DType::kFloat16, Dims{p.rows, p.k});
+  CAMEO_TRY(copy_elements(b, x.x, g.a));
+  CAMEO_ASSIGN(g.b, b.input_as(1, DType::kFloat16));
+  g.trans_b = true;
+  g.y = b.scratch(DType::kFloat32, Dims{p.rows, p.n});
+  CAMEO_TRY(add_gemm(b, g));
+  return finish(b, p, program, g.y, false, x.factor, y);
+}
+
+Status make(StepBuilder& b) {
+  CAMEO_ASSIGN(const ops::PointProgram program, program_of(b, kOperands));
+  Problem p;
+  p.n = b.attrs().integer("n");
+  p.k = b.attrs().integer("k");
+  p.x_scale = b.attrs().real("x_scale");
+  p.y_scale = b.attrs().real("y_scale", 1);
+  const std::vector<int64_t> splits = b.attrs().integers("splits");
+  size_t known = 0;
+  while (known < b.num_outputs() && !b.has_output(known)) ++known;
+  if (known == b.num_outputs()) return {};
+  Operand y = b.output(known);
+  if (!splits.empty()) {
+    Dims dims = y.dims;
+    dims[dims.rank() - 1] = p.n;
+    const bool narrowed = y.narrowed;
+    y = b.scratch(y.dtype, dims);
+    y.narrowed = narrowed;
+  }
+  if (y.dims.num_elements() == 0) return {};
+  if (p.k == 0) return error(ErrorCode::kUnsupported, "its weight has no rows");
+  if (!b.value(1) || !b.value(2)) return error(ErrorCode::kUnsupported, "its weight is not known before the run");
+  p.rows = y.dims.num_elements() / p.n;
+  CAMEO_ASSIGN(const Rounded x, rounded_input(b, p));
+  CAMEO_ASSIGN(const bool done, by_tensor_cores(b, p, x, program, y));
+  if (!done) CAMEO_TRY(by_library(b, p, x, program, y));
+  int64_t column = 0;
+  for (size_t i = 0; i < splits.size(); column += splits[i++]) {
+    if (!b.has_output(i)) continue;
+    const Operand part = b.output(i);
+    Strided from = dense(y);
+    from.offset = column;
+    CAMEO_TRY(copy_strided(b, part.dims, from, dense(part)));
+  }
+  return {};
+}
+
+}  // namespace
+
+std::vector<DeviceOp> float8_ops() { return {{"Float8MatMul", "ai.cameo", make}}; }
+
+}  // namespace cameo::cuda
