@@ -46,8 +46,7 @@ __global__ void plain(QuantizedProductArgs a, const void* w, int64_t rows, float
         sum += double(x) * element(w, wt, column * k + (int64_t{r} * a.kernel_w + s) * a.channels + c);
       }
     }
-  float v =
-      float(sum - (a.start ? a.start[column] : 0)) * a.scale[column] * (a.x_factor ? *a.x_factor : 1.f) + (a.bias ? a.bias[column] : 0.f);
+  float v = float(sum) * a.scale[column] * (a.x_factor ? *a.x_factor : 1.f) + (a.bias ? a.bias[column] : 0.f);
   if (a.residual_type != Element::kNone) {
     const float e = element(a.residual, a.residual_type, i);
     v += e * a.residual_scale;

@@ -28,6 +28,8 @@ cudaDataType_t type_of(DType t) {
       return CUDA_R_16BF;
     case DType::kFloat64:
       return CUDA_R_64F;
+    case DType::kFloat8E4M3FN:
+      return CUDA_R_8F_E4M3;
     default:
       return CUDA_R_32F;
   }
@@ -207,6 +209,8 @@ bool gemm_supports(DType operands, DType result) {
     case DType::kFloat16:
     case DType::kBfloat16:
       return result == operands || result == DType::kFloat32;
+    case DType::kFloat8E4M3FN:  // with both operands' rows along K
+      return result == DType::kFloat16 || result == DType::kBfloat16;
     default:
       return false;
   }

@@ -3,9 +3,12 @@
 #include <algorithm>
 
 #include "backends/cuda/fast_kernels.h"
+#include "backends/cuda/measure.h"
 
 namespace cameo::cuda {
 namespace {
+
+constexpr size_t kMostOperands = 64;  // of a node
 
 void place(QuantizedProductArgs& a, const QuantizedOperands& o, const Addresses& at) {
   a.x = at.of(o.x);
@@ -39,41 +42,28 @@ std::string describe(const QuantizedProductArgs& a) {
                      static_cast<int>(a.residual_type), static_cast<int>(a.activation));
 }
 
-// The fastest variant, over memory of its own.
-Result<int> fastest(Device& device, QuantizedProductArgs a, const DeviceTraits& traits) {
+// The fastest variant and its time, over memory of its own.
+Result<std::pair<int, double>> fastest(Device& device, QuantizedProductArgs a, const DeviceTraits& traits) {
   const auto up = [](int64_t n) { return static_cast<size_t>((n + 511) / 512 * 512); };
   const size_t x = up(int64_t{a.batch} * a.in_h * a.in_w * a.channels), y = up(a.rows() * a.n * bytes_of(a.y_type)),
                w = up(quantized_weight_bytes(a.n, a.k())), columns = up((a.n + kQuantizedColumns) * 4),
                residual = a.residual_type == Element::kNone ? 0 : up(a.rows() * a.n * bytes_of(a.residual_type));
+  std::pair<int, double> best(0, 0.0);
   auto memory = device.pool()->allocate(x + y + w + residual + columns);
-  if (!memory.ok()) return 0;
+  if (!memory.ok()) return best;
   const std::lock_guard lock(device.mutex());
   auto* at = static_cast<std::byte*>(memory->data());
-  CAMEO_TRY(fill(at, 0, memory->bytes(), device.stream()));
-  const bool has_bias = a.bias != nullptr;
+  CAMEO_TRY(fill(at, kMeasuredByte, memory->bytes(), device.stream()));
   a.x = at;
   a.y = at + x;
   a.w = at + x + y;
   if (residual) a.residual = at + x + y + w;
   a.scale = reinterpret_cast<const float*>(at + x + y + w + residual);
-  a.bias = has_bias ? a.scale : nullptr;
-  a.x_factor = a.x_factor ? a.scale : nullptr;
-  CAMEO_ASSIGN(Event start, Event::create());
-  CAMEO_ASSIGN(Event end, Event::create());
-  int best = 0;
-  double best_time = 1e30;
-  for (int variant = 0; variant < kQuantizedVariants; ++variant) {
-    a.variant = variant;
-    double least = 1e30;
-    for (int round = 0; round < 3; ++round) {
-      CAMEO_TRY(start.record(device.stream()));
-      for (int r = 0; r < 6; ++r) CAMEO_TRY(check(quantized_product(a, traits, device.stream()), "a product of 8 bits"));
-      CAMEO_TRY(end.record(device.stream()));
-      CAMEO_TRY(synchronize(device.stream()));
-      CAMEO_ASSIGN(const double time, end.since(start));
-      if (round > 0) least = std::min(least, time);
-    }
-    if (least < best_time) best_time = least, best = variant;
+  if (a.bias) a.bias = a.scale;
+  if (a.x_factor) a.x_factor = a.scale;
+  for (a.variant = 0; a.variant < kQuantizedVariants; ++a.variant) {
+    const auto time = measure(device, [&](int) { return check(quantized_product(a, traits, device.stream()), "a product of 8 bits"); });
+    if (time.ok() && (best.second == 0 || *time < best.second)) best = {a.variant, *time};
   }
   return best;
 }
@@ -99,26 +89,31 @@ Element element_of(DType type) {
   }
 }
 
-Result<bool> try_quantized_product(StepBuilder& b, QuantizedProductArgs a, const QuantizedOperands& o) {
-  if (!b.device().has_gpu()) return false;
+Result<std::unique_ptr<Operation>> make_quantized_product(StepBuilder& b, QuantizedProductArgs a, const QuantizedOperands& o,
+                                                          double* microseconds) {
+  std::unique_ptr<Operation> none;
+  if (!b.device().has_gpu()) return none;
   a.x_type = element_of(o.x.dtype);
   a.y_type = element_of(o.y.dtype);
   a.residual_type = o.residual.present() ? element_of(o.residual.dtype) : Element::kNone;
-  if (a.y_type == Element::kNone || (o.residual.present() && a.residual_type == Element::kNone)) return false;
+  if (a.y_type == Element::kNone || (o.residual.present() && a.residual_type == Element::kNone)) return none;
   // Addresses that are aligned as those of the run will be.
   auto* somewhere = reinterpret_cast<void*>(uintptr_t{4096});
-  const std::vector<void*> many(16, somewhere);
+  const std::vector<void*> many(kMostOperands, somewhere);
+  for (const Operand* each : {&o.x, &o.residual, &o.y})
+    if (each->index >= kMostOperands) return none;
   place(a, o, {many, many, static_cast<std::byte*>(somewhere)});
   const DeviceTraits traits = traits_of(b.device());
-  if (quantized_product_refusal(a, traits) != nullptr) return false;
+  if (quantized_product_refusal(a, traits) != nullptr) return none;
   const std::string problem = describe(a);
   a.variant = b.device().known_choice(problem);
-  if (a.variant < 0 || a.variant >= kQuantizedVariants) {
-    CAMEO_ASSIGN(a.variant, fastest(b.device(), a, traits));
+  if (a.variant < 0 || a.variant >= kQuantizedVariants || microseconds) {
+    CAMEO_ASSIGN(const auto best, fastest(b.device(), a, traits));
+    a.variant = best.first;
+    if (microseconds) *microseconds = best.second;
     b.device().remember_choice(problem, a.variant);
   }
-  b.add(std::make_unique<QuantizedOperation>(a, traits, o));
-  return true;
+  return std::make_unique<QuantizedOperation>(a, traits, o);
 }
 
 Result<Operand> tiled_weight(StepBuilder& b, size_t input, const std::string& form, DType type, int64_t rows, int64_t columns,

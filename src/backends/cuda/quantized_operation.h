@@ -14,8 +14,10 @@ struct QuantizedOperands {
 // The element type in memory; kNone for those that the kernels lack.
 Element element_of(DType type);
 
-// Adds the product to the step if its kernel covers the case, with the width of tiles that measures as the fastest.
-Result<bool> try_quantized_product(StepBuilder& b, QuantizedProductArgs args, const QuantizedOperands& operands);
+// The product as an operation, for the caller to add, with the width of tiles that measures as the fastest; null where its kernel does
+// not cover the case. `microseconds`, if given, gets what it takes.
+Result<std::unique_ptr<Operation>> make_quantized_product(StepBuilder& b, QuantizedProductArgs args, const QuantizedOperands& operands,
+                                                          double* microseconds = nullptr);
 
 // The constant input i, a matrix of `columns` columns of 8 bits in rows of `rows`, in the order that the kernel reads. code(s, row, column)
 // gives the expression of an element of `from`.

@@ -278,8 +278,11 @@ __device__ __forceinline__ float activate(float v, const QuantizedProductArgs& a
   switch (a.activation) {
     case QuantizedProductArgs::Activation::kClamp:
       return v < a.low ? a.low : v > a.high ? a.high : v;
-    case QuantizedProductArgs::Activation::kGelu:
-      return 0.5f * v * (1.f + erff(v * 0.70710678118654752f));
+    case QuantizedProductArgs::Activation::kGelu: {
+      // erf(v / sqrt 2) as the tanh of a polynomial, to 1e-4.
+      const float t = fminf(fmaxf(v, -5.f), 5.f), square = t * t;
+      return 0.5f * v * (1.f + fast_tanh(t * fmaf(square, fmaf(square, -3.19979886e-4f, 3.68217332e-2f), 0.797700991f)));
+    }
     case QuantizedProductArgs::Activation::kGeluTanh:
       return 0.5f * v * (1.f + fast_tanh(0.79788456080286536f * (v + 0.044715f * v * v * v)));
     case QuantizedProductArgs::Activation::kSilu:

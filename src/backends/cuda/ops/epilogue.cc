@@ -6,7 +6,7 @@ namespace cameo::cuda {
 
 using ops::PointOp;
 
-std::optional<LinearEpilogue> match_linear_epilogue(const StepBuilder& b, const ops::PointProgram& program, size_t first, const Dims& y) {
+LinearEpilogue match_linear_epilogue(const StepBuilder& b, const ops::PointProgram& program, size_t first, const Dims& y) {
   LinearEpilogue e;
   const auto inputs = static_cast<int16_t>(program.num_inputs);
   for (size_t i = 0; i < program.code.size(); ++i) {
@@ -15,7 +15,7 @@ std::optional<LinearEpilogue> match_linear_epilogue(const StepBuilder& b, const 
     const bool last = i + 1 == program.code.size();
     if (in.op == PointOp::kAdd && (in.a == made) != (in.b == made)) {
       const int16_t other = in.a == made ? in.b : in.a;
-      if (other <= 0 || other >= inputs) return std::nullopt;
+      if (other <= 0 || other >= inputs) return {};
       const size_t input = first + static_cast<size_t>(other) - 1;
       const Dims& dims = b.in_dims(input);
       const bool column = dims.rank() > 0 && y.rank() > 0 && dims.back() == y.back() && dims.num_elements() == y.back();
@@ -24,10 +24,10 @@ std::optional<LinearEpilogue> match_linear_epilogue(const StepBuilder& b, const 
       else if (!e.addend && dims.num_elements() == y.num_elements() && !b.value(input))
         e.addend = input;
       else
-        return std::nullopt;
+        return {};
       continue;
     }
-    if (!last || in.a != made) return std::nullopt;
+    if (!last || in.a != made) return {};
     constexpr float kInfinity = std::numeric_limits<float>::infinity();
     if (in.op == PointOp::kRelu) {
       e.low = 0, e.high = kInfinity;
@@ -35,17 +35,19 @@ std::optional<LinearEpilogue> match_linear_epilogue(const StepBuilder& b, const 
       e.low = program.constants[static_cast<size_t>(-1 - in.b)];
       e.high = program.constants[static_cast<size_t>(-1 - in.c)];
     } else if (in.op != PointOp::kGelu && in.op != PointOp::kGeluTanh && in.op != PointOp::kSwish) {
-      return std::nullopt;
+      return {};
     }
+    e.activates = true;
     e.activation = in.op;
   }
+  e.whole = true;
   return e;
 }
 
 QuantizedProductArgs::Activation activation_of(const LinearEpilogue& e) {
   using Activation = QuantizedProductArgs::Activation;
-  if (!e.activation) return Activation::kNone;
-  switch (*e.activation) {
+  if (!e.activates) return Activation::kNone;
+  switch (e.activation) {
     case ops::PointOp::kGelu:
       return Activation::kGelu;
     case ops::PointOp::kGeluTanh:

@@ -97,6 +97,64 @@ Status finish(StepBuilder& b, const Problem& p, const ops::PointProgram& program
   return s.launch_elements(b, y.dims.num_elements());
 }
 
+// The one scale that all columns share; 0 where they have their own.
+float shared_scale(const Tensor& scales) {
+  const auto s = scales.span<float>();
+  for (float v : s)
+    if (v != s[0]) return 0;
+  return s.empty() ? 0 : s[0];
+}
+
+// What moves through memory behind a product, in microseconds: a launch, and bytes at the speed of the L2 cache.
+double pass_time(int64_t bytes) { return 2.5 + static_cast<double>(bytes) / 3e6; }
+
+// Products that cublasLt has: one scale for all of W, known before the run. Null where it has none.
+struct LibraryProduct {
+  std::unique_ptr<Operation> operation;
+  Operand y;
+  bool rest = false;  // the program is still to be run on y
+  double microseconds = 0;
+};
+Result<LibraryProduct> library_product(StepBuilder& b, const Problem& p, const Rounded& x, const ops::PointProgram& program,
+                                       const LinearEpilogue& e, const Operand& y) {
+  LibraryProduct l;
+  const float scale = shared_scale(*b.value(2));
+  if (scale == 0 || x.factor.present() || p.k % 16 != 0 || p.n % 16 != 0) return l;
+  Gemm g;
+  g.m = p.rows, g.n = p.n, g.k = p.k;
+  g.a = x.x;
+  CAMEO_ASSIGN(g.b, b.input(1));
+  g.trans_b = true;
+  g.alpha = p.x_scale * scale;
+  const DType type = activation_type(b.precision()) == DType::kFloat32 ? DType::kFloat32 : activation_type(b.precision());
+  if (!gemm_supports(kFloat8, type)) return l;
+  Operand addend;
+  if (e.addend) {
+    CAMEO_ASSIGN(addend, b.input(e.addend));
+  }
+  const bool relu = e.activates && e.activation == ops::PointOp::kRelu;
+  const bool whole = e.whole && (!e.activates || relu) && (!e.addend || addend.dtype == type);
+  if (whole) {
+    if (e.bias) {
+      CAMEO_ASSIGN(g.bias, b.input_as(e.bias, type));
+    }
+    g.addend = addend;
+    if (relu) g.activation = Gemm::Activation::kRelu;
+  }
+  l.rest = !whole || y.dtype != type;
+  l.y = g.y = l.rest ? b.scratch(type, y.dims) : y;
+  l.rest = l.rest && (!program.code.empty() || y.dtype != type);
+  auto made = make_gemm(b, g, &l.microseconds);
+  if (!made.ok()) {
+    if (made.error().code() == ErrorCode::kUnsupported) return LibraryProduct();
+    return std::move(made).error();
+  }
+  l.operation = std::move(made).value();
+  if (l.rest) l.microseconds += pass_time(y.dims.num_elements() * static_cast<int64_t>(2 + dtype_size(y.dtype)));
+  if (whole && l.rest) l.operation.reset();  // a type that neither has: the kernel of our own does it in one
+  return l;
+}
+
 // Whether it was done so.
 Result<bool> by_tensor_cores(StepBuilder& b, const Problem& p, const Rounded& x, const ops::PointProgram& program, const Operand& y) {
   if (!b.device().has_gpu() || b.device().info().arch() != 90 || p.k % 16 != 0 || p.rows > INT32_MAX || p.n > INT32_MAX || p.k > INT32_MAX)
@@ -109,27 +167,49 @@ Result<bool> by_tensor_cores(StepBuilder& b, const Problem& p, const Rounded& x,
   o.x = x.x;
   o.x_factor = x.factor;
   const int64_t columns = (p.n + kQuantizedColumns - 1) / kQuantizedColumns * kQuantizedColumns;
-  CAMEO_ASSIGN(o.w, tiled_weight(b, 1, "", kFloat8, p.k, p.n,
-                                 [&](Source& s, const Operand& from, const std::string& row, const std::string& column) {
-                                   return s.load(from, fmt::format("({}) * {} + {}", column, s.number(p.k), row));
-                                 }));
   CAMEO_ASSIGN(o.scale, padded(b, 2, x.factor.present() ? 1.f : p.x_scale, columns));
-  const auto e = match_linear_epilogue(b, program, kOperands, y.dims);
-  if (e) {
-    if (e->bias) {
-      CAMEO_ASSIGN(o.bias, padded(b, e->bias, 1, columns));
+  const LinearEpilogue e = match_linear_epilogue(b, program, kOperands, y.dims);
+  if (e.whole) {
+    if (e.bias) {
+      CAMEO_ASSIGN(o.bias, padded(b, e.bias, 1, columns));
     }
-    if (e->addend) {
-      CAMEO_ASSIGN(o.residual, b.input(e->addend));
+    if (e.addend) {
+      CAMEO_ASSIGN(o.residual, b.input(e.addend));
     }
-    a.activation = activation_of(*e);
-    a.low = e->low, a.high = e->high;
+    a.activation = activation_of(e);
+    a.low = e.low, a.high = e.high;
     if (y.dtype == kFloat8) a.y_factor = 1 / p.y_scale;
   }
-  o.y = e ? y : b.scratch(DType::kFloat32, y.dims);
-  CAMEO_ASSIGN(const bool done, try_quantized_product(b, a, o));
-  if (done && !e) CAMEO_TRY(finish(b, p, program, o.y, true, {}, y));
-  return done;
+  o.y = e.whole ? y : b.scratch(DType::kFloat32, y.dims);
+  const std::string problem =
+      fmt::format("float8 product {}x{}x{} {} > {} bias {} add {} act {} by", p.rows, p.n, p.k, o.y.dims.to_string(), dtype_name(y.dtype),
+                  e.bias > 0, e.addend > 0, e.activates ? static_cast<int>(e.activation) : -1);
+  const int known = b.device().known_choice(problem);
+  LibraryProduct library;
+  if (known != 0) {
+    CAMEO_ASSIGN(library, library_product(b, p, x, program, e, y));
+  }
+  double own = 0;
+  std::unique_ptr<Operation> product;
+  if (known != 1 || !library.operation) {
+    CAMEO_ASSIGN(o.w, tiled_weight(b, 1, "", kFloat8, p.k, p.n,
+                                   [&](Source& s, const Operand& from, const std::string& row, const std::string& column) {
+                                     return s.load(from, fmt::format("({}) * {} + {}", column, s.number(p.k), row));
+                                   }));
+    CAMEO_ASSIGN(product, make_quantized_product(b, a, o, &own));
+    if (!e.whole) own += pass_time(y.dims.num_elements() * static_cast<int64_t>(4 + dtype_size(y.dtype)));
+  }
+  const bool by_library = library.operation && (!product || library.microseconds < own);
+  b.device().remember_choice(problem, by_library);
+  if (by_library) {
+    b.add(std::move(library.operation));
+    if (library.rest) CAMEO_TRY(finish(b, p, program, library.y, true, {}, y));
+    return true;
+  }
+  if (!product) return false;
+  b.add(std::move(product));
+  if (!e.whole) CAMEO_TRY(finish(b, p, program, o.y, true, {}, y));
+  return true;
 }
 
 Status by_library(StepBuilder& b, const Problem& p, const Rounded& x, const ops::PointProgram& program, const Operand& y) {

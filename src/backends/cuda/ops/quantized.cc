@@ -45,18 +45,23 @@ std::string packed_index(Source& s, int64_t k, const std::string& row, const std
   return fmt::format("((({1}) / 16 * {2} + ({0}) / 4) * 16 + ({1}) % 16) * 4 + ({0}) % 4", row, column, s.number((k + 3) / 4));
 }
 
-// Adds lines that find where tap `tap` of the window at output row `row` lies; gives the row of X, and `inside` says whether there is
-// one.
-std::string position_of(Source& s, const Problem& p, const std::string& row, const std::string& tap) {
-  Dims at_dims{p.rows / std::max<int64_t>(1, p.y_spatial.num_elements())}, tap_dims;
-  for (int64_t d : p.y_spatial) at_dims.push_back(d);
-  for (size_t a = 0; a < p.window.rank; ++a) tap_dims.push_back(p.window.axes[a].kernel);
-  const auto at = s.unravel(row, at_dims), of_tap = s.unravel(tap, tap_dims);
-  std::string inside = "true", position = at[0];
+// Where the window of an output row lies: batch, then an index an axis.
+std::vector<std::string> window_of(Source& s, const Problem& p, const std::string& row) {
+  Dims dims{p.rows / std::max<int64_t>(1, p.y_spatial.num_elements())};
+  for (int64_t d : p.y_spatial) dims.push_back(d);
+  return s.unravel(row, dims);
+}
+
+// Adds lines that find tap `tap` of that window; gives the row of X, and `inside` says whether there is one.
+std::string position_of(Source& s, const Problem& p, const std::vector<std::string>& window, const std::string& tap) {
+  Dims dims;
+  for (size_t a = 0; a < p.window.rank; ++a) dims.push_back(p.window.axes[a].kernel);
+  const auto of_tap = s.unravel(tap, dims);
+  std::string inside = "true", position = window[0];
   for (size_t a = 0; a < p.window.rank; ++a) {
     const ops::WindowAxis& axis = p.window.axes[a];
     const std::string i = s.name("at"), extent = s.number(p.x_spatial[a]);
-    s.line(fmt::format("const I {} = ({}) * {} - {} + ({}) * {};", i, at[a + 1], s.number(axis.stride), s.number(axis.begin), of_tap[a],
+    s.line(fmt::format("const I {} = ({}) * {} - {} + ({}) * {};", i, window[a + 1], s.number(axis.stride), s.number(axis.begin), of_tap[a],
                        s.number(axis.dilation)));
     inside += fmt::format(" && {0} >= 0 && {0} < {1}", i, extent);
     position = fmt::format("({}) * {} + {}", position, extent, i);
@@ -69,30 +74,42 @@ std::string position_of(Source& s, const Problem& p, const std::string& row, con
 Status windows_as_rows(StepBuilder& b, const Problem& p, const Operand& x, const Operand& to, const std::string& outside,
                        const std::function<std::string(const std::string&)>& value) {
   Source s;
-  const int64_t width = to.dims[1];
-  const auto at = s.unravel("i", Dims{p.rows, width});
-  if (width != p.k) s.line(fmt::format("if ({} >= {}) {{ put({}[i], 0); return; }}", at[1], s.number(p.k), s.write(to)));
-  if (!p.convolves) {
-    s.store(to, "i", value(s.load(x, fmt::format("({}) * {} + {}", at[0], s.number(p.k), at[1]))));
-    return s.launch_elements(b, to.dims.num_elements());
+  // Up to 16 bytes a thread.
+  int64_t each = 16 / static_cast<int64_t>(dtype_size(to.dtype));
+  while (to.dims[1] % each != 0) each /= 2;
+  const Dims groups{p.rows, to.dims[1] / each};
+  const auto at = s.unravel("i", groups);
+  const std::string type = fmt::format("Vec<{}, {}>", storage_type(to.dtype), each), channels = s.number(p.channels);
+  std::vector<std::string> window;
+  if (p.convolves) window = window_of(s, p, at[0]);
+  s.line(fmt::format("{} r;", type));
+  s.line("#pragma unroll");
+  s.line(fmt::format("for (int u = 0; u < {}; ++u) {{", each));
+  s.line(fmt::format("const I k = ({}) * {} + u; int v = 0; if (k < {}) {{", at[1], each, s.number(p.k)));
+  if (p.convolves) {
+    s.line(fmt::format("const I tap = {}, channel = k - tap * {};", s.quotient("k", p.channels), channels));
+    const std::string row = position_of(s, p, window, "tap");
+    s.line(fmt::format("v = {};", outside));
+    s.line(fmt::format("if (inside) v = {};", value(s.load(x, fmt::format("({}) * {} + channel", row, channels)))));
+  } else {
+    s.line(fmt::format("v = {};", value(s.load(x, fmt::format("({}) * {} + k", at[0], s.number(p.k))))));
   }
-  s.line(fmt::format("const I tap = {}, channel = {} - tap * {};", s.quotient(at[1], p.channels), at[1], s.number(p.channels)));
-  const std::string row = position_of(s, p, at[0], "tap");
-  s.line(fmt::format("int v = {};", outside));
-  s.line(fmt::format("if (inside) v = {};", value(s.load(x, fmt::format("({}) * {} + channel", row, s.number(p.channels))))));
-  s.store(to, "i", "v");
-  return s.launch_elements(b, to.dims.num_elements());
+  s.line("} put(r.v[u], v); }");
+  s.line(fmt::format("*({}*)({} + i * {}) = r;", type, s.write(to), each));
+  return s.launch_elements(b, groups.num_elements());
 }
 
 // acc [rows, n] = the sums, as int32.
 Status plain_sums(StepBuilder& b, const Problem& p, const Operand& x, const Operand& w, const Operand& acc) {
   Source s;
   const auto at = s.unravel("i", Dims{p.rows, p.n});
+  std::vector<std::string> window;
+  if (p.convolves) window = window_of(s, p, at[0]);
   s.line("u32 sum = 0;");
   s.line(fmt::format("for (I tap = 0; tap < {}; ++tap) {{", s.number(p.taps)));
   std::string row = at[0];
   if (p.convolves) {
-    row = position_of(s, p, at[0], "tap");
+    row = position_of(s, p, window, "tap");
     s.line("if (!inside) continue;");
   }
   const std::string channels = s.number(p.channels), zero = s.number(p.x_zero);
@@ -239,9 +256,9 @@ Result<bool> by_tensor_cores(StepBuilder& b, const Problem& p, const ops::PointP
   const bool bytes = y.dtype == DType::kUint8 || y.dtype == DType::kInt8;
   // Where all up to the rounding is linear, the scale of y goes into the factors; zero points go into what is added in any case.
   Folded f;
-  if (e) {
-    a.activation = activation_of(*e);
-    a.low = e->low, a.high = e->high;
+  if (e.whole) {
+    a.activation = activation_of(e);
+    a.low = e.low, a.high = e.high;
     const bool linear = a.activation == QuantizedProductArgs::Activation::kNone || a.activation == QuantizedProductArgs::Activation::kClamp;
     if (bytes && linear) {
       f.unit = 1 / p.y_scale;
@@ -254,10 +271,10 @@ Result<bool> by_tensor_cores(StepBuilder& b, const Problem& p, const ops::PointP
       a.y_factor = 1 / p.y_scale;
       a.y_offset = static_cast<float>(p.y_zero);
     }
-    f.bias = e->bias;
-    if (e->addend) {
-      CAMEO_ASSIGN(o.residual, b.input(e->addend));
-      const size_t operand = e->addend - kOperands;
+    f.bias = e.bias;
+    if (e.addend) {
+      CAMEO_ASSIGN(o.residual, b.input(e.addend));
+      const size_t operand = e.addend - kOperands;
       a.residual_scale = f.unit * (p.is_bytes(operand) ? p.operand_scales[operand] : 1);
       if (p.is_bytes(operand)) f.offset -= static_cast<float>(p.operand_zeros[operand]) * a.residual_scale;
     }
@@ -266,10 +283,11 @@ Result<bool> by_tensor_cores(StepBuilder& b, const Problem& p, const ops::PointP
   if (f.bias || f.offset != 0 || p.x_zero != 0) {
     CAMEO_ASSIGN(o.bias, folded_bias(b, p, f));
   }
-  o.y = e ? y : b.scratch(DType::kFloat32, y.dims);
-  CAMEO_ASSIGN(const bool done, try_quantized_product(b, a, o));
-  if (!done) return give_up();
-  if (!e) CAMEO_TRY(finish(b, p, program, o.y, true));
+  o.y = e.whole ? y : b.scratch(DType::kFloat32, y.dims);
+  CAMEO_ASSIGN(std::unique_ptr<Operation> product, make_quantized_product(b, a, o));
+  if (!product) return give_up();
+  b.add(std::move(product));
+  if (!e.whole) CAMEO_TRY(finish(b, p, program, o.y, true));
   return true;
 }
 

@@ -105,30 +105,31 @@ Result<bool> few_rows(StepBuilder& b, const Weight& w, int64_t rows, const Opera
   if (!b.value(2) || (b.has_input(3) && !b.value(3))) return false;
   if (x.dtype != DType::kFloat16 && x.dtype != DType::kBfloat16) return false;
   CAMEO_ASSIGN(const SkinnyWeight f, skinny_weight(b, w, x.dtype));
-  auto e = y.dtype == x.dtype ? match_linear_epilogue(b, program, kOperands, y.dims) : std::nullopt;
+  LinearEpilogue e;
+  if (y.dtype == x.dtype) e = match_linear_epilogue(b, program, kOperands, y.dims);
   // The kernel adds what is added behind the activation.
-  if (e && ((e->activation && e->addend) || (e->activation && *e->activation == ops::PointOp::kClip))) e.reset();
-  if (e && e->addend && b.input(e->addend).ok() && b.input(e->addend)->dtype != x.dtype) e.reset();
+  if (e.activates && (e.addend || e.activation == ops::PointOp::kClip)) e = {};
   Operand bias, addend, to = y;
+  if (e.addend) {
+    CAMEO_ASSIGN(addend, b.input(e.addend));
+    if (addend.dtype != x.dtype) e = {}, addend = {};
+  }
   Activation activation = Activation::kNone;
-  if (e) {
-    if (e->bias) {
-      CAMEO_ASSIGN(bias, b.input_as(e->bias, x.dtype));
+  if (e.whole) {
+    if (e.bias) {
+      CAMEO_ASSIGN(bias, b.input_as(e.bias, x.dtype));
     }
-    if (e->addend) {
-      CAMEO_ASSIGN(addend, b.input(e->addend));
-    }
-    if (e->activation)
-      activation = *e->activation == ops::PointOp::kRelu    ? Activation::kRelu
-                   : *e->activation == ops::PointOp::kGelu  ? Activation::kGelu
-                   : *e->activation == ops::PointOp::kSwish ? Activation::kSilu
-                                                            : Activation::kGeluTanh;
+    if (e.activates)
+      activation = e.activation == ops::PointOp::kRelu    ? Activation::kRelu
+                   : e.activation == ops::PointOp::kGelu  ? Activation::kGelu
+                   : e.activation == ops::PointOp::kSwish ? Activation::kSilu
+                                                          : Activation::kGeluTanh;
   } else if (y.dtype != x.dtype) {
     to = b.scratch(x.dtype, y.dims);
   }
   if (!try_skinny_gemm(b, rows, w.n, w.k, x, f.values, bias, activation, addend, to, f)) return false;
   if (!to.same_place(y) && program.code.empty()) CAMEO_TRY(copy_elements(b, to, y));
-  if (!e) CAMEO_TRY(apply_program(b, program, to, kOperands, y));
+  if (!e.whole) CAMEO_TRY(apply_program(b, program, to, kOperands, y));
   return true;
 }
 
