@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+"""Lower precision on the GPU beside float16: times, and how far results are from float32 on the CPU.
+
+  bench/gpu/precision.py --cameo build/cameo --work DIR --out bench/results/gpu-precision [--seconds 1] [--rows TEXT]
+
+The graphs are those of tests/models, with drawn weights. Plans are timed in turns by `cameo bench`; a ratio is float16's time by the
+plan's. Writes OUT.json and OUT.md. Needs numpy and onnx.
+"""
+import argparse
+import datetime
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+
+import numpy as np
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tests" / "models"))
+import fill_weights
+import inputs
+
+ROUNDS = 4
+# label, graph, shapes, the ways beside float16
+ROWS = [
+    ("ResNet-50, batch 32", "resnet50", "input:32x3x224x224", ["int8", "int8 symmetric"]),
+    ("ResNet-50, batch 128", "resnet50", "input:128x3x224x224", ["int8"]),
+    ("MPNet, 32 x 128", "mpnet-base", "input_ids:32x128,attention_mask:32x128", ["fp8", "fp8 calibrated", "int8"]),
+    ("MPNet, 1 x 16", "mpnet-base", "input_ids:1x16,attention_mask:1x16", ["int8 weights", "int4 weights"]),
+]
+FLAGS = {
+    "fp16": [],
+    "int8": ["--int8", "--calib", "CALIB"],
+    "int8 symmetric": ["--int8", "--calib", "CALIB", "--calib-symmetric"],
+    "fp8": ["--fp8"],
+    "fp8 calibrated": ["--fp8", "--calib", "CALIB"],
+    "int8 weights": ["--weights", "int8"],
+    "int4 weights": ["--weights", "int4"],
+}
+
+
+def call(*command):
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(map(str, command))}\n{done.stderr}{done.stdout}")
+    return done.stdout
+
+
+def run(cameo, plan, feeds, names, folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    arguments = []
+    for k, (name, value) in enumerate(feeds.items()):
+        np.save(folder / f"in{k}.npy", value)
+        arguments += ["--input", f"{name}={folder / f'in{k}.npy'}"]
+    call(cameo, "run", plan, *arguments, "--output-dir", folder)
+    return [np.load(folder / (n.replace("/", "_").replace(":", "_") + ".npy")).astype(np.float64).ravel() for n in names]
+
+
+def cosine(got, want):
+    return min(float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b))) for a, b in zip(got, want))
+
+
+def measure(args, label, name, shapes, ways):
+    work = args.work / name
+    work.mkdir(parents=True, exist_ok=True)
+    model = work / f"{name}.onnx"
+    if not model.exists():
+        fill_weights.fill(name, work)
+    graph = fill_weights.read_graph(name)
+    names = [o.name for o in graph.graph.output]
+    sets = inputs.input_sets(name, graph)
+    # The last inputs are for the cosine, the others for calibration, unless there are no others.
+    (work / "calib").mkdir(exist_ok=True)
+    for i, (_, feeds) in enumerate(sets[:-1] or sets):
+        np.savez(work / "calib" / f"{i}.npz", **feeds)
+    call(args.cameo, "build", model, "-o", work / "cpu.plan", "--opt-level", "0")
+    want = run(args.cameo, work / "cpu.plan", sets[-1][1], names, work / "o")
+    rows = {}
+    for way in ["fp16", *ways]:
+        plan = work / (way.replace(" ", "-") + ".plan")
+        flags = [str(work / "calib") if f == "CALIB" else f for f in FLAGS[way]]
+        call(args.cameo, "build", model, "-o", plan, "--device", "cuda", "--fp16", "--opt-level", "0", *flags)
+        rows[way] = {"cosine": cosine(run(args.cameo, plan, sets[-1][1], names, work / "o"), want), "latency": [], "compute": []}
+    for _ in range(ROUNDS):
+        for way, row in rows.items():
+            result = json.loads(call(args.cameo, "bench", work / (way.replace(" ", "-") + ".plan"), "--shapes", shapes, "--duration",
+                                     args.seconds / ROUNDS, "--json"))
+            row["latency"].append(result["latency_ms"]["median"])
+            row["compute"].append(result["compute_ms"]["median"])
+    for row in rows.values():
+        row["latency_ms"], row["compute_ms"] = statistics.median(row.pop("latency")), statistics.median(row.pop("compute"))
+    for way, row in rows.items():
+        row["ratio"] = rows["fp16"]["latency_ms"] / row["latency_ms"]
+        row["compute_ratio"] = rows["fp16"]["compute_ms"] / row["compute_ms"]
+        print(f"{label}: {way}: {row['latency_ms']:.3f} ms ({row['ratio']:.2f}), compute {row['compute_ms']:.3f} ms ({row['compute_ratio']:.2f}), "
+              f"cosine {row['cosine']:.6f}", flush=True)
+    return {"work": label, "shapes": shapes, "ways": rows}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cameo", required=True, type=pathlib.Path)
+    parser.add_argument("--work", required=True, type=pathlib.Path)
+    parser.add_argument("--out", required=True, type=pathlib.Path)
+    parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--rows", default="", help="only rows with this in their names")
+    args = parser.parse_args()
+    args.cameo, args.work = args.cameo.resolve(), args.work.resolve()
+    device = next(line.strip() for line in call(args.cameo, "devices").splitlines() if "cuda" in line)
+    rows = [measure(args, *row) for row in ROWS if args.rows in row[0]]
+    record = {"date": datetime.date.today().isoformat(), "device": device, "rows": rows}
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
+    lines = [f"Lower precision beside float16, {record['date']}, {device}. Milliseconds from host to host, of computation by the GPU's clock, "
+             "and float16's by them; the cosine is that of the outputs with float32 on the CPU, at the inputs of tests/models.", "",
+             "| work | way | latency | ratio | compute | ratio | cosine |", "|---|---|---:|---:|---:|---:|---:|"]
+    for row in rows:
+        for way, r in row["ways"].items():
+            lines.append(f"| {row['work']} | {way} | {r['latency_ms']:.3f} | {r['ratio']:.2f} | {r['compute_ms']:.3f} | {r['compute_ratio']:.2f} | {r['cosine']:.6f} |")
+    args.out.with_suffix(".md").write_text("\n".join(lines) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
