@@ -12,6 +12,7 @@ namespace {
 struct Options {
   BuildOptions build;
   std::string model, shapes;
+  std::vector<std::string> inputs;
   uint64_t seed = 0;
   std::optional<size_t> profile;
   Load load;
@@ -28,10 +29,16 @@ Result<int> run(const Options& o, const Common& common) {
   CAMEO_ASSIGN(const Plan plan, load_or_build(o.model, build, logger));
   CAMEO_ASSIGN(const Engine engine, Engine::load(plan, {.logger = &logger}));
   CAMEO_ASSIGN(const auto shapes, parse_input_shapes(o.shapes, engine));
+  CAMEO_ASSIGN(const auto given, read_inputs(engine, o.inputs));
   std::map<std::string, Tensor> inputs;
   std::vector<Dims> chosen;
   for (const TensorInfo& info : engine.inputs()) {
     if (!info.is_tensor) return error(ErrorCode::kUnsupported, "input '{}' is a {}; only tensors can be made up", info.name, info.type);
+    if (const auto it = given.find(info.name); it != given.end()) {
+      inputs[info.name] = it->second.front();
+      chosen.push_back(it->second.front().dims());
+      continue;
+    }
     chosen.push_back(choose_shape(info, shapes, engine.profiles(), o.profile.value_or(0)));
     CAMEO_ASSIGN(inputs[info.name], random_tensor(info, chosen.back(), o.seed));
   }
@@ -69,6 +76,7 @@ Run add_bench(CLI::App& app, const Common& common) {
   const Run run_text = add_bench_generate(*text, common);
   app.add_option("plan", o->model, "Plan or ONNX file");
   add_device_options(app, o->build);
+  app.add_option("-i,--input", o->inputs, "NAME=FILE.npy or NAME=[[1,2,3]]; repeat for more, the rest is made up")->allow_extra_args(false);
   app.add_option("--shapes", o->shapes, "Input shapes, as name:1x128,other:1x3; default: opt of the profile");
   app.add_option("--duration", o->load.duration_seconds, "Seconds to measure")->capture_default_str()->check(CLI::NonNegativeNumber);
   app.add_option("--warm-up", o->load.warmup_seconds, "Seconds to run before measuring")

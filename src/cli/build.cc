@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "cli/cli.h"
+#include "plan/content.h"
 
 namespace cameo::cli {
 namespace {
@@ -156,21 +157,21 @@ Run add_build(CLI::App& app, const Common& common) {
           if (p.name == "add_kv_cache") std::fprintf(stderr, "no cache of keys and values: %s\n", note.c_str());
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     CAMEO_ASSIGN(const PlanInfo info, plan_info(plan));
+    // A model with a cache has two where one was given.
+    CAMEO_ASSIGN(const plan::Content content, plan::read(plan, /*verify_weights=*/false));
+    const size_t profiles = content.profiles.size();
     if (common.json) {
-      nlohmann::ordered_json object = {{"plan", o->output},
-                                       {"bytes", plan.bytes().size()},
-                                       {"weight_bytes", info.weight_bytes},
-                                       {"profiles", o->build.profiles.size()},
-                                       {"seconds", seconds},
-                                       {"passes", nlohmann::json::array()}};
+      nlohmann::ordered_json object = {{"plan", o->output},    {"bytes", plan.bytes().size()}, {"weight_bytes", info.weight_bytes},
+                                       {"profiles", profiles}, {"seconds", seconds},           {"passes", nlohmann::json::array()}};
       for (const PassReport& p : builder.passes())
         object["passes"].push_back({{"name", p.name}, {"changes", p.changes}, {"milliseconds", p.milliseconds}});
       if (!builder.precisions().empty()) object["layers"] = to_json(builder.precisions());
       std::printf("%s\n", object.dump(2).c_str());
     } else {
       print_precisions(builder.precisions());
-      std::printf("%s: %s (%s of weights), %zu profile%s, built in %.2f s\n", o->output.c_str(), human_bytes(plan.bytes().size()).c_str(),
-                  human_bytes(info.weight_bytes).c_str(), o->build.profiles.size(), o->build.profiles.size() == 1 ? "" : "s", seconds);
+      const std::string shapes = profiles == 0 ? "all shapes" : fmt::format("{} profile{}", profiles, profiles == 1 ? "" : "s");
+      std::printf("%s: %s (%s of weights), %s, built in %.2f s\n", o->output.c_str(), human_bytes(plan.bytes().size()).c_str(),
+                  human_bytes(info.weight_bytes).c_str(), shapes.c_str(), seconds);
     }
     return kDone;
   };

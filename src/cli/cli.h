@@ -61,6 +61,10 @@ Result<std::vector<std::string>> read_lines(const std::string& file);
 // Whether the file begins like a plan.
 bool is_plan_file(const std::string& path);
 
+// Inputs by name from NAME=VALUE each. A value is a literal such as [[1,2,3]], or a file if it ends in .npy; of a sequence
+// input, repeated NAMEs are the elements.
+Result<std::map<std::string, std::vector<Tensor>>> read_inputs(const Engine& engine, const std::vector<std::string>& texts);
+
 // A plan file, or a model that is built to a plan in memory.
 Result<Plan> load_or_build(const std::string& path, const BuildOptions& options, Logger& logger);
 

@@ -13,6 +13,7 @@ namespace {
 struct Options {
   BuildOptions build;
   std::string model, shapes;
+  std::vector<std::string> inputs;
   uint64_t seed = 0;
   int threads = 0;
   double duration_seconds = 2;
@@ -46,9 +47,14 @@ Result<int> run(const Options& o, const Common& common) {
   CAMEO_ASSIGN(const Plan plan, load_or_build(o.model, build, logger));
   CAMEO_ASSIGN(const Engine engine, Engine::load(plan, {.logger = &logger}));
   CAMEO_ASSIGN(const auto shapes, parse_input_shapes(o.shapes, engine));
+  CAMEO_ASSIGN(const auto given, read_inputs(engine, o.inputs));
   CAMEO_ASSIGN(ExecutionContext context, engine.create_context({.threads = o.threads}));
   for (const TensorInfo& info : engine.inputs()) {
     if (!info.is_tensor) return error(ErrorCode::kUnsupported, "input '{}' is a {}; only tensors can be made up", info.name, info.type);
+    if (const auto it = given.find(info.name); it != given.end()) {
+      CAMEO_TRY(context.set_input(info.name, it->second.front()));
+      continue;
+    }
     CAMEO_ASSIGN(const Tensor tensor, random_tensor(info, choose_shape(info, shapes, engine.profiles(), 0), o.seed));
     CAMEO_TRY(context.set_input(info.name, tensor));
   }
@@ -98,6 +104,7 @@ Run add_profile(CLI::App& app, const Common& common) {
   app.add_option("plan", o->model, "Plan or ONNX file")->required();
   add_device_options(app, o->build);
   app.add_option("--shapes", o->shapes, "Input shapes, as name:1x128,other:1x3; default: opt of the first profile");
+  app.add_option("-i,--input", o->inputs, "NAME=FILE.npy or NAME=[[1,2,3]]; repeat for more, the rest is made up")->allow_extra_args(false);
   app.add_option("--duration", o->duration_seconds, "Seconds to run")->capture_default_str()->check(CLI::NonNegativeNumber);
   app.add_option("--threads", o->threads, "Threads to run with; 0: one for each processor")
       ->capture_default_str()
