@@ -2,13 +2,15 @@
 """Text generation of Cameo beside Hugging Face, ONNX Runtime and llama.cpp, token for token and in time.
 
   generate.py --cameo build/cameo --model FOLDER [--with-past FILE.onnx] [--plain FILE.onnx] [--gguf FILE.gguf]
-              [--tokenizer FILE] [--chat QUESTION] [--configurations 1x12,8x12] [--rounds 3] [--threads N] [--out STEM]
+              [--tokenizer FILE] [--weights int8,int4] [--chat QUESTION] [--configurations 1x12,8x12] [--rounds 3] [--threads N]
+              [--out STEM]
 
 FOLDER is what `cameo bench generate` takes. Peers that are not there are left out: Hugging Face needs torch and transformers
 and a GPT-2 without a cache as ONNX, whose weights it takes; ONNX Runtime runs --plain without a cache and --with-past with one;
-llama-cpp-python runs --gguf. A round runs `cameo bench generate`, then each peer once on the same prompts; what counts is the
+llama-cpp-python runs --gguf. With --weights Cameo runs with a cache and such weights too; their tokens may differ. A round runs `cameo bench generate`, then each peer once on the same prompts; what counts is the
 median over rounds. All choose the likeliest token; the tokens must be Cameo's, and how many are stands in the table.
-With --chat the answer to a question through the chat template is compared, and its speed. Writes STEM.md and STEM.json.
+With --chat the answer to a question through the chat template is compared, and its speed. Writes STEM.md, STEM.json and, of
+the table, STEM.svg: how the time of a step grows.
 """
 import argparse
 import json
@@ -17,6 +19,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 import numpy as np
@@ -135,13 +138,23 @@ def cameo(o, *args):
     return json.loads(done.stdout)
 
 
-def table(o, peers, threads):
+def build(o, folder, name, *flags):
+    path = os.path.join(folder, name + ".plan")
+    cameo(o, "build", o.model, "-o", path, "--kv-cache=on", *flags, *(["--timing-cache", o.timing_cache] if o.timing_cache else []))
+    return path
+
+
+def table(o, peers, threads, folder):
     extra = ["--tokenizer", o.tokenizer] if o.tokenizer else []
     if o.timing_cache:
         extra += ["--timing-cache", o.timing_cache]
-    rounds, times, agree = [], {}, {}
+    rounds, times, agree, lower = [], {}, {}, {}
+    plans = {w: build(o, folder, w, "--weights", w) for w in o.weights.split(",") if w}
     for r in range(o.rounds):
-        run = cameo(o, "bench", "generate", o.model, "--threads", str(threads), "--rounds", str(o.inner), "--configurations", o.configurations, *extra, "--fit-tokens", str(3 if r else o.fit_tokens))
+        for weights, plan in plans.items():
+            done = cameo(o, "bench", "generate", o.model, "--plan", plan, "--modes", "cached", "--threads", str(threads), "--rounds", str(o.inner), "--configurations", o.configurations, "--fit-tokens", "3", *extra)
+            lower.setdefault(weights, []).append(done["table"])
+        run = cameo(o, "bench", "generate", o.model, "--threads", str(threads), "--rounds", str(o.inner), "--configurations", o.configurations, *extra, "--fit-tokens", str(3 if r else o.fit_tokens), *(["--svg", o.out + ".svg"] if o.out and r == 0 else []))
         rounds.append(run)
         for row in run["table"]:
             for peer in peers:
@@ -157,6 +170,8 @@ def table(o, peers, threads):
     for i, row in enumerate(rounds[0]["table"]):
         ours = {k: statistics.median(run["table"][i][k] for run in rounds) for k in row if k.endswith("_ms")}
         peers_ms = {p.name: statistics.median(times[p.name, row["batch"], row["new_tokens"]]) for p in peers}
+        for weights, tables in lower.items():
+            ours[f"cached_{weights}_ms"] = statistics.median(t[i]["cached_ms"] for t in tables)
         result["rows"].append({"batch": row["batch"], "new_tokens": row["new_tokens"], "cameo": ours, "peers": peers_ms,
                                "same_sequences": {p.name: agree[p.name, row["batch"], row["new_tokens"]] for p in peers}})
     return result
@@ -174,6 +189,18 @@ def markdown(result):
                  f"{c['o1_ms']:.1f}", f"{100 * (1 - c['o1_ms'] / c['recompute_ms']):.1f} %", f"{cached:.1f}" if cached else "-", *[f"{r['peers'][n] / cached:.2f}×" if cached else "-" for n in names],
                  ", ".join(f"{a}/{n}" for a, n in r["same_sequences"].values()) or "-"]
         out += "| " + " | ".join(map(str, cells)) + " |\n"
+    lower = [k for k in result["rows"][0]["cameo"] if k.startswith("cached_int") or k.startswith("cached_fp") or k.startswith("cached_bf")]
+    if lower:
+        out += "\nCameo with a cache and weights of fewer bits, and how many times as long the float32 peers take:\n\n"
+        heads = ["batch", "new tokens"]
+        for k in lower:
+            heads += [k.split("_")[1], *[f"{n} / {k.split('_')[1]}" for n in names]]
+        out += "| " + " | ".join(heads) + " |\n|" + "---:|" * len(heads) + "\n"
+        for r in result["rows"]:
+            cells = [r["batch"], r["new_tokens"]]
+            for k in lower:
+                cells += [f"{r['cameo'][k]:.1f}", *[f"{r['peers'][n] / r['cameo'][k]:.2f}×" for n in names]]
+            out += "| " + " | ".join(map(str, cells)) + " |\n"
     out += "\nTime of a step with 8 rows as the sequence grows (compute):\n\n| mode | ms at the start | µs more for each token | R² |\n|---|---:|---:|---:|\n"
     for f in result["fits"]:
         out += f"| {f['mode']} | {f['at_start_ms']:.3f} | {1000 * f['ms_per_token']:.2f} | {f['r2']:.2f} |\n"
@@ -223,6 +250,7 @@ def main():
     for flag in ("--with-past", "--plain", "--gguf", "--tokenizer", "--chat", "--out", "--timing-cache"):
         parser.add_argument(flag)
     parser.add_argument("--configurations", default="1x12,8x12,16x12,8x8,8x16,8x32")
+    parser.add_argument("--weights", default="", help="also measure these weights: int8,int4,fp16,bf16")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--inner", type=int, default=3, help="runs of each engine in a round")
     parser.add_argument("--fit-tokens", type=int, default=64, help="new tokens of the run that shows how steps grow")
@@ -244,7 +272,8 @@ def main():
                     peers.append(make(path, o.threads, *more))
             except Exception as e:
                 print(f"{make.name} is left out: {e}", file=sys.stderr)
-        results["table"] = result = table(o, peers, o.threads)
+        with tempfile.TemporaryDirectory() as folder:
+            results["table"] = result = table(o, peers, o.threads, folder)
         text += markdown(result)
     print(text)
     if o.out:

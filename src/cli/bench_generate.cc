@@ -41,6 +41,7 @@ constexpr DecodeMode kModes[] = {DecodeMode::kRecompute, DecodeMode::kLastLogits
 struct Loop {
   double total = 0, compute = 0;  // milliseconds
   std::vector<double> steps;      // the model's run alone; the first is the prompt's
+  std::vector<double> wall;       // the same with all that is around it
   Rows made;
 };
 
@@ -59,8 +60,10 @@ Result<Loop> run_loop(Decoder& decoder, const Rows& prompts, size_t tokens) {
     }));
     loop.total = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
     loop.compute = decoder.times().compute_ms;
+    loop.wall = loop.steps;
     return loop;
   }
+  auto last = start;
   for (size_t step = 0; step < tokens; ++step) {
     CAMEO_TRY(step == 0 ? decoder.prefill(prompts) : decoder.step(next));
     loop.steps.push_back(decoder.times().compute_ms);
@@ -68,6 +71,8 @@ Result<Loop> run_loop(Decoder& decoder, const Rows& prompts, size_t tokens) {
       CAMEO_ASSIGN(next[row], likeliest(decoder.logits(row)));
       loop.made[row].push_back(next[row]);
     }
+    const auto now = std::chrono::steady_clock::now();
+    loop.wall.push_back(std::chrono::duration<double, std::milli>(now - std::exchange(last, now)).count());
   }
   loop.total = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
   for (const double ms : loop.steps) loop.compute += ms;
@@ -269,10 +274,12 @@ Result<int> run(const Options& o, const Common& common) {
     compare(loops);
     Json row = {{"batch", c.batch}, {"new_tokens", c.tokens}};
     for (size_t m = 0; m < loops.size(); ++m) {
-      std::vector<double> totals, computes, steps;
+      std::vector<double> totals, computes, steps, prompt_times, token_times;
       for (const Loop& loop : loops[m]) {
         totals.push_back(loop.total);
         computes.push_back(loop.compute);
+        prompt_times.push_back(loop.wall[0]);
+        token_times.insert(token_times.end(), loop.wall.begin() + 1, loop.wall.end());
         if (c.tokens > 1)
           steps.push_back(std::accumulate(loop.steps.begin() + 1, loop.steps.end(), 0.0) / static_cast<double>(c.tokens - 1));
       }
@@ -280,6 +287,8 @@ Result<int> run(const Options& o, const Common& common) {
       row[mode + "_ms"] = median(totals);
       row[mode + "_compute_ms"] = median(computes);
       row[mode + "_min_ms"] = statistics(totals).min;
+      row[mode + "_prompt_ms"] = median(std::move(prompt_times));
+      if (!token_times.empty()) row[mode + "_token_ms"] = median(std::move(token_times));
       if (!steps.empty()) row[mode + "_step_ms"] = median(steps);  // of the model's run, after the prompt's
     }
     const auto of = [&](const char* key) { return row[key].get<double>(); };
