@@ -2,7 +2,7 @@
 //
 // Query heads that share keys and values are one set of rows. Sets of more than one block have their keys and values packed
 // first, by all threads; smaller ones are packed by the task that runs them, and sets of few rows read keys and values where
-// they lie: decoding then runs at the speed of memory.
+// they lie: decoding then runs at the speed of memory. Of long texts, threads share the parts of one head.
 // Keys and values that may not be seen are not read: a NaN among them does not reach the result.
 #include "backends/cpu/kernels/attention_f32.h"
 
@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cmath>
 #include <cstring>
+#include <span>
 
 #include "base/thread_pool.h"
 #include "ops/attention.h"
@@ -175,25 +176,29 @@ Status run(ops::KernelContext& c) {
     kernels.pack(p.key.row(batch, head, j), p.key.row_stride, p.value.row(batch, head, j), p.value.row_stride,
                  std::min(cpu::kAttentionKeys, total - j), size, value_size, to + block * packed_block);
   };
+  const auto block_of = [&](int64_t set, int64_t first, std::span<cpu::AttentionQuery> queries) {
+    const int64_t batch = set / p.key.heads, head = set % p.key.heads;
+    for (size_t i = 0; i < queries.size(); ++i) queries[i] = p.row(batch, head, first + static_cast<int64_t>(i));
+    return cpu::AttentionBlock{.queries = queries.data(),
+                               .rows = static_cast<int64_t>(queries.size()),
+                               .size = size,
+                               .value_size = value_size,
+                               .packed = nullptr,
+                               .keys = p.key.row(batch, head, 0),
+                               .key_stride = p.key.row_stride,
+                               .values = p.value.row(batch, head, 0),
+                               .value_stride = p.value.row_stride,
+                               .scale = p.scale,
+                               .softcap = p.softcap,
+                               .mask_is_bool = p.mask && p.mask->dtype() == DType::kBool,
+                               .mask_length = mask_length};
+  };
   const auto run_block = [&](int64_t set, int64_t block, const float* keys_and_values, float* memory) {
-    const int64_t batch = set / p.key.heads, head = set % p.key.heads, first = block * cpu::kAttentionRows;
     cpu::AttentionQuery queries[cpu::kAttentionRows];
-    const int64_t count = std::min(cpu::kAttentionRows, rows - first);
-    for (int64_t i = 0; i < count; ++i) queries[i] = p.row(batch, head, first + i);
-    kernels.run({.queries = queries,
-                 .rows = count,
-                 .size = size,
-                 .value_size = value_size,
-                 .packed = keys_and_values,
-                 .keys = p.key.row(batch, head, 0),
-                 .key_stride = p.key.row_stride,
-                 .values = p.value.row(batch, head, 0),
-                 .value_stride = p.value.row_stride,
-                 .scale = p.scale,
-                 .softcap = p.softcap,
-                 .mask_is_bool = p.mask && p.mask->dtype() == DType::kBool,
-                 .mask_length = mask_length},
-                memory);
+    const int64_t first = block * cpu::kAttentionRows, count = std::min(cpu::kAttentionRows, rows - first);
+    cpu::AttentionBlock b = block_of(set, first, std::span(queries, static_cast<size_t>(count)));
+    b.packed = keys_and_values;
+    kernels.run(b, memory);
   };
   std::atomic<bool> cancelled = false;
   // Asked by the caller's thread alone; whether the task is to be left out.
@@ -201,6 +206,39 @@ Status run(ops::KernelContext& c) {
     if (worker == 0 && !c.check_cancelled().ok()) cancelled = true;
     return cancelled.load(std::memory_order_relaxed);
   };
+  const int64_t used = p.lengths ? *std::max_element(p.lengths, p.lengths + p.batches) : total;
+  if (plain && rows > 0 && used > cpu::kAttentionPart) {
+    const int64_t key_parts = (used + cpu::kAttentionPart - 1) / cpu::kAttentionPart, part_floats = rows * cpu::attention_part(value_size);
+    float* const parts = c.scratch<float>(sets * key_parts * part_floats).data();
+    const auto run_part = [&](int64_t set, int64_t part, int worker) {
+      if (stops(worker)) return;
+      cpu::AttentionQuery queries[cpu::kAttentionFewRows];
+      cpu::AttentionBlock block = block_of(set, 0, std::span(queries, static_cast<size_t>(rows)));
+      for (int64_t i = 0; i < rows; ++i) {
+        queries[i].first = std::max(queries[i].first, part * cpu::kAttentionPart);
+        queries[i].last = std::min(queries[i].last, (part + 1) * cpu::kAttentionPart);
+      }
+      block.parts = parts + (set * key_parts + part) * part_floats;
+      kernels.run(block, scratch + worker * per_thread);
+    };
+    const auto merge = [&](int64_t set) {
+      cpu::AttentionQuery queries[cpu::kAttentionFewRows];
+      kernels.merge(block_of(set, 0, std::span(queries, static_cast<size_t>(rows))), parts + set * key_parts * part_floats, key_parts);
+    };
+    if (joins_keys || joins_values) threads.parallel_for(sets, [&](int64_t set, int) { join_set(set); });
+    // Enough heads for all threads: none has to be shared.
+    if (sets >= 8 * threads.size()) {
+      threads.parallel_for(sets, [&](int64_t set, int worker) {
+        for (int64_t part = 0; part < key_parts; ++part) run_part(set, part, worker);
+        if (!cancelled.load(std::memory_order_relaxed)) merge(set);
+      });
+    } else {
+      threads.parallel_for(sets * key_parts, [&](int64_t task, int worker) { run_part(task / key_parts, task % key_parts, worker); });
+      if (!cancelled)
+        for (int64_t set = 0; set < sets; ++set) merge(set);
+    }
+    return c.check_cancelled();
+  }
   if (blocks <= 1) {
     const auto run_set = [&](int64_t set, int worker) {
       if (stops(worker)) return;
@@ -213,7 +251,6 @@ Status run(ops::KernelContext& c) {
       run_block(set, 0, own, memory);
     };
     // A few microseconds of work are not worth a second thread.
-    const int64_t used = p.lengths ? *std::max_element(p.lengths, p.lengths + p.batches) : total;
     if (sets * (rows + 1) * used * (size + value_size) < 64 * 1024)
       for (int64_t set = 0; set < sets; ++set) run_set(set, 0);
     else

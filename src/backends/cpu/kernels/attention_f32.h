@@ -10,6 +10,8 @@ namespace cameo::cpu {
 inline constexpr int64_t kAttentionRows = 48;    // the most queries of a block
 inline constexpr int64_t kAttentionKeys = 64;    // keys are taken so many at a time
 inline constexpr int64_t kAttentionFewRows = 6;  // up to so many queries, keys are read where they lie
+// For them, keys are taken in parts of so many, each by itself, and the parts added up: threads may share one head's.
+inline constexpr int64_t kAttentionPart = 256;
 
 // One query: where its elements lie, and which keys it may see.
 struct AttentionQuery {
@@ -29,9 +31,10 @@ struct AttentionBlock {
   int64_t key_stride;
   const float* values;  // value_size must then be a multiple of 16
   int64_t value_stride;
-  float scale, softcap;  // softcap 0: none
-  bool mask_is_bool;     // bytes, not 0 where a key may be seen; else floats that are added
-  int64_t mask_length;   // keys from here on are hidden by the mask
+  float scale, softcap;    // softcap 0: none
+  bool mask_is_bool;       // bytes, not 0 where a key may be seen; else floats that are added
+  int64_t mask_length;     // keys from here on are hidden by the mask
+  float* parts = nullptr;  // null, or where the state of this part goes: attention_part() floats; outputs are not written then
 };
 
 // Floats of a packed block of kAttentionKeys keys and values: size x 64, then 64 rows of values, padded to whole vectors.
@@ -44,11 +47,16 @@ constexpr int64_t attention_scratch(int64_t size, int64_t value_size) {
   return kAttentionRows * (attention_padded(size) + attention_padded(value_size) + 16 + 16) + kAttentionFewRows * kAttentionKeys;
 }
 
+// Floats that run() leaves for each row of a part: values times weights, 16 lanes of weights, the bound that they are relative to.
+constexpr int64_t attention_part(int64_t value_size) { return attention_padded(value_size) + 32; }
+
 struct AttentionKernels {
   // One block of `count` keys and values, at most kAttentionKeys.
   void (*pack)(const float* keys, int64_t key_stride, const float* values, int64_t value_stride, int64_t count, int64_t size,
                int64_t value_size, float* packed);
   void (*run)(const AttentionBlock& block, float* scratch);
+  // Adds up `count` parts of block.rows rows each, in order, and writes the outputs. Changes the parts.
+  void (*merge)(const AttentionBlock& block, float* parts, int64_t count);
 };
 CAMEO_ISA_TABLE(AttentionKernels, attention_kernels)
 

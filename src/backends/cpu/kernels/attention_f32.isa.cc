@@ -275,6 +275,21 @@ bool sees_some(const AttentionBlock& block, const AttentionQuery& q) {
   return false;
 }
 
+// Divides the sums by the weights.
+void finish(const AttentionBlock& block, const AttentionQuery& q, const float* sums, Vec weights) {
+  float weight = sum(weights);
+  // No weight at all: nothing to be seen gives zeros, nothing but -infinity the NaN of 0 / 0.
+  if (weight == 0.f && !sees_some(block, q)) weight = 1.f;
+  for (int64_t i = 0; i < block.value_size; i += kLanes) {
+    const Vec y = load(sums + i) / weight;
+    const int64_t width = block.value_size - i;
+    if (width >= kLanes)
+      store(q.output + i, y);
+    else
+      store_part(q.output + i, y, width);
+  }
+}
+
 void run(const AttentionBlock& block, float* scratch) {
   State s = {block, attention_padded(block.size), attention_padded(block.value_size), scratch, nullptr, nullptr, nullptr, nullptr};
   s.sums = s.queries + kAttentionRows * s.padded_size;
@@ -329,24 +344,40 @@ void run(const AttentionBlock& block, float* scratch) {
     }
   }
   for (int64_t r = 0; r < block.rows; ++r) {
-    const AttentionQuery& q = block.queries[r];
-    float weight = sum(load(s.weights + r * 16));
     const float* sums = s.sums + r * s.padded_value;
-    // No weight at all: nothing to be seen gives zeros, nothing but -infinity the NaN of 0 / 0.
-    if (weight == 0.f && !sees_some(block, q)) weight = 1.f;
-    for (int64_t i = 0; i < block.value_size; i += kLanes) {
-      const Vec y = load(sums + i) / weight;
-      const int64_t width = block.value_size - i;
-      if (width >= kLanes)
-        store(q.output + i, y);
-      else
-        store_part(q.output + i, y, width);
+    if (block.parts == nullptr) {
+      finish(block, block.queries[r], sums, load(s.weights + r * 16));
+      continue;
     }
+    float* to = block.parts + r * attention_part(block.value_size);
+    for (int64_t i = 0; i < s.padded_value; i += kLanes) store(to + i, load(sums + i));
+    store(to + s.padded_value, load(s.weights + r * 16));
+    to[s.padded_value + 16] = s.bounds[r];
+  }
+}
+
+void merge(const AttentionBlock& block, float* parts, int64_t count) {
+  const int64_t padded = attention_padded(block.value_size), size = attention_part(block.value_size), step = block.rows * size;
+  for (int64_t r = 0; r < block.rows; ++r) {
+    float* sums = parts + r * size;
+    float most = -kInfinity;
+    for (int64_t i = 0; i < count; ++i) most = sums[i * step + padded + 16] > most ? sums[i * step + padded + 16] : most;
+    for (int64_t i = 0; i < count; ++i) {
+      const float* part = sums + i * step;
+      const float bound = part[padded + 16];
+      const Vec factor = bound == most ? splat(1.f) : vexp(splat(bound - most));
+      // The bound stays: only the sums and weights of the first part change.
+      for (int64_t k = 0; k < padded + kLanes; k += kLanes) {
+        const Vec scaled = load(part + k) * factor;
+        store(sums + k, i == 0 ? scaled : load(sums + k) + scaled);
+      }
+    }
+    finish(block, block.queries[r], sums, load(sums + padded));
   }
 }
 
 }  // namespace
 
-extern const AttentionKernels attention_kernels = {.pack = &pack, .run = &run};
+extern const AttentionKernels attention_kernels = {.pack = &pack, .run = &run, .merge = &merge};
 
 }  // namespace cameo::cpu::CAMEO_ISA

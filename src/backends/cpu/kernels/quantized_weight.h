@@ -23,7 +23,9 @@ struct QuantizedWeight {
 // rows, 4 bytes high and 4 bytes low.
 struct SplitRows {
   int8_t* values;
-  int32_t* sums;  // [rows][groups][2]: sum of high, sum of low, over each group of rows of the weight, times `unit`
+  // [rows][groups][2]: sum of high, sum of low, over each group of rows of the weight, times `unit`; with offsets the first is
+  // the float 256 * high + low.
+  int32_t* sums;
   float* scales;  // [rows]
   int64_t rows;
   int64_t depth;  // a multiple of 16; zero from the weight's depth on
@@ -62,6 +64,7 @@ struct QuantizedWeightProduct {
   SplitRows split;              // for multiply_split: all rows of A as integers
   int64_t first_row, last_row;  // for multiply_split: whole blocks
   int64_t first_panel, last_panel;
+  int64_t ahead;  // set by multiply_split itself
   float* y;
   int64_t ldy;
   float* buffer;  // for multiply_float: kDequantizedRows * 16 floats

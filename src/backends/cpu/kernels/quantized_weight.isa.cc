@@ -20,6 +20,8 @@ namespace {
 
 constexpr int kPanel = 16;               // columns
 constexpr int kParts = kPanel / kLanes;  // vectors a panel
+constexpr int64_t kAhead = 2048;         // bytes between what is multiplied and what is asked for from memory
+constexpr int64_t kFewBlocks = 4;
 constexpr int kRows = kLanes == 16 ? 12 : kLanes == 8 ? 5 : 2;
 
 CAMEO_INLINE float half_to_float(uint16_t h) {
@@ -201,7 +203,12 @@ CAMEO_VNNI bool split_row(const float* a, int64_t depth, int64_t group, const Sp
     _mm_storeh_pd(reinterpret_cast<double*>(part + block * 24), _mm_castsi128_pd(second));
     if (k + 16 >= group_end || k + 16 >= depth) {
       const __m128i pairs = _mm_hadd_epi32(high_sums, low_sums);
-      _mm_storel_epi64(reinterpret_cast<__m128i*>(sums), _mm_mullo_epi32(_mm_hadd_epi32(pairs, pairs), unit));
+      const __m128i both = _mm_mullo_epi32(_mm_hadd_epi32(pairs, pairs), unit);
+      _mm_storel_epi64(reinterpret_cast<__m128i*>(sums), both);
+      if (to.unit > 0) {
+        const float whole = 256.f * static_cast<float>(sums[0]) + static_cast<float>(sums[1]);
+        __builtin_memcpy(sums, &whole, sizeof whole);
+      }
       sums += 2;
       high_sums = low_sums = _mm_setzero_si128();
       group_end += group;
@@ -250,7 +257,7 @@ CAMEO_VNNI void split_panel(const QuantizedWeightProduct& p, int64_t panel, int6
     }
     const auto step = [&](int64_t i, int chain) CAMEO_VNNI __attribute__((always_inline)) {
       const __m512i packed = _mm512_loadu_si512(values + i * 64);
-      _mm_prefetch(reinterpret_cast<const char*>(values + i * 64 + 2048), _MM_HINT_T0);
+      _mm_prefetch(reinterpret_cast<const char*>(values + i * 64 + p.ahead), _MM_HINT_T0);
       const int8_t* x = a + i * Rows * kRowsPerLane * 2;
       const auto multiply = [&](__m512i weights, const int8_t* four) CAMEO_VNNI __attribute__((always_inline)) {
         for (int r = 0; r < Rows; ++r) {
@@ -284,8 +291,9 @@ CAMEO_VNNI void split_panel(const QuantizedWeightProduct& p, int64_t panel, int6
     if (w.offsets != nullptr) {
       const Vec offset = load_offset(w, index);
       for (int r = 0; r < Rows; ++r) {
-        const int32_t* sums = s.sums + ((row + r) * w.groups + g) * 2;
-        total[r] = fma(splat(static_cast<float>(256 * int64_t{sums[0]} + sums[1])), offset, total[r]);
+        float whole;
+        __builtin_memcpy(&whole, s.sums + ((row + r) * w.groups + g) * 2, sizeof whole);
+        total[r] = fma(splat(whole), offset, total[r]);
       }
     }
   }
@@ -305,7 +313,7 @@ CAMEO_VNNI void multiply_rows(const QuantizedWeightProduct& p, int64_t row) {
 }
 
 template <int Bits>
-CAMEO_VNNI void multiply_split_bits(const QuantizedWeightProduct& p) {
+CAMEO_VNNI void multiply_blocks(const QuantizedWeightProduct& p) {
   for (int64_t row = p.first_row; row < p.last_row;) {
     const int64_t rows = split_block(row, p.split.rows);
     if (rows == 8)
@@ -317,6 +325,27 @@ CAMEO_VNNI void multiply_split_bits(const QuantizedWeightProduct& p) {
     else
       multiply_rows<Bits, 1, 4>(p, row);
     row += rows;
+  }
+}
+
+// A few blocks of rows pass over one panel after the other: while they compute, the next panel comes from memory.
+template <int Bits>
+void multiply_split_bits(const QuantizedWeightProduct& p) {
+  QuantizedWeightProduct part = p;
+  part.ahead = kAhead;
+  const int64_t rows = p.last_row - p.first_row;
+  if (rows <= 8 || rows > kFewBlocks * 8) return multiply_blocks<Bits>(part);
+  for (; part.first_panel < p.last_panel; ++part.first_panel, part.y += kPanel) {
+    part.last_panel = part.first_panel + 1;
+    part.last_row = p.first_row + 8;
+    part.ahead = (p.w.depth * Bits + 31) / 32 * 64;
+    multiply_blocks<Bits>(part);
+    QuantizedWeightProduct others = part;
+    others.first_row = part.last_row;
+    others.last_row = p.last_row;
+    others.y += 8 * p.ldy;
+    others.ahead = kAhead;
+    multiply_blocks<Bits>(others);
   }
 }
 
