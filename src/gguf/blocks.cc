@@ -104,6 +104,51 @@ void decode_q6_k(const uint8_t* b, uint8_t* codes, float* scales, float*) {
   }
 }
 
+// Two bits of element i of 256, four elements to a byte: those of a half of 128 elements stand 32 apart
+int two_bits(const uint8_t* bytes, int64_t i) { return bytes[i / 128 * 32 + i % 32] >> i % 128 / 32 * 2 & 3; }
+
+// 16 bytes of scales (low bits) and least values (high bits), 64 bytes of codes, the scale of both
+void decode_q2_k(const uint8_t* b, uint8_t* codes, float* scales, float* offsets) {
+  const float scale = half_at(b + 80), least = half_at(b + 82);
+  for (int64_t g = 0; g < 16; ++g) {
+    scales[g] = scale * static_cast<float>(b[g] & 15);
+    offsets[g] = -least * static_cast<float>(b[g] >> 4);
+  }
+  for (int64_t i = 0; i < 256; ++i) codes[i] = static_cast<uint8_t>(two_bits(b + 16, i));
+}
+
+// 32 bytes of third bits as in Q5_K, 64 bytes of low bits, 16 scales of 6 bits in 12 bytes, their scale
+void decode_q3_k(const uint8_t* b, uint8_t* codes, float* scales, float*) {
+  const float scale = half_at(b + 108);
+  const uint8_t* packed = b + 96;
+  for (int64_t g = 0; g < 16; ++g) {
+    const int low = g < 8 ? packed[g] & 15 : packed[g - 8] >> 4, high = packed[8 + g % 4] >> g / 4 * 2 & 3;
+    scales[g] = scale * static_cast<float>((low | high << 4) - 32);
+  }
+  for (int64_t i = 0; i < 256; ++i) codes[i] = static_cast<uint8_t>(8 - 4 + (two_bits(b + 32, i) | (b[i % 32] >> i / 32 & 1) << 2));
+}
+
+// What the codes of IQ4_NL and IQ4_XS stand for.
+constexpr int8_t kUneven[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+
+uint8_t uneven(const uint8_t* bytes, int64_t i) { return static_cast<uint8_t>(kUneven[nibble(bytes, i)] + 128); }
+
+// scale, 16 bytes
+void decode_iq4_nl(const uint8_t* b, uint8_t* codes, float* scales, float*) {
+  scales[0] = half_at(b);
+  for (int64_t i = 0; i < 32; ++i) codes[i] = uneven(b + 2, i);
+}
+
+// scale, two high bits of eight scales, their four low bits, 16 bytes for each 32 elements
+void decode_iq4_xs(const uint8_t* b, uint8_t* codes, float* scales, float*) {
+  const float scale = half_at(b);
+  for (int64_t g = 0; g < 8; ++g) {
+    const int low = b[4 + g / 2] >> g % 2 * 4 & 15, high = b[2 + g / 4] >> g % 4 * 2 & 3;
+    scales[g] = scale * static_cast<float>((low | high << 4) - 32);
+    for (int64_t i = 0; i < 32; ++i) codes[g * 32 + i] = uneven(b + 8 + g * 16, i);
+  }
+}
+
 constexpr BlockType kTypes[] = {
     {.number = 0, .name = "F32", .elements = 1, .bytes = 4, .dtype = DType::kFloat32},
     {.number = 1, .name = "F16", .elements = 1, .bytes = 2, .dtype = DType::kFloat16},
@@ -129,9 +174,13 @@ constexpr BlockType kTypes[] = {
      .half_scales = true,
      .decode = &decode_q5_1},
     {.number = 8, .name = "Q8_0", .elements = 32, .bytes = 34, .bits = 8, .group = 32, .half_scales = true, .decode = &decode_q8_0},
+    {.number = 10, .name = "Q2_K", .elements = 256, .bytes = 84, .bits = 4, .group = 16, .offsets = true, .decode = &decode_q2_k},
+    {.number = 11, .name = "Q3_K", .elements = 256, .bytes = 110, .bits = 4, .group = 16, .decode = &decode_q3_k},
     {.number = 12, .name = "Q4_K", .elements = 256, .bytes = 144, .bits = 4, .group = 32, .offsets = true, .decode = &decode_q4_k},
     {.number = 13, .name = "Q5_K", .elements = 256, .bytes = 176, .bits = 8, .group = 32, .offsets = true, .decode = &decode_q5_k},
     {.number = 14, .name = "Q6_K", .elements = 256, .bytes = 210, .bits = 8, .group = 16, .decode = &decode_q6_k},
+    {.number = 20, .name = "IQ4_NL", .elements = 32, .bytes = 18, .bits = 8, .group = 32, .half_scales = true, .decode = &decode_iq4_nl},
+    {.number = 23, .name = "IQ4_XS", .elements = 256, .bytes = 136, .bits = 8, .group = 32, .decode = &decode_iq4_xs},
 };
 
 }  // namespace

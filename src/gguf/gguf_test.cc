@@ -157,6 +157,55 @@ TEST(Gguf, BlocksStandForTheirFormulas) {
   for (int i = 0; i < 256; ++i) EXPECT_EQ(q6_k[static_cast<size_t>(i)], 0.5f * static_cast<float>(5 * (i / 16 - 8))) << i;
 }
 
+// The types whose codes are not those of the others.
+TEST(Gguf, BlocksOfTwoAndThreeBitsAndUnevenOnes) {
+  std::mt19937 random(3);
+  const auto bytes_of = [&](int64_t count) {
+    std::string bytes;
+    for (int64_t i = 0; i < count; ++i) bytes += static_cast<char>(random());
+    return bytes;
+  };
+  const auto run = [](uint32_t type, const std::string& bytes) {
+    const BlockType* t = find_block_type(type);
+    std::vector<float> out(static_cast<size_t>(t->elements));
+    EXPECT_EQ(bytes.size(), static_cast<size_t>(t->bytes));
+    dequantize(*t, reinterpret_cast<const uint8_t*>(bytes.data()), t->elements, out.data());
+    return out;
+  };
+  const auto at = [](const std::string& bytes, int i) { return static_cast<int>(static_cast<uint8_t>(bytes[static_cast<size_t>(i)])); };
+  // Loops as the format's definition nests them: halves of 128, bit pairs, groups of 16.
+  const std::string scales = bytes_of(16), codes = bytes_of(64), third = bytes_of(32), packed = bytes_of(12);
+  const auto q2_k = run(10, scales + codes + half(2) + half(0.5f)), q3_k = run(11, third + codes + packed + half(2));
+  int element = 0;
+  for (int upper = 0; upper < 2; ++upper)
+    for (int pair = 0; pair < 4; ++pair)
+      for (int j = 0; j < 32; ++j, ++element) {
+        const int group = element / 16, code = at(codes, upper * 32 + j) >> pair * 2 & 3;
+        EXPECT_EQ(q2_k[static_cast<size_t>(element)],
+                  2.f * static_cast<float>((at(scales, group) & 15) * code) - 0.5f * static_cast<float>(at(scales, group) >> 4));
+        // Six bits of scale `group`: four from a half of a byte, two from a quarter of one of the last four.
+        const int low = group < 8 ? at(packed, group) & 15 : at(packed, group - 8) >> 4;
+        const int scale = (low | (at(packed, 8 + group % 4) >> 2 * (group / 4) & 3) << 4) - 32;
+        const int value = (at(third, j) >> (upper * 4 + pair) & 1) != 0 ? code : code - 4;
+        EXPECT_EQ(q3_k[static_cast<size_t>(element)], 2.f * static_cast<float>(scale * value)) << element;
+      }
+  // Codes 0…15 in the low halves, 15 in the high ones.
+  std::string halves;
+  for (int i = 0; i < 16; ++i) halves += static_cast<char>(0xf0 | i);
+  const auto iq4_nl = run(20, half(0.5f) + halves);
+  EXPECT_EQ(std::vector<float>(iq4_nl.begin(), iq4_nl.begin() + 4), (std::vector<float>{-63.5f, -52, -41.5f, -32.5f}));
+  EXPECT_EQ(iq4_nl[8], 0.5f);
+  for (size_t i = 15; i < 32; ++i) EXPECT_EQ(iq4_nl[i], 56.5f);
+  // Scales 1 + 16 (g % 4) - 32 of the groups.
+  std::string all;
+  for (int g = 0; g < 8; ++g) all += halves;
+  const auto iq4_xs = run(23, half(1) + "\xe4\xe4" + std::string(4, '\x11') + all);
+  for (size_t i = 0; i < 256; ++i) {
+    const float value = i % 32 < 16 ? iq4_nl[i % 32] * 2 : 113;
+    EXPECT_EQ(iq4_xs[i], value * static_cast<float>(1 + 16 * static_cast<int>(i / 32 % 4) - 32)) << i;
+  }
+}
+
 // A model of one layer, all matrices of that type.
 std::string tiny_model(uint32_t type, const std::string& architecture = "llama") {
   constexpr uint32_t kWidth = 256, kWide = 512, kVocabulary = 32;
@@ -206,7 +255,7 @@ std::string tiny_model(uint32_t type, const std::string& architecture = "llama")
 }
 
 TEST(Gguf, KeepsMatricesOfFewBits) {
-  for (uint32_t type : {0u, 1u, 30u, 2u, 3u, 6u, 7u, 8u, 12u, 13u, 14u}) {
+  for (uint32_t type : {0u, 1u, 30u, 2u, 3u, 6u, 7u, 8u, 10u, 11u, 12u, 13u, 14u, 20u, 23u}) {
     SCOPED_TRACE(find_block_type(type)->name);
     const std::string bytes = tiny_model(type);
     const auto file = parse(bytes);

@@ -46,6 +46,7 @@ Rotary read_rotary(Config& config, int64_t dim) {
       parameters ? parameters->number("rope_theta", config.number("rope_theta", 10000)) : config.number("rope_theta", 10000);
   if (theta <= 1) config.fail(ErrorCode::kInvalidModel, "'rope_theta' must be larger than 1");
   Rotary rotary;
+  if (dim > 65536) return config.fail(ErrorCode::kInvalidModel, fmt::format("rotary embedding cannot turn {} elements", dim)), rotary;
   for (int64_t i = 0; i < dim; i += 2)
     rotary.frequencies.push_back(1 / std::pow(static_cast<float>(theta), static_cast<float>(i) / static_cast<float>(dim)));
   auto scaling = parameters ? std::move(parameters) : config.object("rope_scaling");
