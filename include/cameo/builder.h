@@ -90,6 +90,10 @@ struct BuildOptions {
   std::string device = "cpu";
   DevicePrecision precision = DevicePrecision::kFloat32;
   bool cpu_fallback = false;
+  // On a GPU: carries no choices of kernels, and nothing is measured where the plan is loaded: it runs at once on any GPU.
+  bool portable = false;
+  // On a GPU: the same bits in every run and process; kernels are not chosen by measuring, and no sum depends on the order of threads.
+  bool deterministic = false;
   // Called as the build goes on: a stage's name and the share of the whole that is done (0…1). Returning false
   // stops the build with kCancelled.
   std::function<bool(std::string_view stage, double done)> progress;

@@ -1,5 +1,6 @@
 #include "cameo/builder.h"
 
+#include <charconv>
 #include <new>
 
 #include "base/error.h"
@@ -48,8 +49,61 @@ void place_on_device(const ir::Graph& graph, const runtime::Backend& backend, st
   }
 }
 
+// The types that the device's runs will see at opt of a profile; nothing where an extent is open.
+std::optional<std::vector<ops::Fact>> facts_at_opt(const ir::Graph& graph, const Profile* profile) {
+  std::vector<ops::Fact> facts;
+  for (ir::ValueId id : graph.inputs) {
+    ir::Type type = graph.value(id).type;
+    if (!type.is_tensor()) return std::nullopt;
+    for (size_t k = 0; profile && k < profile->inputs.size(); ++k)
+      if (profile->inputs[k].name == graph.value(id).name) type.shape = ir::to_shape(profile->inputs[k].opt);
+    if (!type.is_concrete()) return std::nullopt;
+    facts.push_back(ops::Fact::of(std::move(type)));
+  }
+  return facts;
+}
+
+// Chooses the device's kernels by measuring, where there is a device; otherwise that is done where the plan is loaded.
+Status tune_on_device(plan::Content& content, const BuildOptions& options, runtime::Backend& backend, builder::TimingCache& cache,
+                      Logger& logger) {
+  content.deterministic = options.deterministic;
+  content.tuning_level = options.portable || options.deterministic ? 0 : options.optimization_level;
+  if (content.tuning_level == 0) return {};
+  const auto key = backend.tuning_key();
+  if (!key.ok()) {
+    if (options.error_on_miss)
+      return error(ErrorCode::kInvalidArgument, "nothing is known of the kernels' times: {}", key.error().message());
+    logger.log(Severity::kVerbose, "kernels are chosen where the plan is loaded: " + key.error().message());
+    return {};
+  }
+  runtime::DeviceModelOptions device{.cpu_fallback = content.cpu_fallback, .level = content.tuning_level, .tuned_for = *key};
+  device.error_on_miss = options.error_on_miss;
+  CAMEO_ASSIGN(device.precision, runtime::precision_from_name(content.precision));
+  for (const auto& [problem, tactic] : cache.fastest(*key))
+    if (int choice = 0; std::from_chars(tactic.data(), tactic.data() + tactic.size(), choice).ec == std::errc() && choice >= 0)
+      device.choices.emplace(problem, choice);
+  CAMEO_ASSIGN(const auto model, backend.load(content.graph, device, logger));
+  CAMEO_ASSIGN(const auto context, model->create_context({}));
+  for (size_t p = 0; p < std::max<size_t>(1, content.profiles.size()); ++p) {
+    CAMEO_TRY(report(options, "measure kernels", 0.3));
+    const auto facts = facts_at_opt(content.graph, content.profiles.empty() ? nullptr : &content.profiles[p]);
+    if (!facts) {
+      logger.log(Severity::kVerbose, "kernels are chosen at the first run: the shapes are not known, and there is no profile");
+      continue;
+    }
+    if (auto made = context->specialization(*facts); !made.ok()) return std::move(made).error();
+  }
+  content.tuned_for = *key;
+  content.choices = model->choices();
+  for (const auto& [problem, choice] : content.choices)
+    if (const auto known = device.choices.find(problem); known == device.choices.end() || known->second != choice)
+      cache.add(*key, problem, std::to_string(choice), 0);
+  return {};
+}
+
 // What a plan for a GPU has besides the graph, and whether the GPU can run it.
-Status make_device_plan(plan::Content& content, const BuildOptions& options, runtime::Backend& backend, Logger& logger) {
+Status make_device_plan(plan::Content& content, const BuildOptions& options, runtime::Backend& backend, builder::TimingCache& cache,
+                        Logger& logger) {
   std::vector<std::string> refused;
   place_on_device(content.graph, backend, refused);
   constexpr size_t kMostNamed = 10;
@@ -63,7 +117,7 @@ Status make_device_plan(plan::Content& content, const BuildOptions& options, run
   content.backend = content.target = options.device;
   content.precision = runtime::precision_name(static_cast<runtime::Precision>(options.precision));
   content.cpu_fallback = options.cpu_fallback;
-  return {};
+  return tune_on_device(content, options, backend, cache, logger);
 }
 
 Result<Plan> build_graph(ir::Graph graph, const BuildOptions& options, Logger& logger, std::vector<PassReport>& reports,
@@ -75,6 +129,8 @@ Result<Plan> build_graph(ir::Graph graph, const BuildOptions& options, Logger& l
     return error(ErrorCode::kInvalidArgument, "threads is {}; it must be 0 (all processors) to 1024", options.threads);
   if (options.reference && options.kv_cache != KvCache::kOff)
     return error(ErrorCode::kInvalidArgument, "a cache of keys and values is made by passes, and `reference` asks for none");
+  if (options.device == "cpu" && (options.portable || options.deterministic))
+    return error(ErrorCode::kInvalidArgument, "`portable` and `deterministic` are for a GPU; on the CPU all plans are both");
   runtime::Backend* device = nullptr;
   if (options.device != "cpu") {
     CAMEO_ASSIGN(device, runtime::find_backend(options.device));
@@ -108,7 +164,7 @@ Result<Plan> build_graph(ir::Graph graph, const BuildOptions& options, Logger& l
   CAMEO_TRY(builder::lower_precision(content.graph, options, content.profiles, cache, reports, precisions));
   content.target = plan::host_target();
   if (device)
-    CAMEO_TRY(make_device_plan(content, options, *device, logger));
+    CAMEO_TRY(make_device_plan(content, options, *device, cache, logger));
   else if (!options.reference)
     CAMEO_TRY(tune(content, options, cache, logger));
   if (!options.timing_cache.empty() && cache.changed()) CAMEO_TRY(cache.save(options.timing_cache));

@@ -1,5 +1,6 @@
 #include "builder/timing_cache.h"
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -83,6 +84,16 @@ const TimingCache::Times* TimingCache::find(const std::string& machine, const st
   if (m == machines_.end()) return nullptr;
   const auto p = m->second.find(problem);
   return p == m->second.end() ? nullptr : &p->second;
+}
+
+std::map<std::string, std::string> TimingCache::fastest(const std::string& machine) const {
+  std::map<std::string, std::string> all;
+  if (const auto m = machines_.find(machine); m != machines_.end())
+    for (const auto& [problem, times] : m->second) {
+      const auto best = std::min_element(times.begin(), times.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+      if (best != times.end()) all.emplace(problem, best->first);
+    }
+  return all;
 }
 
 void TimingCache::add(const std::string& machine, const std::string& problem, const std::string& tactic, float microseconds) {

@@ -26,6 +26,8 @@ class TimingCache {
 
   // What is known of a problem on this machine; null when it is not there.
   const Times* find(const std::string& machine, const std::string& problem) const;
+  // The fastest tactic of each problem that is known on this machine.
+  std::map<std::string, std::string> fastest(const std::string& machine) const;
   // Microseconds are rounded to what the file holds, so that a build that measures and one that reads agree.
   void add(const std::string& machine, const std::string& problem, const std::string& tactic, float microseconds);
   bool changed() const { return changed_; }

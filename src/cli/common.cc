@@ -148,6 +148,8 @@ void add_device_options(CLI::App& app, BuildOptions& build) {
   fp16->excludes(bf16)->excludes(tf32);
   bf16->excludes(tf32);
   app.add_flag("--allow-cpu-fallback", build.cpu_fallback, "What the GPU cannot run may run on the CPU, with the copies that takes");
+  app.add_flag("--portable", build.portable, "On a GPU: no choices of kernels in the plan, and none measured where it is loaded");
+  app.add_flag("--deterministic", build.deterministic, "On a GPU: the same bits in every run and process");
 }
 
 std::vector<std::string> passes_with_own_operators() {

@@ -323,7 +323,14 @@ Result<int> inspect_plan(const Options& o, const Common& common) {
                                 {"output_bytes", f.outputs},
                                 {"complete", f.complete}});
   if (o.layers) object["layers"] = layers(content.graph);
-  if (placement) object["placement"] = to_json(*placement);
+  if (placement) {
+    object["placement"] = to_json(*placement);
+    object["precision"] = content.precision;
+    object["tuned_for"] = content.tuned_for;
+    object["choices"] = content.choices;
+    object["tuning_level"] = content.tuning_level;
+    object["deterministic"] = content.deterministic;
+  }
   if (common.json) {
     std::printf("%s\n", object.dump(2, ' ', false, Json::error_handler_t::replace).c_str());
     return kDone;
@@ -344,7 +351,16 @@ Result<int> inspect_plan(const Options& o, const Common& common) {
     std::printf("memory at %s: arena %s, without reuse %s, outputs %s%s\n", text.c_str(), human_bytes(f.arena).c_str(),
                 human_bytes(f.without_reuse).c_str(), human_bytes(f.outputs).c_str(),
                 f.complete ? "" : " (and tensors whose size depends on data)");
-  if (placement) print(*placement, o.layers);
+  if (placement) {
+    std::printf("precision: %s%s\n", content.precision.c_str(), content.deterministic ? ", the same bits in every run" : "");
+    if (!content.tuned_for.empty())
+      std::printf("tuned for: %s (%zu kernels chosen; elsewhere they are chosen anew)\n", content.tuned_for.c_str(),
+                  content.choices.size());
+    else
+      std::printf("tuned for: nothing; kernels are chosen where it is loaded, %s\n",
+                  content.tuning_level == 0 ? "without measuring" : "by measuring");
+    print(*placement, o.layers);
+  }
   if (o.layers) print_layers(object["layers"]);
   return kDone;
 }

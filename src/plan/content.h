@@ -1,6 +1,7 @@
 // What a plan holds, and its way to bytes and back. The layout is described in FORMAT.md.
 #pragma once
 
+#include <map>
 #include <span>
 #include <string>
 #include <vector>
@@ -18,6 +19,11 @@ struct Content {
   std::string model_name;
   std::string precision;      // of float32 values on a device: "fp32", "tf32", "fp16", "bf16"; empty on the CPU
   bool cpu_fallback = false;  // operators that the device lacks run on the CPU
+  // On a device: the choices that were measured, by problem, and where; empty: none. Elsewhere they are made anew.
+  std::string tuned_for;
+  std::map<std::string, int> choices;
+  int tuning_level = 3;        // how much is measured where the plan is loaded and a choice is not known
+  bool deterministic = false;  // the same bits in every run and process
   ir::Graph graph;
   std::vector<Profile> profiles;
   // The symbol that is the first extent of inputs and outputs whose rows are independent; empty: not known.

@@ -81,6 +81,11 @@ class Reader {
     content.batch = text(p.batch());
     content.precision = text(p.precision());
     content.cpu_fallback = p.cpu_fallback();
+    content.tuned_for = text(p.tuned_for());
+    for (size_t i = 0; i < size(p.choices()); ++i) content.choices[text(p.choices()->Get(i)->problem())] = p.choices()->Get(i)->choice();
+    content.tuning_level = p.tuning_level();
+    if (content.tuning_level < 0 || content.tuning_level > 5) return damaged("the plan has the tuning level {}", content.tuning_level);
+    content.deterministic = p.deterministic();
     if (!p.graph()) return damaged("the plan has no graph");
     CAMEO_ASSIGN(content.graph, graph(*p.graph(), 0));
     if (auto status = ir::verify(content.graph); !status.ok()) return damaged("{}", status.error().message());

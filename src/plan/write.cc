@@ -23,10 +23,14 @@ class Writer {
         inputs.push_back(fb::CreateInputRange(builder_, builder_.CreateString(r.name), dims(r.min), dims(r.opt), dims(r.max)));
       profiles.push_back(fb::CreateProfile(builder_, builder_.CreateVector(inputs)));
     }
+    std::vector<Offset<fb::Choice>> choices;
+    for (const auto& [problem, choice] : content.choices)
+      choices.push_back(fb::CreateChoice(builder_, builder_.CreateString(problem), choice));
     builder_.Finish(fb::CreatePlan(builder_, builder_.CreateString(content.cameo_version), builder_.CreateString(content.backend),
                                    builder_.CreateString(content.target), builder_.CreateString(content.model_name), graph,
                                    builder_.CreateVector(profiles), builder_.CreateString(content.batch),
-                                   builder_.CreateString(content.precision), content.cpu_fallback));
+                                   builder_.CreateString(content.precision), content.cpu_fallback, builder_.CreateString(content.tuned_for),
+                                   builder_.CreateVector(choices), static_cast<int8_t>(content.tuning_level), content.deterministic));
     return assemble();
   }
 

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -56,6 +57,13 @@ class DeviceContext {
 struct DeviceModelOptions {
   Precision precision = Precision::kFloat32;
   bool cpu_fallback = false;  // operators that the device lacks run on the CPU
+  // How much to measure where kernels are chosen: 0 nothing, …, 5.
+  int level = 3;
+  bool deterministic = false;  // the same bits in every run and process
+  bool error_on_miss = false;  // what would have to be measured is an error
+  // Choices that were measured before, by problem, and the tuning_key() of where.
+  std::string tuned_for;
+  std::map<std::string, int> choices;
 };
 
 // A language model's plan with a cache (passes/add_kv_cache.h) whose layers the backend knows: tokens go from step to step on the
@@ -94,6 +102,8 @@ class DeviceModel {
   // Between memory of the device and the host, in any direction; waits.
   virtual Status copy(void* to, const void* from, size_t bytes) const = 0;
   virtual Result<std::unique_ptr<DeviceContext>> create_context(const DeviceContextOptions& options) const = 0;
+  // What was chosen for the model so far.
+  virtual std::map<std::string, int> choices() const = 0;
 };
 
 // What supports() says of an operator that is not among operators().
@@ -104,6 +114,8 @@ class Backend {
   virtual ~Backend() = default;
   // "NVIDIA H200, compute capability 9.0, …"; the error says why there is no device.
   virtual Result<std::string> device() = 0;
+  // What measurements of the backend depend on: the GPU, its driver, and the version.
+  virtual Result<std::string> tuning_key() = 0;
   // Whether the device can run the node; the reason if not. Needs no device.
   virtual Status supports(const ir::Node& node, const ir::Graph& graph) const = 0;
   // Whether the node belongs on the host whatever the device can do: shapes, control flow, sequences, texts.

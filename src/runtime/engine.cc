@@ -140,8 +140,12 @@ Result<Engine> Engine::load(const Plan& plan, const EngineOptions& options) try 
   for (const ir::Value& v : graph.values)
     if (v.is_constant()) impl->weight_bytes += v.constant.num_bytes();
   if (impl->content.backend != "cpu") {
-    CAMEO_ASSIGN(runtime::Backend* backend, runtime::find_backend(impl->content.backend));
-    runtime::DeviceModelOptions device_options{.cpu_fallback = impl->content.cpu_fallback};
+    CAMEO_ASSIGN(runtime::Backend * backend, runtime::find_backend(impl->content.backend));
+    runtime::DeviceModelOptions device_options{.cpu_fallback = impl->content.cpu_fallback,
+                                               .level = impl->content.tuning_level,
+                                               .deterministic = impl->content.deterministic,
+                                               .tuned_for = impl->content.tuned_for,
+                                               .choices = impl->content.choices};
     CAMEO_ASSIGN(device_options.precision, runtime::precision_from_name(impl->content.precision));
     CAMEO_ASSIGN(impl->device, backend->load(graph, device_options, *impl->logger));
   }

@@ -5,6 +5,7 @@
 #include "backends/cuda/libraries.h"
 #include "backends/cuda/measure.h"
 #include "backends/cuda/source.h"
+#include "backends/cuda/tuning.h"
 
 namespace cameo::cuda {
 namespace {
@@ -232,12 +233,16 @@ class ConvolutionOperation final : public Operation {
     return true;
   }
 
-  Status choose(StepBuilder& b, double* time) {
-    struct Candidate {
-      Descriptor config, plan;
-      int64_t workspace = 0;
-    };
+  struct Candidate {
+    int index = 0;  // among those that are acceptable, in the heuristic's order
+    Descriptor config, plan;
+    int64_t workspace = 0;
+  };
+
+  // The plans that can be made of the first `most` acceptable ones, or of the one with index `only` if that is not negative.
+  Result<std::vector<Candidate>> make_candidates(Precision precision, int most, int only) {
     std::vector<Candidate> candidates;
+    int index = 0;
     for (const auto mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
       CAMEO_ASSIGN(Descriptor heuristic, Descriptor::create(lib_, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR));
       CAMEO_TRY(heuristic.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, g_.graph));
@@ -254,10 +259,12 @@ class ConvolutionOperation final : public Operation {
       int64_t count = 0;
       if (heuristic.read(CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, kRoom, &count, raw.data()) != CUDNN_STATUS_SUCCESS)
         continue;
-      for (int64_t i = 0; i < std::min(count, kRoom) && candidates.size() < kCandidates; ++i) {
+      for (int64_t i = 0; i < std::min(count, kRoom) && static_cast<int>(candidates.size()) < most; ++i) {
         Candidate k;
         k.config = std::move(configs[static_cast<size_t>(i)]);
-        if (!acceptable(k.config, b.precision())) continue;
+        if (!acceptable(k.config, precision)) continue;
+        k.index = index++;
+        if (only >= 0 && k.index != only) continue;
         CAMEO_ASSIGN(k.plan, Descriptor::create(lib_, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR));
         CAMEO_TRY(k.plan.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &handle_));
         CAMEO_TRY(k.plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, k.config));
@@ -270,28 +277,39 @@ class ConvolutionOperation final : public Operation {
       }
       if (!candidates.empty()) break;
     }
-    if (candidates.empty()) return error(ErrorCode::kUnsupported, "cuDNN has no plan for the convolution");
-    int64_t work = c_.y_dims.num_elements() * c_.w_dims.num_elements() / std::max<int64_t>(1, c_.w_dims[0]);
+    return candidates;
+  }
+
+  Status choose(StepBuilder& b, double* time) {
     const std::string problem = describe_problem(b);
-    int best = b.device().known_choice(problem);
-    if (best < 0 || best >= static_cast<int>(candidates.size()) || time) {
-      std::pair<int, double> fast(0, 0.0);
-      if (time || (candidates.size() > 1 && work >= (int64_t{1} << 20))) {
-        std::vector<const Descriptor*> plans;
-        int64_t workspace = 0;
-        for (const Candidate& k : candidates) {
-          plans.push_back(&k.plan);
-          workspace = std::max(workspace, k.workspace);
-        }
-        CAMEO_ASSIGN(fast, fastest(plans, workspace));
-      }
-      best = fast.first;
-      if (time) *time = fast.second;
-      b.device().remember_choice(problem, best);
+    const Tuning* tuning = Tuning::current();
+    const bool measures = !tuning || tuning->measures();
+    const int known = time ? -1 : b.device().known_choice(problem);
+    std::vector<Candidate> candidates;
+    if (known >= 0) {
+      CAMEO_ASSIGN(candidates, make_candidates(b.precision(), 1, known));
     }
-    config_ = std::move(candidates[static_cast<size_t>(best)].config);
-    plan_ = std::move(candidates[static_cast<size_t>(best)].plan);
-    workspace_bytes_ = candidates[static_cast<size_t>(best)].workspace;
+    if (candidates.empty()) {
+      CAMEO_ASSIGN(candidates, make_candidates(b.precision(), !measures ? 1 : tuning ? tuning->candidates(kCandidates) : kCandidates, -1));
+    }
+    if (candidates.empty()) return error(ErrorCode::kUnsupported, "cuDNN has no plan for the convolution");
+    const int64_t work = c_.y_dims.num_elements() * c_.w_dims.num_elements() / std::max<int64_t>(1, c_.w_dims[0]);
+    std::pair<int, double> fast(0, 0.0);
+    if (time || (measures && candidates.size() > 1 && work >= (int64_t{1} << 20))) {
+      std::vector<const Descriptor*> plans;
+      int64_t workspace = 0;
+      for (const Candidate& k : candidates) {
+        plans.push_back(&k.plan);
+        workspace = std::max(workspace, k.workspace);
+      }
+      CAMEO_ASSIGN(fast, fastest(plans, workspace));
+    }
+    if (time) *time = fast.second;
+    Candidate& best = candidates[static_cast<size_t>(fast.first)];
+    if (known != best.index) b.device().remember_choice(problem, best.index);
+    config_ = std::move(best.config);
+    plan_ = std::move(best.plan);
+    workspace_bytes_ = best.workspace;
     return {};
   }
 
@@ -301,10 +319,10 @@ class ConvolutionOperation final : public Operation {
       for (int64_t n : v) s += std::to_string(n) + " ";
       return s;
     };
-    return fmt::format("conv {} {} {} {} {} {} s{}d{}p{}{}g{} {}{}{}", runtime::precision_name(b.precision()), dtype_name(c_.x.dtype),
-                       c_.x_dims.to_string(), c_.w_dims.to_string(), c_.y_dims.to_string(), c_.channels_last, text(c_.strides),
-                       text(c_.dilations), text(c_.pads_begin), text(c_.pads_end), c_.group, c_.bias.present(), c_.addend.present(),
-                       c_.relu);
+    return fmt::format("conv {} cudnn{} {} {} {} {} {} s{}d{}p{}{}g{} {}{}{}", runtime::precision_name(b.precision()),
+                       lib_.cudnnGetVersion(), dtype_name(c_.x.dtype), c_.x_dims.to_string(), c_.w_dims.to_string(), c_.y_dims.to_string(),
+                       c_.channels_last, text(c_.strides), text(c_.dilations), text(c_.pads_begin), text(c_.pads_end), c_.group,
+                       c_.bias.present(), c_.addend.present(), c_.relu);
   }
 
   // Index of the fastest plan and its time, over memory of its own.

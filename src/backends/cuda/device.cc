@@ -1,8 +1,47 @@
 #include "backends/cuda/device.h"
 
+#include <charconv>
+#include <fstream>
+
+#include "backends/cuda/cubin_cache.h"
 #include "backends/cuda/libraries.h"
+#include "backends/cuda/tuning.h"
+#include "cameo/version.h"
 
 namespace cameo::cuda {
+namespace {
+
+// "580.95.05" of "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.95.05  Release Build …".
+std::string driver_release() {
+  std::ifstream file("/proc/driver/nvidia/version");
+  std::string line;
+  std::getline(file, line);
+  for (size_t at = line.find("  "); at != std::string::npos; at = line.find("  ", at + 1)) {
+    const size_t begin = line.find_first_not_of(' ', at), end = line.find(' ', begin);
+    if (begin != std::string::npos && line[begin] >= '0' && line[begin] <= '9') return line.substr(begin, end - begin);
+  }
+  return "";
+}
+
+// A line for each problem: the choice, a tab, the problem.
+std::map<std::string, int> parse_choices(const std::string& text) {
+  std::map<std::string, int> choices;
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = std::min(text.find('\n', at), text.size()), tab = text.find('\t', at);
+    int choice = -1;
+    if (tab < end && std::from_chars(text.data() + at, text.data() + tab, choice).ec == std::errc() && choice >= 0)
+      choices[text.substr(tab + 1, end - tab - 1)] = choice;
+    at = end + 1;
+  }
+  return choices;
+}
+
+}  // namespace
+
+std::string Device::make_tuning_key(const DeviceInfo& info) {
+  return fmt::format("{}, sm_{}, {} multiprocessors, driver {} (CUDA {}.{}), Cameo {}", info.name, info.arch(), info.multiprocessors,
+                     driver_release(), info.driver_version / 1000, info.driver_version % 1000 / 10, CAMEO_VERSION);
+}
 
 Result<std::unique_ptr<Device>> Device::open() {
   CAMEO_TRY(usable());
@@ -10,6 +49,7 @@ Result<std::unique_ptr<Device>> Device::open() {
   std::unique_ptr<Device> device(new Device(std::move(info), true));
   CAMEO_ASSIGN(Stream stream, Stream::create());
   device->stream_ = std::make_unique<Stream>(std::move(stream));
+  device->choices_ = parse_choices(cubin_cache::read("choices of " + device->tuning_key_, device->info_.arch()));
   return device;
 }
 
@@ -54,13 +94,46 @@ Result<cudnnHandle_t> Device::cudnn() {
 }
 
 int Device::known_choice(const std::string& problem) {
-  const std::lock_guard lock(choice_mutex_);
-  const auto it = choices_.find(problem);
-  return it == choices_.end() ? -1 : it->second;
+  Tuning* tuning = Tuning::current();
+  int choice = -1;
+  if (!tuning || !tuning->deterministic()) {
+    const std::lock_guard lock(choice_mutex_);
+    if (const auto it = choices_.find(problem); it != choices_.end()) choice = it->second;
+  }
+  if (!tuning) return choice;
+  if (choice < 0 && tuning->error_on_miss() && tuning->measures()) {
+    tuning->missed(problem);
+    return 0;
+  }
+  if (choice >= 0) tuning->chose(problem, choice);
+  return choice < 0 && !tuning->measures() ? 0 : choice;
 }
+
 void Device::remember_choice(const std::string& problem, int choice) {
+  if (Tuning* tuning = Tuning::current()) {
+    if (!tuning->measures()) return;
+    tuning->chose(problem, choice);
+  }
   const std::lock_guard lock(choice_mutex_);
   choices_[problem] = choice;
+  choices_changed_ = true;
+}
+
+void Device::add_choices(const std::map<std::string, int>& choices) {
+  const std::lock_guard lock(choice_mutex_);
+  choices_.insert(choices.begin(), choices.end());
+}
+
+void Device::save_choices() {
+  const std::lock_guard lock(choice_mutex_);
+  if (!std::exchange(choices_changed_, false)) return;
+  const std::string what = "choices of " + tuning_key_;
+  // Other processes may have measured meanwhile.
+  choices_.merge(parse_choices(cubin_cache::read(what, info_.arch())));
+  std::string text;
+  for (const auto& [problem, choice] : choices_)
+    if (problem.find_first_of("\n\t") == std::string::npos) text += fmt::format("{}\t{}\n", choice, problem);
+  cubin_cache::write(what, info_.arch(), text);
 }
 
 Result<std::shared_ptr<const MemoryPool::Block>> WeightStore::get(const std::string& key, size_t bytes, const Fill& fill) {

@@ -36,13 +36,25 @@ class Device {
   cudaStream_t stream() const { return stream_ ? stream_->get() : nullptr; }
   const std::shared_ptr<MemoryPool>& pool() const { return pool_; }
   std::mutex& mutex() { return mutex_; }
-  // The fastest choice found for a problem, by its description; -1 when none is known.
+  // The fastest choice found for a problem, by its description; -1 when none is known and it is to be measured. Where the thread's
+  // Tuning measures nothing, 0 stands for what is not known: what a heuristic has first.
   int known_choice(const std::string& problem);
   void remember_choice(const std::string& problem, int choice);
+  // What is known from elsewhere, and of this device: what was measured here before is not replaced.
+  void add_choices(const std::map<std::string, int>& choices);
+  // Keeps what was measured since the last call in the user's folder of compiled kernels, for other processes.
+  void save_choices();
+  // What measurements depend on besides the problem: GPU, driver, Cameo's version.
+  const std::string& tuning_key() const { return tuning_key_; }
 
  private:
   Device(DeviceInfo info, bool has_gpu)
-      : info_(std::move(info)), has_gpu_(has_gpu), modules_(info_.arch()), pool_(std::make_shared<MemoryPool>()) {}
+      : info_(std::move(info)),
+        has_gpu_(has_gpu),
+        modules_(info_.arch()),
+        pool_(std::make_shared<MemoryPool>()),
+        tuning_key_(make_tuning_key(info_)) {}
+  static std::string make_tuning_key(const DeviceInfo& info);
 
   const DeviceInfo info_;
   const bool has_gpu_;
@@ -51,6 +63,8 @@ class Device {
   std::unique_ptr<Stream> stream_;
   std::mutex mutex_, handle_mutex_, cudnn_mutex_, choice_mutex_;
   std::map<std::string, int> choices_;
+  bool choices_changed_ = false;
+  const std::string tuning_key_;
   cublasLtHandle_t cublaslt_ = nullptr;
   cudnnHandle_t cudnn_ = nullptr;
 };
@@ -63,6 +77,11 @@ class WeightStore {
   // `key` names tensor and form; `fill` writes the memory and waits until that is done.
   Result<std::shared_ptr<const MemoryPool::Block>> get(const std::string& key, size_t bytes, const Fill& fill);
   size_t bytes() const { return bytes_; }
+  void clear() {
+    const std::lock_guard lock(mutex_);
+    blocks_.clear();
+    bytes_ = 0;
+  }
 
  private:
   Device& device_;

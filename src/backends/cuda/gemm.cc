@@ -5,6 +5,7 @@
 
 #include "backends/cuda/libraries.h"
 #include "backends/cuda/measure.h"
+#include "backends/cuda/tuning.h"
 
 namespace cameo::cuda {
 namespace {
@@ -73,6 +74,10 @@ class LtProduct final : public Operation {
       const uint32_t alignment = alignment_;
       lib_.cublasLtMatmulPreferenceSetAttribute(preference, attribute, &alignment, sizeof alignment);
     }
+    if (Tuning::current() && Tuning::current()->deterministic()) {
+      const uint32_t schemes = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE | CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE;
+      lib_.cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &schemes, sizeof schemes);
+    }
     // A pointer must be there for the heuristic to know of the bias.
     if (g_.bias.present()) CAMEO_TRY(set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, static_cast<void*>(this)));
     bias_ = this;
@@ -83,7 +88,9 @@ class LtProduct final : public Operation {
     if (status != CUBLAS_STATUS_SUCCESS || count == 0)
       return error(ErrorCode::kUnsupported, "cublasLt has no product {}: {}", problem, lib_.cublasLtGetStatusName(status));
     int best = b.device().known_choice(problem);
-    if (best < 0 || best >= count || time) {
+    if (best >= count) best = -1;
+    if (Tuning::current()) count = std::max(1, Tuning::current()->candidates(count));
+    if (best < 0 || time) {
       std::pair<int, double> fast(0, 0.0);
       if (time || (count > 1 && g_.m * g_.n * g_.k * g_.batch >= kMeasuredFrom)) {
         CAMEO_ASSIGN(fast, fastest(b, found, count));
@@ -220,9 +227,10 @@ Result<std::unique_ptr<Operation>> make_gemm(StepBuilder& b, const Gemm& g, doub
   const Operand workspace = b.scratch(DType::kUint8, Dims{static_cast<int64_t>(kWorkspaceBytes)});
   CAMEO_ASSIGN(std::unique_ptr<LtProduct> product, LtProduct::make(b, g, workspace));
   const std::string problem =
-      fmt::format("gemm {} {}x{}x{} batch {} ({}, {}) {}{} {}>{} {} act {} bias {} add {}", runtime::precision_name(b.precision()), g.m,
-                  g.n, g.k, g.batch, g.stride_a, g.stride_b, g.trans_a ? 't' : 'n', g.trans_b ? 't' : 'n', dtype_name(g.a.dtype),
-                  dtype_name(g.y.dtype), g.alpha, static_cast<int>(g.activation), g.bias.present(), g.addend.present());
+      fmt::format("gemm {} lt{} {}x{}x{} batch {} ({}, {}) {}{} {}>{} {} act {} bias {} add {}", runtime::precision_name(b.precision()),
+                  (*CublasLt::get())->cublasLtGetVersion(), g.m, g.n, g.k, g.batch, g.stride_a, g.stride_b, g.trans_a ? 't' : 'n',
+                  g.trans_b ? 't' : 'n', dtype_name(g.a.dtype), dtype_name(g.y.dtype), g.alpha, static_cast<int>(g.activation),
+                  g.bias.present(), g.addend.present());
   CAMEO_TRY(product->choose(b, problem, time));
   return product;
 }

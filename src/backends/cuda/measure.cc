@@ -2,11 +2,13 @@
 
 #include <algorithm>
 
+#include "backends/cuda/tuning.h"
+
 namespace cameo::cuda {
 namespace {
 
 constexpr double kEnough = 300;  // microseconds of one round
-constexpr int kFewest = 4, kMost = 24, kRounds = 3;
+constexpr int kFewest = 4, kMost = 24;
 
 }  // namespace
 
@@ -27,7 +29,8 @@ Result<double> measure(Device& device, const std::function<Status(int i)>& call)
                  return {};
                }));
   double least = 1e30;
-  for (int round = 0; round <= kRounds; ++round) {
+  const int rounds = Tuning::current() ? Tuning::current()->rounds() : 3;
+  for (int round = 0; round <= rounds; ++round) {
     CAMEO_TRY(start.record(stream));
     CAMEO_TRY(graph.launch(stream));
     CAMEO_TRY(end.record(stream));

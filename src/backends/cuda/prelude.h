@@ -4,6 +4,11 @@
 namespace cameo::cuda {
 
 inline constexpr const char* kPrelude = R"cuda(
+#ifdef __HIP__
+#pragma clang force_cuda_host_device begin
+#define __grid_constant__
+#define __shfl_xor_sync(mask, value, lanes) __shfl_xor(value, lanes, 32)
+#endif
 typedef signed char i8; typedef unsigned char u8; typedef short i16; typedef unsigned short u16;
 typedef unsigned int u32; typedef long long i64; typedef unsigned long long u64;
 struct f16 { u16 b; }; struct bf16 { u16 b; };
@@ -11,7 +16,15 @@ struct f16n { u16 b; }; struct bf16n { u16 b; };
 template <int B, bool S> struct small { u8 b; };
 template <class T, int N> struct alignas(sizeof(T) * N) Vec { T v[N]; };
 
+#ifdef __HIP__
+inline float get(f16 x) { return (float)__builtin_bit_cast(_Float16, x.b); }
+inline u16 half_bits(float x) { return __builtin_bit_cast(u16, (_Float16)x); }
+inline u16 half_bits(double x) { return __builtin_bit_cast(u16, (_Float16)x); }
+#else
 inline float get(f16 x) { float r; asm("cvt.f32.f16 %0, %1;" : "=f"(r) : "h"(x.b)); return r; }
+inline u16 half_bits(float x) { u16 r; asm("cvt.rn.f16.f32 %0, %1;" : "=h"(r) : "f"(x)); return r; }
+inline u16 half_bits(double x) { u16 r; asm("cvt.rn.f16.f64 %0, %1;" : "=h"(r) : "d"(x)); return r; }
+#endif
 inline float get(f16n x) { f16 y; y.b = x.b; return get(y); }
 inline float get(bf16 x) { return __uint_as_float((u32)x.b << 16); }
 inline float get(bf16n x) { return __uint_as_float((u32)x.b << 16); }
@@ -19,8 +32,6 @@ template <int B, bool S> inline int get(small<B, S> x) { return S ? (int)(i8)x.b
 template <class T> inline T get(T x) { return x; }
 inline bool get(bool x) { return *(u8*)&x != 0; }
 
-inline u16 half_bits(float x) { u16 r; asm("cvt.rn.f16.f32 %0, %1;" : "=h"(r) : "f"(x)); return r; }
-inline u16 half_bits(double x) { u16 r; asm("cvt.rn.f16.f64 %0, %1;" : "=h"(r) : "d"(x)); return r; }
 inline u16 bfloat_bits(float x) {
   u32 u = __float_as_uint(x);
   if ((u & 0x7fffffffu) > 0x7f800000u) return (u16)((u >> 16) | 0x40);

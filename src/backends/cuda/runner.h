@@ -11,6 +11,7 @@
 
 #include "backends/cuda/simplify.h"
 #include "backends/cuda/step.h"
+#include "backends/cuda/tuning.h"
 #include "runtime/backend.h"
 #include "runtime/specialization.h"
 
@@ -35,6 +36,7 @@ struct Value {
 struct Session {
   Device& device;
   WeightStore& weights;
+  Tuning& tuning;
   std::shared_ptr<MemoryPool> pool;
   cudaStream_t stream = nullptr;
   Precision precision = Precision::kFloat32;

@@ -27,6 +27,14 @@ bool is_sticky(cudaError_t result) {
 
 std::atomic<cudaError_t> failed_with = cudaSuccess;
 
+// For tests: how many of what allocates are still to succeed before one fails; 0: nothing fails.
+std::atomic<int64_t> allocations_left = 0;
+bool fails_now() { return allocations_left.load(std::memory_order_relaxed) > 0 && allocations_left.fetch_sub(1) == 1; }
+template <class Call>
+cudaError_t attempt(Call call) {
+  return fails_now() ? cudaErrorMemoryAllocation : call();
+}
+
 }  // namespace
 
 Status check(cudaError_t result, const char* what) {
@@ -78,7 +86,7 @@ Result<DeviceInfo> current_device() {
 
 Result<Stream> Stream::create() {
   cudaStream_t stream = nullptr;
-  CAMEO_TRY(check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreate"));
+  CAMEO_TRY(check(attempt([&] { return cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking); }), "cudaStreamCreate"));
   return Stream(stream);
 }
 Stream::~Stream() {
@@ -97,7 +105,7 @@ Result<bool> finished(cudaStream_t stream) {
 
 Result<Event> Event::create() {
   cudaEvent_t event = nullptr;
-  CAMEO_TRY(check(cudaEventCreate(&event), "cudaEventCreate"));
+  CAMEO_TRY(check(attempt([&] { return cudaEventCreate(&event); }), "cudaEventCreate"));
   return Event(event);
 }
 Event::~Event() {
@@ -128,7 +136,7 @@ Result<CapturedGraph> CapturedGraph::end(cudaStream_t stream, Status status) {
   }
   CAMEO_TRY(check(ended, "cudaStreamEndCapture"));
   cudaGraphExec_t exec = nullptr;
-  CAMEO_TRY(check(cudaGraphInstantiate(&exec, graph, 0), "cudaGraphInstantiate"));
+  CAMEO_TRY(check(attempt([&] { return cudaGraphInstantiate(&exec, graph, 0); }), "cudaGraphInstantiate"));
   return CapturedGraph(exec);
 }
 CapturedGraph::~CapturedGraph() {
@@ -145,6 +153,11 @@ MemoryPool::Block::~Block() {
 void MemoryPool::give_back(void* data, size_t bytes) {
   const std::lock_guard lock(mutex_);
   free_.emplace(bytes, data);
+}
+
+void MemoryPool::trim() {
+  const std::lock_guard lock(mutex_);
+  release_free();
 }
 
 void MemoryPool::release_free() {
@@ -175,11 +188,13 @@ Result<MemoryPool::Block> MemoryPool::allocate(size_t bytes) {
     return error(ErrorCode::kOutOfMemory, "{} bytes of device memory are needed where {} of the limit of {} are in use", bytes,
                  held_.load(), limit_);
   void* data = nullptr;
-  cudaError_t result = cudaMalloc(&data, bytes);
+  const bool fails = fails_now();
+  const auto malloc = [&] { return fails ? cudaErrorMemoryAllocation : cudaMalloc(&data, bytes); };
+  cudaError_t result = malloc();
   if (result == cudaErrorMemoryAllocation) {
     cudaGetLastError();
     release_free();
-    result = cudaMalloc(&data, bytes);
+    result = malloc();
   }
   if (result == cudaErrorMemoryAllocation) {
     cudaGetLastError();
@@ -195,7 +210,7 @@ Result<MemoryPool::Block> MemoryPool::allocate(size_t bytes) {
 
 Result<PinnedBlock> PinnedBlock::allocate(size_t bytes) {
   PinnedBlock block;
-  const cudaError_t result = cudaHostAlloc(&block.data_, std::max<size_t>(bytes, 1), cudaHostAllocPortable);
+  const cudaError_t result = attempt([&] { return cudaHostAlloc(&block.data_, std::max<size_t>(bytes, 1), cudaHostAllocPortable); });
   if (result == cudaErrorMemoryAllocation) {
     cudaGetLastError();
     return error(ErrorCode::kOutOfMemory, "no {} bytes of page-locked host memory", bytes);
@@ -209,7 +224,7 @@ PinnedBlock::~PinnedBlock() {
 }
 
 Result<Registration> Registration::make(void* data, size_t bytes) {
-  CAMEO_TRY(check(cudaHostRegister(data, bytes, cudaHostRegisterDefault), "cudaHostRegister"));
+  CAMEO_TRY(check(attempt([&] { return cudaHostRegister(data, bytes, cudaHostRegisterDefault); }), "cudaHostRegister"));
   return Registration(data);
 }
 Registration::~Registration() {
@@ -235,7 +250,8 @@ bool is_device_memory(const void* address) {
 
 Result<Module> Module::load(const void* image) {
   cudaLibrary_t library = nullptr;
-  CAMEO_TRY(check(cudaLibraryLoadData(&library, image, nullptr, nullptr, 0, nullptr, nullptr, 0), "loading a compiled kernel"));
+  CAMEO_TRY(check(attempt([&] { return cudaLibraryLoadData(&library, image, nullptr, nullptr, 0, nullptr, nullptr, 0); }),
+                  "loading a compiled kernel"));
   return Module(library);
 }
 Module::~Module() {
@@ -257,3 +273,8 @@ Status launch(cudaKernel_t kernel, const KernelShape& shape, void** arguments, c
 }
 
 }  // namespace cameo::cuda
+
+// Makes the n-th allocation from now on fail (0: none); gives how many were still to succeed.
+extern "C" __attribute__((visibility("default"))) int64_t cameo_cuda_fail_allocation(int64_t n) {
+  return cameo::cuda::allocations_left.exchange(n);
+}

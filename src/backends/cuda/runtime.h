@@ -129,6 +129,8 @@ class MemoryPool : public std::enable_shared_from_this<MemoryPool> {
   // At least `bytes` bytes, 512-byte aligned. Error: kOutOfMemory, with what there is and what is held.
   Result<Block> allocate(size_t bytes);
   size_t held() const { return held_; }
+  // Gives the device what is kept and not in use.
+  void trim();
 
  private:
   void give_back(void* data, size_t bytes);

@@ -77,7 +77,8 @@ Result<Operand> StepBuilder::input(size_t i) {
     if (!inputs_[i].weight) return constant(*t);
     return prepared(i, "", t->dtype(), t->dims(), nullptr);
   }
-  return Operand{.kind = Operand::Kind::kInput, .index = i, .dtype = inputs_[i].storage, .dims = inputs_[i].dims, .pitch = inputs_[i].pitch};
+  return Operand{
+      .kind = Operand::Kind::kInput, .index = i, .dtype = inputs_[i].storage, .dims = inputs_[i].dims, .pitch = inputs_[i].pitch};
 }
 
 Operand StepBuilder::output(size_t i) const {

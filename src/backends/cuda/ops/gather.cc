@@ -1,6 +1,7 @@
 // Operators that read or write elements at indices from a tensor. An index out of range is reported; reads then take the nearest
 // element, writes are left out.
 #include "backends/cuda/ops/ops.h"
+#include "backends/cuda/tuning.h"
 
 namespace cameo::cuda {
 namespace {
@@ -100,6 +101,9 @@ std::string combine(const std::string& reduction, const std::string& type, const
   return update;
 }
 
+// Whether of several updates of one element the last must win every time.
+bool in_order() { return Tuning::current() && Tuning::current()->deterministic(); }
+
 Status make_scatter_elements(StepBuilder& b) {
   CAMEO_ASSIGN(Operand x, b.input(0));
   CAMEO_ASSIGN(Operand indices, b.input(1));
@@ -110,7 +114,7 @@ Status make_scatter_elements(StepBuilder& b) {
   const std::string reduction = b.attrs().text("reduction", "none"), type = compute_type(b.in_type(0));
   const int64_t length = indices.dims[axis];
   // A thread goes along the axis, so that updates of one element follow each other; without a reduction their order is free.
-  const bool one_each = reduction == "none";
+  const bool one_each = reduction == "none" && !in_order();
   Dims dims = indices.dims;
   if (!one_each) dims[axis] = 1;
   Source s;
@@ -143,7 +147,7 @@ Status make_scatter_nd(StepBuilder& b) {
   const std::string reduction = b.attrs().text("reduction", "none"), type = compute_type(b.in_type(0));
   const int64_t depth = indices.dims.back(), slice = product(x.dims, static_cast<size_t>(depth), x.dims.rank()),
                 rows = indices.dims.num_elements() / std::max<int64_t>(1, depth);
-  const bool one_each = reduction == "none";
+  const bool one_each = reduction == "none" && !in_order();
   const Dims strides = dense_strides(y.dims);
   Source s;
   if (one_each) {
