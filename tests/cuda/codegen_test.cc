@@ -20,8 +20,7 @@ std::string check(const conformance::Case& c, Device& device, runtime::Precision
   auto content = plan::read(*plan, false);
   if (!content.ok()) return content.error().message();
   WeightStore weights(device);
-  Tuning tuning(0, false, false);
-  Session session{device, weights, tuning, std::make_shared<MemoryPool>()};
+  Session session{device, weights, std::make_shared<MemoryPool>()};
   session.precision = precision;
   Runner runner(content->graph, session, true);
   std::vector<ops::Fact> facts;

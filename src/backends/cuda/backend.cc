@@ -52,10 +52,10 @@ class RepeatedInputs {
 
 class Context final : public runtime::DeviceContext {
  public:
-  static Result<std::unique_ptr<Context>> make(const ir::Graph& graph, Device& device, WeightStore& weights, Tuning& tuning,
+  static Result<std::unique_ptr<Context>> make(const ir::Graph& graph, Device& device, WeightStore& weights,
                                                const runtime::DeviceModelOptions& model, const runtime::DeviceContextOptions& options) {
     CAMEO_ASSIGN(Stream stream, Stream::create());
-    std::unique_ptr<Context> c(new Context(graph, device, weights, tuning, std::move(stream), options.memory_limit));
+    std::unique_ptr<Context> c(new Context(graph, device, weights, std::move(stream), options.memory_limit));
     c->session_.precision = model.precision;
     c->session_.cpu_fallback = model.cpu_fallback;
     c->session_.graphs = options.graphs;
@@ -90,10 +90,8 @@ class Context final : public runtime::DeviceContext {
   void cancel(bool cancelled) override { session_.cancelled.store(cancelled, std::memory_order_relaxed); }
 
  private:
-  Context(const ir::Graph& graph, Device& device, WeightStore& weights, Tuning& tuning, Stream stream, size_t memory_limit)
-      : stream_(std::move(stream)),
-        session_{device, weights, tuning, std::make_shared<MemoryPool>(memory_limit)},
-        runner_(graph, session_, true) {
+  Context(const ir::Graph& graph, Device& device, WeightStore& weights, Stream stream, size_t memory_limit)
+      : stream_(std::move(stream)), session_{device, weights, std::make_shared<MemoryPool>(memory_limit)}, runner_(graph, session_, true) {
     session_.stream = stream_.get();
     pinned_.resize(graph.outputs.size());
   }
@@ -176,15 +174,14 @@ class Model final : public runtime::DeviceModel {
       : graph_(graph),
         device_(std::move(device)),
         options_(options),
-        weights_(*device_),
-        tuning_(options.level, options.deterministic, options.error_on_miss) {}
+        weights_(*device_, options.level, options.deterministic, options.error_on_miss) {}
   // Other models go on using the device's pool; what this one had of it goes back to the device.
   ~Model() override {
     weights_.clear();
     device_->pool()->trim();
   }
   Result<std::unique_ptr<runtime::DeviceContext>> create_context(const runtime::DeviceContextOptions& options) const override {
-    CAMEO_ASSIGN(auto context, Context::make(graph_, *device_, weights_, tuning_, options_, options));
+    CAMEO_ASSIGN(auto context, Context::make(graph_, *device_, weights_, options_, options));
     return context;
   }
   Result<std::unique_ptr<runtime::DeviceDecoder>> create_decoder(const runtime::DeviceDecoderOptions& options) const override {
@@ -207,14 +204,13 @@ class Model final : public runtime::DeviceModel {
     return synchronize(device_->stream());
   }
 
-  std::map<std::string, int> choices() const override { return tuning_.chosen(); }
+  std::map<std::string, int> choices() const override { return weights_.tuning().chosen(); }
 
  private:
   const ir::Graph& graph_;
   const std::shared_ptr<Device> device_;
   const runtime::DeviceModelOptions options_;
   mutable WeightStore weights_;
-  mutable Tuning tuning_;
 };
 
 // Constants without elements belong to packed forms, which only the CPU has.

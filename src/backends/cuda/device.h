@@ -12,6 +12,7 @@
 
 #include "backends/cuda/modules.h"
 #include "backends/cuda/runtime.h"
+#include "backends/cuda/tuning.h"
 #include "cameo/tensor.h"
 
 namespace cameo::cuda {
@@ -72,7 +73,10 @@ class Device {
 // Constants in device memory: each form of a tensor once, however many steps read it.
 class WeightStore {
  public:
-  explicit WeightStore(Device& device) : device_(device) {}
+  explicit WeightStore(Device& device, int level = 3, bool deterministic = false, bool error_on_miss = false)
+      : device_(device), tuning_(level, deterministic, error_on_miss) {}
+  // How the model's kernels are chosen.
+  Tuning& tuning() { return tuning_; }
   using Fill = std::function<Status(void* to)>;
   // `key` names tensor and form; `fill` writes the memory and waits until that is done.
   Result<std::shared_ptr<const MemoryPool::Block>> get(const std::string& key, size_t bytes, const Fill& fill);
@@ -85,6 +89,7 @@ class WeightStore {
 
  private:
   Device& device_;
+  Tuning tuning_;
   std::mutex mutex_;
   std::map<std::string, std::shared_ptr<const MemoryPool::Block>> blocks_;
   size_t bytes_ = 0;

@@ -56,14 +56,14 @@ Result<Runner::Prepared*> Runner::prepare(std::span<const ops::Fact> inputs) {
     prepared_.splice(prepared_.begin(), prepared_, it);
     return &prepared_.front();
   }
-  const Tuning::Scope scope(session_.tuning);
+  const Tuning::Scope scope(session_.weights.tuning());
   CAMEO_ASSIGN(Prepared p, make_prepared(inputs, true));
   // Steps that were not made ready run one by one, as the graph has them.
   if (p.simplified && !p.fixed) {
     CAMEO_ASSIGN(p, make_prepared(inputs, false));
   }
   session_.device.save_choices();
-  CAMEO_TRY(session_.tuning.take_missed());
+  CAMEO_TRY(session_.weights.tuning().take_missed());
   if (prepared_.size() == kMaxPrepared) prepared_.pop_back();
   prepared_.push_front(std::move(p));
   return &prepared_.front();

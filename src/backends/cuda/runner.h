@@ -11,7 +11,6 @@
 
 #include "backends/cuda/simplify.h"
 #include "backends/cuda/step.h"
-#include "backends/cuda/tuning.h"
 #include "runtime/backend.h"
 #include "runtime/specialization.h"
 
@@ -36,7 +35,6 @@ struct Value {
 struct Session {
   Device& device;
   WeightStore& weights;
-  Tuning& tuning;
   std::shared_ptr<MemoryPool> pool;
   cudaStream_t stream = nullptr;
   Precision precision = Precision::kFloat32;

@@ -11,11 +11,13 @@ bool is_sticky(cudaError_t result) {
     case cudaErrorIllegalAddress:
     case cudaErrorLaunchTimeout:
     case cudaErrorAssert:
+#ifndef CAMEO_HIP
     case cudaErrorHardwareStackError:
     case cudaErrorIllegalInstruction:
     case cudaErrorMisalignedAddress:
     case cudaErrorInvalidAddressSpace:
     case cudaErrorInvalidPc:
+#endif
     case cudaErrorLaunchFailure:
     case cudaErrorECCUncorrectable:
     case cudaErrorUnknown:
@@ -76,7 +78,13 @@ Result<DeviceInfo> current_device() {
   info.major = properties.major;
   info.minor = properties.minor;
   info.multiprocessors = properties.multiProcessorCount;
+#ifdef CAMEO_HIP
+  info.shared_per_block = static_cast<int>(properties.sharedMemPerBlock);
+  // "gfx90a:sramecc+:xnack-"
+  info.gfx = static_cast<int>(std::strtol(properties.gcnArchName + 3, nullptr, 16));
+#else
   info.shared_per_block = static_cast<int>(properties.sharedMemPerBlockOptin);
+#endif
   info.l2_bytes = static_cast<size_t>(properties.l2CacheSize);
   info.total_bytes = properties.totalGlobalMem;
   CAMEO_TRY(check(cudaDriverGetVersion(&info.driver_version), "cudaDriverGetVersion"));

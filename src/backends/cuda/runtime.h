@@ -2,8 +2,6 @@
 // else of the backend calls cuda* functions, so that HIP can stand under it.
 #pragma once
 
-#include <cuda_runtime_api.h>
-
 #include <atomic>
 #include <map>
 #include <memory>
@@ -12,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "backends/cuda/gpu_api.h"
 #include "base/error.h"
 
 namespace cameo::cuda {
@@ -29,7 +28,12 @@ struct DeviceInfo {
   int shared_per_block = 0;  // bytes, with opt-in
   size_t l2_bytes = 0, total_bytes = 0;
   int driver_version = 0, runtime_version = 0;
+#ifdef CAMEO_HIP
+  int gfx = 0;  // 0x90a for gfx90a
+  int arch() const { return gfx; }
+#else
   int arch() const { return major * 10 + minor; }
+#endif
 };
 // The device that the calling thread uses. The error says why there is none.
 Result<DeviceInfo> current_device();
