@@ -94,9 +94,9 @@ typedef struct cameo_build_options {
   int32_t optimization_level; /* 0 to 5 */
   cameo_log_function log;     /* may be null */
   void* log_user;
-  int32_t threads;            /* that runs will use; 0: one for each processor */
-  const char* timing_cache;   /* file of kernel times, read and written; may be null */
-  int32_t error_on_miss;      /* not 0: measure nothing, what the timing cache does not hold is an error */
+  int32_t threads;          /* that runs will use; 0: one for each processor */
+  const char* timing_cache; /* file of kernel times, read and written; may be null */
+  int32_t error_on_miss;    /* not 0: measure nothing, what the timing cache does not hold is an error */
 } cameo_build_options;
 #define CAMEO_BUILD_OPTIONS_INIT \
   { sizeof(cameo_build_options), NULL, 0, 3, NULL, NULL, 0, NULL, 0 }
@@ -169,6 +169,112 @@ typedef struct cameo_tensor {
 CAMEO_API int32_t cameo_context_output(cameo_context* context, const char* name, cameo_tensor* tensor);
 /* Element `index` of an output of strings. */
 CAMEO_API int32_t cameo_context_output_string(cameo_context* context, const char* name, size_t index, const char** text, size_t* length);
+
+/* ---- text generation (builder) ---- */
+
+/* A language model with its tokenizer and settings, from a folder, plan, ONNX or GGUF file; cameo/generate.h says what a
+ * folder holds and what the options do. For one thread at a time. */
+typedef struct cameo_generator cameo_generator;
+
+typedef struct cameo_generator_options {
+  size_t size;            /* sizeof(cameo_generator_options); set by CAMEO_GENERATOR_OPTIONS_INIT */
+  const char* plan;       /* this plan instead of the folder's model; may be null */
+  const char* tokenizer;  /* this tokenizer.json instead of the folder's; may be null */
+  int32_t threads;        /* 0: one for each processor */
+  int32_t mode;           /* 0 with a cache where it can be, 1 with a cache, 2 last logits alone, 3 all logits */
+  cameo_log_function log; /* may be null */
+  void* log_user;
+} cameo_generator_options;
+#define CAMEO_GENERATOR_OPTIONS_INIT \
+  { sizeof(cameo_generator_options), NULL, NULL, 0, 0, NULL, NULL }
+/* `options` may be null. */
+CAMEO_API int32_t cameo_generator_create(const char* path, const cameo_generator_options* options, cameo_generator** generator);
+/* Another generator that shares the model, for another thread. */
+CAMEO_API int32_t cameo_generator_clone(const cameo_generator* generator, cameo_generator** clone);
+CAMEO_API void cameo_generator_free(cameo_generator* generator);
+
+/* Why a text ended. */
+typedef enum cameo_finish { CAMEO_GOES_ON = -1, CAMEO_STOP = 0, CAMEO_LENGTH = 1, CAMEO_ENDED_BY_CALLER = 2 } cameo_finish;
+
+/* A new token; its text is whole characters that are now certain. Valid during the call. */
+typedef struct cameo_token {
+  size_t row; /* the prompt's number */
+  uint32_t id;
+  const char* text; /* UTF-8, text_bytes bytes and a zero */
+  size_t text_bytes;
+  int32_t finish; /* cameo_finish */
+} cameo_token;
+/* 0 ends the row. */
+typedef int32_t (*cameo_token_function)(const cameo_token* token, void* user);
+
+typedef struct cameo_generate_options {
+  size_t size; /* sizeof(cameo_generate_options); set by cameo_generate_options_init */
+  size_t max_new_tokens;
+  double temperature; /* 0: greedy */
+  size_t top_k;       /* 0: all */
+  double top_p, min_p;
+  uint64_t seed;
+  double repetition_penalty, presence_penalty, frequency_penalty;
+  size_t num_beams;
+  double length_penalty;
+  int32_t early_stopping, ignore_end_tokens;
+  int32_t chat;       /* not 0: prompts are what the user says in the model's chat template */
+  const char* system; /* with chat: what the system says before; may be null */
+  const char* const* stop_strings;
+  size_t num_stop_strings;
+  const uint32_t* stop_tokens;
+  size_t num_stop_tokens;
+  const uint32_t* bias_ids; /* tokens whose logits are changed, and by how much */
+  const float* biases;
+  size_t num_biases;
+  cameo_token_function on_token; /* may be null */
+  void* user;
+} cameo_generate_options;
+/* The model's own defaults. */
+CAMEO_API int32_t cameo_generate_options_init(const cameo_generator* generator, cameo_generate_options* options);
+
+/* Continues the prompts, UTF-8 that ends with a zero; each gets what it gets alone. `options` may be null. */
+CAMEO_API int32_t cameo_generate(cameo_generator* generator, const char* const* prompts, size_t num_prompts,
+                                 const cameo_generate_options* options);
+/* Ends the texts of the cameo_generate() that runs, from any thread. */
+CAMEO_API void cameo_generator_cancel(cameo_generator* generator);
+
+typedef struct cameo_completion {
+  const char* text; /* what follows the prompt, text_bytes bytes and a zero */
+  size_t text_bytes;
+  const uint32_t* prompt_token_ids;
+  size_t num_prompt_tokens;
+  const uint32_t* token_ids;
+  size_t num_tokens;
+  int32_t finish; /* cameo_finish */
+} cameo_completion;
+/* What became of prompt `row` in the last cameo_generate(); valid until the next. */
+CAMEO_API int32_t cameo_generator_completion(const cameo_generator* generator, size_t row, cameo_completion* completion);
+
+/* ---- embeddings (builder) ---- */
+
+/* An encoder with its tokenizer, from a folder, plan, ONNX or GGUF file (cameo/embed.h). For one thread at a time. */
+typedef struct cameo_embedder cameo_embedder;
+
+typedef struct cameo_embedder_options {
+  size_t size;            /* sizeof(cameo_embedder_options); set by CAMEO_EMBEDDER_OPTIONS_INIT */
+  const char* tokenizer;  /* this tokenizer.json instead of the folder's; may be null */
+  int32_t threads;        /* 0: one for each processor */
+  int32_t pooling;        /* 0 mean, 1 first, 2 largest, 3 last; -1: as the folder says */
+  int32_t normalize;      /* 0 no, 1 yes; -1: as the folder says */
+  size_t max_length;      /* tokens; 0: as the folder says */
+  cameo_log_function log; /* may be null */
+  void* log_user;
+} cameo_embedder_options;
+#define CAMEO_EMBEDDER_OPTIONS_INIT \
+  { sizeof(cameo_embedder_options), NULL, 0, -1, -1, 0, NULL, NULL }
+/* `options` may be null. */
+CAMEO_API int32_t cameo_embedder_create(const char* path, const cameo_embedder_options* options, cameo_embedder** embedder);
+CAMEO_API void cameo_embedder_free(cameo_embedder* embedder);
+/* Floats in a vector. */
+CAMEO_API size_t cameo_embedder_width(const cameo_embedder* embedder);
+/* Writes num_texts * width floats, a row a text. */
+CAMEO_API int32_t cameo_embed(cameo_embedder* embedder, const char* const* texts, size_t num_texts, float* vectors);
 
 #ifdef __cplusplus
 }

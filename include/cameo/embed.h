@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "cameo/builder.h"
 #include "cameo/engine.h"
 #include "cameo/error.h"
 #include "cameo/export.h"
@@ -36,6 +37,14 @@ struct EmbedderOptions {
   CAMEO_API static Result<EmbedderOptions> from_folder(const std::string& folder);
 };
 
+// How Embedder::load finds and builds a model.
+struct EmbedderLoadOptions {
+  std::string tokenizer;                         // this tokenizer.json instead of the folder's
+  BuildOptions build;                            // where a plan is built
+  std::function<void(EmbedderOptions&)> change;  // changes what the folder's files say; may be empty
+  Logger* logger = nullptr;                      // null: default_logger()
+};
+
 // What the last embed() or hidden_states() did.
 struct EmbedStatistics {
   size_t texts = 0;
@@ -53,6 +62,10 @@ class CAMEO_API Embedder {
   // Errors: kUnsupported when the engine's inputs and outputs are not those of an encoder; kInvalidArgument for options that no
   // profile of the plan allows.
   static Result<Embedder> create(const Engine& engine, Tokenizer tokenizer, const EmbedderOptions& options = {});
+  // From a folder that holds a plan, an ONNX file, or config.json and safetensors, with tokenizer.json and what from_folder() reads; or
+  // from one of these files or a GGUF file. Language models made from config.json or GGUF give their last hidden states. Errors: those
+  // of Builder, Engine, Tokenizer, from_folder and create; kIo for missing files.
+  static Result<Embedder> load(const std::string& path, const EmbedderLoadOptions& options = {});
   Embedder(Embedder&&) noexcept;
   Embedder& operator=(Embedder&&) noexcept;
   ~Embedder();

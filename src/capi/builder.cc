@@ -8,18 +8,6 @@
 namespace cameo::capi {
 namespace {
 
-class FunctionLogger final : public Logger {
- public:
-  FunctionLogger(cameo_log_function function, void* user) : function_(function), user_(user) {}
-  void log(Severity severity, std::string_view message) noexcept override {
-    function_(static_cast<int32_t>(severity), std::string(message).c_str(), user_);
-  }
-
- private:
-  cameo_log_function function_;
-  void* user_;
-};
-
 Result<BuildOptions> to_options(const cameo_build_options& from) {
   BuildOptions options;
   options.optimization_level = from.optimization_level;
@@ -58,7 +46,7 @@ extern "C" int32_t cameo_build(const char* model_path, const cameo_build_options
     const auto converted = capi::to_options(given);
     if (!converted.ok()) return fail(converted.error());
     capi::FunctionLogger function_logger(given.log, given.log_user);
-    Builder builder(given.log ? static_cast<Logger&>(function_logger) : default_logger());
+    Builder builder(function_logger.used());
     auto built = builder.build(model_path, *converted);
     if (!built.ok()) return fail(built.error());
     *plan = new cameo_plan{std::move(built).value()};

@@ -4,19 +4,16 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "cameo/embed.h"
 #include "cli/cli.h"
-#include "pipelines/model_folder.h"
 
 namespace cameo::cli {
 namespace {
 
-namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 struct Options {
@@ -30,32 +27,18 @@ struct Options {
   BuildOptions build;
 };
 
-Result<Embedder> make_embedder(Options& o, Logger& logger) {
-  CAMEO_ASSIGN(ModelFolder folder, read_model_folder(o.model));
-  const std::string tokenizer_file = o.tokenizer.empty() ? folder.tokenizer : o.tokenizer;
-  if (o.tokenizer.empty() && folder.no_tokenizer) return *std::move(folder.no_tokenizer);
-  std::error_code unknown;
-  if (folder.tokenizer_json.empty() && !fs::exists(tokenizer_file, unknown))
-    return error(ErrorCode::kIo, "there is no tokenizer '{}'; another one may be named (--tokenizer)", tokenizer_file);
-  CAMEO_ASSIGN(Tokenizer tokenizer, o.tokenizer.empty() && !folder.tokenizer_json.empty() ? Tokenizer::from_json(folder.tokenizer_json)
-                                                                                          : Tokenizer::load(tokenizer_file));
-  for (const std::string& warning : tokenizer.warnings()) logger.log(Severity::kWarning, warning);
-  CAMEO_ASSIGN(EmbedderOptions options, EmbedderOptions::from_folder(fs::path(tokenizer_file).parent_path().string()));
-  options.pooling = o.pooling.value_or(options.pooling);
-  options.normalize = o.normalize.value_or(options.normalize);
-  if (o.max_length != 0) options.max_length = o.max_length;
-  options.pad_to = o.pad_to;
-  options.batch_tokens = o.batch_tokens;
-  options.threads = o.threads;
-  o.build.threads = o.threads;
-  o.build.progress = progress_bar();
-  o.build.hidden_states = true;
-  if (folder.model.empty())
-    return error(ErrorCode::kIo, "folder '{}' has no model.plan, model.onnx, model.safetensors with config.json, or single GGUF file",
-                 o.model);
-  CAMEO_ASSIGN(const Plan plan, load_or_build(folder.model, o.build, logger));
-  CAMEO_ASSIGN(const Engine engine, Engine::load(plan, {.logger = &logger, .verify_weights = {}}));
-  CAMEO_ASSIGN(Embedder embedder, Embedder::create(engine, std::move(tokenizer), options));
+Result<Embedder> make_embedder(const Options& o, Logger& logger) {
+  EmbedderLoadOptions load = {.tokenizer = o.tokenizer, .build = o.build, .change = {}, .logger = &logger};
+  load.build.progress = progress_bar();
+  load.change = [&o](EmbedderOptions& options) {
+    options.pooling = o.pooling.value_or(options.pooling);
+    options.normalize = o.normalize.value_or(options.normalize);
+    if (o.max_length != 0) options.max_length = o.max_length;
+    options.pad_to = o.pad_to;
+    options.batch_tokens = o.batch_tokens;
+    options.threads = o.threads;
+  };
+  CAMEO_ASSIGN(Embedder embedder, Embedder::load(o.model, load));
   if (auto bar = progress_bar())
     embedder.set_progress([bar](size_t done, size_t of) { return bar("embed", static_cast<double>(done) / static_cast<double>(of)); });
   return embedder;

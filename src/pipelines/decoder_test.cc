@@ -206,9 +206,10 @@ TEST(Decoder, TheCachedPlanIsAFunction) {
     EXPECT_TRUE(context.set_input("input_ids", Tensor::of<int64_t>({1, 2}, {5, 6})).ok());
     EXPECT_TRUE(context.set_input("past_lengths", Tensor::of<int64_t>({1}, {past})).ok());
     EXPECT_TRUE(context.set_input("last_positions", Tensor::of<int64_t>({1}, {1})).ok());
-    for (const TensorInfo& t : engine.inputs())
-      if (t.dims.size() == 3)
-        EXPECT_TRUE(context.set_input(t.name, Tensor::allocate(DType::kFloat32, {1, capacity, t.dims[2].value}).value()).ok());
+    for (const TensorInfo& t : engine.inputs()) {
+      if (t.dims.size() != 3) continue;
+      EXPECT_TRUE(context.set_input(t.name, Tensor::allocate(DType::kFloat32, {1, capacity, t.dims[2].value}).value()).ok());
+    }
   };
   set(0, 4);
   ASSERT_TRUE(context.run().ok());

@@ -1,5 +1,6 @@
 #include "pipelines/model_folder.h"
 
+#include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -7,6 +8,7 @@
 #include "base/file.h"
 #include "gguf/model.h"
 #include "gguf/tokenizer.h"
+#include "plan/layout.h"
 
 namespace cameo {
 namespace {
@@ -159,6 +161,7 @@ Result<ModelFolder> read_model_folder(const std::string& given) {
   const fs::path path(given);
   std::error_code ignored;
   ModelFolder folder;
+  folder.path = given;
   fs::path at = path;
   if (fs::is_directory(path, ignored)) {
     for (const char* name : {"model.plan", "model.onnx"}) {
@@ -204,6 +207,32 @@ Result<ModelFolder> read_model_folder(const std::string& given) {
   CAMEO_TRY(read_chat_template(config, (at / "config.json").string(), folder));
   if (gguf::is_gguf_file(folder.model)) CAMEO_TRY(read_gguf(folder.model, folder));
   return folder;
+}
+
+Result<Tokenizer> load_tokenizer(const ModelFolder& folder, const std::string& given) {
+  const std::string& file = given.empty() ? folder.tokenizer : given;
+  if (given.empty() && folder.no_tokenizer) return *folder.no_tokenizer;
+  if (given.empty() && !folder.tokenizer_json.empty()) return Tokenizer::from_json(folder.tokenizer_json);
+  if (!is_there(file)) return error(ErrorCode::kIo, "there is no tokenizer '{}'; another one may be named (--tokenizer)", file);
+  return Tokenizer::load(file);
+}
+
+Result<Plan> load_or_build(const ModelFolder& folder, const BuildOptions& options, Logger& logger, std::string* why_not_cached) {
+  if (folder.model.empty())
+    return error(ErrorCode::kIo, "folder '{}' has no model.plan, model.onnx, model.safetensors with config.json, or single GGUF file",
+                 folder.path);
+  std::error_code unknown;
+  if (!fs::is_directory(folder.model, unknown)) {
+    CAMEO_ASSIGN(const MappedFile file, map_file(folder.model));
+    if (file.bytes.size() >= sizeof plan::kMagic && std::memcmp(file.bytes.data(), plan::kMagic, sizeof plan::kMagic) == 0)
+      return Plan::load(folder.model);
+  }
+  Builder builder(logger);
+  CAMEO_ASSIGN(Plan plan, builder.build(folder.model, options));
+  for (const PassReport& report : builder.passes())
+    if (why_not_cached && report.name == "add_kv_cache" && report.changes == 0 && !report.notes.empty())
+      *why_not_cached = report.notes.back();
+  return plan;
 }
 
 }  // namespace cameo

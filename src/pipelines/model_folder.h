@@ -11,6 +11,7 @@
 namespace cameo {
 
 struct ModelFolder {
+  std::string path;                   // as it was given
   std::string model;                  // model.onnx, a plan, a GGUF file, or the folder itself
   std::string tokenizer;              // tokenizer.json
   std::string tokenizer_json;         // its content, where there is no such file and the model (GGUF) brings it
@@ -27,5 +28,11 @@ struct ModelFolder {
 // `path` is a folder, or a model in one. Files that are not there are left out, but the model and tokenizer.json have to be.
 // Errors: kIo for missing files, kInvalidModel, naming file and field, for damaged ones.
 Result<ModelFolder> read_model_folder(const std::string& path);
+
+// The tokenizer of the file given, or, where that is empty, the folder's.
+Result<Tokenizer> load_tokenizer(const ModelFolder& folder, const std::string& given);
+
+// The folder's plan, or one that is built of its model; then `why_not_cached`, if any, says why it keeps no keys and values.
+Result<Plan> load_or_build(const ModelFolder& folder, const BuildOptions& options, Logger& logger, std::string* why_not_cached);
 
 }  // namespace cameo

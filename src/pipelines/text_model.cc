@@ -1,59 +1,19 @@
 #include "pipelines/text_model.h"
 
-#include <algorithm>
-#include <filesystem>
-
 #include "base/error.h"
-#include "base/file.h"
-#include "plan/layout.h"
 
 namespace cameo {
-namespace {
-
-bool is_plan(const MappedFile& file) {
-  return file.bytes.size() >= sizeof plan::kMagic &&
-         std::equal(std::begin(plan::kMagic), std::end(plan::kMagic), reinterpret_cast<const unsigned char*>(file.bytes.data()));
-}
-
-// The plan of the path, or one that is built; then `why_not_cached` says why it keeps no keys and values.
-Result<Plan> load_or_build(const std::string& path, const BuildOptions& options, Logger& logger, std::string& why_not_cached) {
-  std::error_code unknown;
-  if (!std::filesystem::is_directory(path, unknown)) {
-    CAMEO_ASSIGN(const MappedFile file, map_file(path));
-    if (is_plan(file)) return Plan::load(path);
-  }
-  Builder builder(logger);
-  CAMEO_ASSIGN(Plan plan, builder.build(path, options));
-  for (const PassReport& report : builder.passes())
-    if (report.name == "add_kv_cache" && report.changes == 0 && !report.notes.empty()) why_not_cached = report.notes.back();
-  return plan;
-}
-
-}  // namespace
 
 Result<TextModel> TextModel::load(const std::string& path, const TextModelOptions& options) {
   Logger& logger = options.logger ? *options.logger : default_logger();
   CAMEO_ASSIGN(ModelFolder folder, read_model_folder(path));
-  if (!options.tokenizer.empty()) {
-    folder.tokenizer = options.tokenizer;
-    folder.tokenizer_json.clear();
-  } else if (folder.no_tokenizer) {
-    return *std::move(folder.no_tokenizer);
-  }
-  std::error_code unknown;
-  if (folder.tokenizer_json.empty() && !std::filesystem::exists(folder.tokenizer, unknown))
-    return error(ErrorCode::kIo, "there is no tokenizer '{}'; another one may be named (--tokenizer)", folder.tokenizer);
   // The tokenizer first: a missing one is noticed before a plan is built.
-  CAMEO_ASSIGN(Tokenizer tokenizer,
-               folder.tokenizer_json.empty() ? Tokenizer::load(folder.tokenizer) : Tokenizer::from_json(folder.tokenizer_json));
+  CAMEO_ASSIGN(Tokenizer tokenizer, load_tokenizer(folder, options.tokenizer));
   CAMEO_TRY(tokenizer.set_truncation(std::nullopt));
   CAMEO_TRY(tokenizer.set_padding(std::nullopt));
   if (folder.end_tokens.empty() && !folder.end_token.empty())
     if (const auto id = tokenizer.token_to_id(folder.end_token)) folder.end_tokens.push_back(*id);
   if (!options.plan.empty()) folder.model = options.plan;
-  if (folder.model.empty())
-    return error(ErrorCode::kIo, "folder '{}' has no model.plan, model.onnx, model.safetensors with config.json, or single GGUF file",
-                 path);
 
   std::optional<ChatTemplate> chat;
   std::optional<Error> chat_error;
@@ -67,7 +27,7 @@ Result<TextModel> TextModel::load(const std::string& path, const TextModelOption
   std::string why_not_cached;
   BuildOptions build = options.build;
   build.kv_cache = options.kv_cache;
-  CAMEO_ASSIGN(const Plan plan, load_or_build(folder.model, build, logger, why_not_cached));
+  CAMEO_ASSIGN(const Plan plan, load_or_build(folder, build, logger, &why_not_cached));
   CAMEO_ASSIGN(Engine engine, Engine::load(plan, {.logger = options.logger}));
   return TextModel(std::make_shared<const Impl>(
       Impl{std::move(folder), std::move(engine), std::move(tokenizer), std::move(chat), std::move(chat_error), std::move(why_not_cached)}));

@@ -12,8 +12,81 @@
     }                                                                                         \
   } while (0)
 
+static int32_t collect(const cameo_token* token, void* user) {
+  strcat((char*)user, token->text);
+  return token->finish == CAMEO_GOES_ON;
+}
+
+static int32_t cancel(const cameo_token* token, void* user) {
+  if (token->id != UINT32_MAX) cameo_generator_cancel((cameo_generator*)user);
+  return 1;
+}
+
+/* Texts of models/tiny-gpt2: alone, in a batch, on a clone, cancelled; then errors. */
+static int generation(const char* folder) {
+  cameo_generator *first = NULL, *g = NULL;
+  CHECK(cameo_generator_create(folder, NULL, &first) == CAMEO_OK);
+  CHECK(cameo_generator_clone(first, &g) == CAMEO_OK);
+  cameo_generator_free(first);
+  cameo_generate_options options;
+  CHECK(cameo_generate_options_init(g, &options) == CAMEO_OK && options.temperature == 0 && options.top_p == 1);
+  char streamed[1000] = "";
+  options.max_new_tokens = 5;
+  options.on_token = collect;
+  options.user = streamed;
+  const char* prompts[] = {"In the beginning", "The LORD is my"};
+  CHECK(cameo_generate(g, prompts, 1, &options) == CAMEO_OK);
+  cameo_completion alone, batch;
+  CHECK(cameo_generator_completion(g, 0, &alone) == CAMEO_OK);
+  CHECK(strcmp(alone.text, " of the first month,") == 0 && alone.text_bytes == strlen(alone.text) && strcmp(alone.text, streamed) == 0);
+  CHECK(alone.num_prompt_tokens == 3 && alone.prompt_token_ids[0] == 1155 && alone.num_tokens == 5 && alone.finish == CAMEO_LENGTH);
+  options.on_token = NULL;
+  CHECK(cameo_generate(g, prompts, 2, &options) == CAMEO_OK);
+  CHECK(cameo_generator_completion(g, 0, &batch) == CAMEO_OK && strcmp(batch.text, " of the first month,") == 0);
+  CHECK(cameo_generator_completion(g, 1, &batch) == CAMEO_OK && batch.num_tokens == 5);
+  CHECK(cameo_generator_completion(g, 2, &batch) == CAMEO_INVALID_ARGUMENT);
+  const char* stop = "first";
+  options.stop_strings = &stop;
+  options.num_stop_strings = 1;
+  CHECK(cameo_generate(g, prompts, 1, &options) == CAMEO_OK && cameo_generator_completion(g, 0, &alone) == CAMEO_OK);
+  CHECK(strcmp(alone.text, " of the ") == 0 && alone.finish == CAMEO_STOP);
+  options.num_stop_strings = 0;
+  options.max_new_tokens = 200;
+  options.on_token = cancel;
+  options.user = g;
+  CHECK(cameo_generate(g, prompts, 1, &options) == CAMEO_OK && cameo_generator_completion(g, 0, &alone) == CAMEO_OK);
+  CHECK(alone.finish == CAMEO_ENDED_BY_CALLER && alone.num_tokens < 200);
+  options.max_new_tokens = 1000;
+  CHECK(cameo_generate(g, prompts, 1, &options) == CAMEO_INVALID_INPUT && strstr(cameo_last_error(), "256 positions"));
+  options.chat = 1;
+  CHECK(cameo_generate(g, prompts, 1, &options) == CAMEO_UNSUPPORTED && strstr(cameo_last_error(), "chat template"));
+  options.size = 1;
+  CHECK(cameo_generate(g, prompts, 1, &options) == CAMEO_INVALID_ARGUMENT);
+  cameo_generator_free(g);
+  CHECK(cameo_generator_create("no/such/folder", NULL, &g) == CAMEO_IO);
+  return 0;
+}
+
+static int embeddings(const char* folder) {
+  cameo_embedder* e = NULL;
+  cameo_embedder_options options = CAMEO_EMBEDDER_OPTIONS_INIT;
+  options.pooling = 9;
+  CHECK(cameo_embedder_create(folder, &options, &e) == CAMEO_INVALID_ARGUMENT);
+  CHECK(cameo_embedder_create(folder, NULL, &e) == CAMEO_OK && cameo_embedder_width(e) == 48);
+  const char* texts[] = {"Moses", "The waters were upon the face of the deep.", "Moses"};
+  float vectors[3 * 48];
+  CHECK(cameo_embed(e, texts, 3, vectors) == CAMEO_OK);
+  double same = 0, other = 0;
+  for (int i = 0; i < 48; ++i) same += vectors[i] * vectors[96 + i], other += vectors[i] * vectors[48 + i];
+  CHECK(same > 0.9999 && same < 1.0001 && other > 0.709 && other < 0.71); /* docs/text.md */
+  texts[1] = "a\xff";
+  CHECK(cameo_embed(e, texts, 3, vectors) == CAMEO_INVALID_INPUT && strstr(cameo_last_error(), "UTF-8"));
+  cameo_embedder_free(e);
+  return 0;
+}
+
 int main(int argc, char** argv) {
-  CHECK(argc == 3);
+  CHECK(argc == 5);
   const char *model = argv[1], *path = argv[2];
 
   const int64_t min[] = {1, 1}, opt[] = {1, 8}, max[] = {2, 16};
@@ -74,6 +147,7 @@ int main(int argc, char** argv) {
   cameo_context_cancel(context);
   cameo_context_free(context);
   cameo_context_free(NULL);
+  if (generation(argv[3]) || embeddings(argv[4])) return 1;
   printf("C interface of Cameo %s: all checks passed\n", cameo_version());
   return 0;
 }
