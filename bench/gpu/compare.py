@@ -150,9 +150,6 @@ class Peer:
 
         self.forward = forward
         if compile_mode != "none":
-            import torch._inductor.config
-
-            torch._inductor.config.freezing = False
             torch._dynamo.reset()
             self.forward = torch.compile(forward, mode=compile_mode, dynamic=False)
         self.answer = None

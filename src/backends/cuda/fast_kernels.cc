@@ -118,6 +118,8 @@ bool try_norm(StepBuilder& b, NormKind kind, int64_t rows, int64_t size, float e
   a.weight = aligned_like(weight);
   a.bias = aligned_like(bias);
   a.y = const_cast<void*>(aligned_like(y));
+  const auto there = [](const Operand& o) { return !o.present() || o.kind == Operand::Kind::kFixed; };
+  a.constant = there(weight) && there(bias);
   const DeviceTraits traits = traits_of(b.device());
   if (norm_refusal(a, traits) != nullptr) return false;
   b.add(std::make_unique<NormOperation>(a, traits, x, weight, bias, y));

@@ -87,7 +87,7 @@ Result<ops::PointProgram> program_of(const StepBuilder& b, size_t first) {
   return ops::decode_point_program(static_cast<int>(num_inputs), code, constants);
 }
 
-std::string emit_program(Source& s, const ops::PointProgram& program, std::span<const std::string> inputs) {
+std::string emit_program(Source& s, const ops::PointProgram& program, std::span<const std::string> inputs, DType result) {
   std::vector<std::string> registers(inputs.begin(), inputs.end());
   const auto operand = [&](int16_t number) {
     return number < 0 ? literal(program.constants[static_cast<size_t>(-1 - number)]) : registers[static_cast<size_t>(number)];
@@ -97,6 +97,7 @@ std::string emit_program(Source& s, const ops::PointProgram& program, std::span<
     const std::string name = s.name("r");
     // The operands' names are letters in the formula.
     std::string text = formula_of(i.op), out;
+    if (const size_t erf = text.find("erff("); erf != std::string::npos && dtype_size(result) <= 2) text.replace(erf, 4, "erf16");
     const std::string values[] = {operand(i.a), count > 1 ? operand(i.b) : "0.f", count > 2 ? operand(i.c) : "0.f"};
     for (size_t k = 0; k < text.size(); ++k) {
       const auto letter = [&](size_t at) { return at < text.size() && (isalnum(text[at]) || text[at] == '_'); };
@@ -119,7 +120,7 @@ Status apply_program(StepBuilder& b, const ops::PointProgram& program, const Ope
     CAMEO_ASSIGN(Operand o, b.input(i));
     operands.push_back(std::move(o));
   }
-  return map(b, to, operands, [&](Source& s, std::span<const std::string> x) { return emit_program(s, program, x); });
+  return map(b, to, operands, [&](Source& s, std::span<const std::string> x) { return emit_program(s, program, x, to.dtype); });
 }
 
 }  // namespace cameo::cuda

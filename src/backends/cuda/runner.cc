@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "backends/cuda/source.h"
+#include "ops/channels_last.h"
 #include "ops/value.h"
 #include "runtime/memory_plan.h"
 
@@ -87,6 +88,8 @@ Result<Runner::Prepared> Runner::make_prepared(std::span<const ops::Fact> inputs
 ir::ValueId Runner::input_of(const Prepared& p, uint32_t node, size_t input) const {
   if (input == kAttentionMask && p.simplified)
     if (const auto bias = p.simplified->biases.find(node); bias != p.simplified->biases.end()) return bias->second.mask;
+  if (input == 0 && p.simplified)
+    if (const auto image = p.simplified->images.find(node); image != p.simplified->images.end()) return image->second;
   return graph_.nodes[node].inputs[input];
 }
 
@@ -251,6 +254,10 @@ Status Runner::make_fixed(Prepared& p) {
     const uint32_t n = p.spec.steps[k].node;
     for (size_t i = 0; i < node.inputs.size(); ++i) inputs.push_back(view_of(p, input_of(p, n, i)));
     for (ir::ValueId id : node.outputs) outputs.push_back(view_of(p, id));
+    if (p.simplified && p.simplified->images.count(n)) {
+      inputs[0].dims = ops::channels_last(inputs[0].dims);
+      inputs[0].channels_first = true;
+    }
     if (p.simplified)
       if (const auto bias = p.simplified->biases.find(n); bias != p.simplified->biases.end()) {
         const Tensor& table = bias->second.table;

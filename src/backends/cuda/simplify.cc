@@ -17,6 +17,7 @@ using Place = Specialization::Place;
 constexpr int64_t kMostElements = int64_t{8} << 20;   // of one node's outputs
 constexpr int64_t kMostTogether = int64_t{32} << 20;  // of all
 constexpr size_t kAttentionMask = 3;
+constexpr int64_t kFewChannels = 4;
 
 bool is(const ir::Node& node, std::string_view domain, std::string_view name) { return node.op->domain == domain && node.op->name == name; }
 
@@ -61,6 +62,7 @@ class Simplifier {
     CAMEO_TRY(fold());
     CAMEO_TRY(pass_masks_through());
     split_biases();
+    leave_images();
     finish();
     return std::move(result_);
   }
@@ -246,6 +248,34 @@ class Simplifier {
       return split;
     }
     return std::nullopt;
+  }
+
+  void leave_images() {
+    for (size_t n = 0; n < graph_.nodes.size(); ++n) {
+      const ir::Node& turn = graph_.nodes[n];
+      if (!has_step(n) || !is(turn, "", "Transpose")) continue;
+      const ir::ValueId from = turn.inputs[0], to = turn.outputs[0];
+      const Dims dims = dims_of(from);
+      const std::vector<int64_t> perm = Attributes(*turn.attrs).integers("perm");
+      if (dims.rank() != 4 || dims[1] > kFewChannels || perm != std::vector<int64_t>{0, 2, 3, 1} || is_output_[to] || is_constant(from) ||
+          value(to).place != Place::kArena)
+        continue;
+      bool alone = std::none_of(spec_.views.begin(), spec_.views.end(), [&](ir::ValueId id) { return value(id).source == to; });
+      std::vector<uint32_t> readers;
+      for (size_t r = 0; r < graph_.nodes.size(); ++r) {
+        const ir::Node& reader = graph_.nodes[r];
+        int uses = 0;
+        ir::for_each_use(reader, [&](ir::ValueId used) { uses += used == to; });
+        if (uses == 0) continue;
+        alone = alone && uses == 1 && has_step(r) && is(reader, "ai.cameo", "Conv") && reader.inputs[0] == to &&
+                Attributes(*reader.attrs).integer("channels_last") != 0;
+        readers.push_back(static_cast<uint32_t>(r));
+      }
+      if (!alone || readers.empty()) continue;
+      for (const uint32_t r : readers) result_.images[r] = from;
+      dropped_[step_of_[n]] = 1;
+      value(to).place = Place::kUnused;
+    }
   }
 
   // Takes away the steps that are left out, and constants that only they read.

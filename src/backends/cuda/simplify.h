@@ -16,11 +16,13 @@ struct RelativeBias {
 
 struct Simplified {
   std::map<uint32_t, RelativeBias> biases;  // by node, of Attention; its mask input is not computed
+  std::map<uint32_t, ir::ValueId> images;   // by node, of Conv with the channels last: what it reads instead, with the channels first
 };
 
 // Changes `spec`, which must be complete:
 // - What follows from shapes and constants alone is computed here, once (positions, buckets of relative positions, causal masks).
 // - And with a constant that is true everywhere gives its other operand, unrepeated where all that reads it repeats it.
+// - Images of few channels are not turned before a convolution alone: it does that with the rest it does to them.
 // - The sum of a mask and a relative bias, of T5's or MPNet's kind, is not made: RelativeBias.
 Result<Simplified> simplify(const ir::Graph& graph, runtime::Specialization& spec);
 

@@ -77,8 +77,12 @@ Result<Operand> StepBuilder::input(size_t i) {
     if (!inputs_[i].weight) return constant(*t);
     return prepared(i, "", t->dtype(), t->dims(), nullptr);
   }
-  return Operand{
-      .kind = Operand::Kind::kInput, .index = i, .dtype = inputs_[i].storage, .dims = inputs_[i].dims, .pitch = inputs_[i].pitch};
+  return Operand{.kind = Operand::Kind::kInput,
+                 .index = i,
+                 .dtype = inputs_[i].storage,
+                 .dims = inputs_[i].dims,
+                 .pitch = inputs_[i].pitch,
+                 .channels_first = inputs_[i].channels_first};
 }
 
 Operand StepBuilder::output(size_t i) const {

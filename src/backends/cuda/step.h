@@ -26,7 +26,8 @@ struct Operand {
   DType dtype = DType::kUndefined;  // of the elements in memory
   bool narrowed = false;            // 16 bits where the model has 32: what does not fit becomes the largest finite value
   Dims dims;
-  int64_t pitch = 0;  // elements from one row to the next, of values that lie beside others; 0: dense
+  int64_t pitch = 0;            // elements from one row to the next, of values that lie beside others; 0: dense
+  bool channels_first = false;  // in memory [N, C, spatial…], although the extents have the channels last
 
   bool present() const { return kind != Kind::kNone; }
   size_t bytes() const { return static_cast<size_t>(dims.num_elements()) * dtype_size(dtype); }
@@ -105,6 +106,7 @@ struct View {
   Tensor value;         // the elements on the host, where they are known when the step is made
   bool weight = false;  // `value` is a constant of the model, which lives as long as the model
   int64_t pitch = 0;    // as Operand's
+  bool channels_first = false;
 };
 
 class StepBuilder {
@@ -149,9 +151,15 @@ class StepBuilder {
   Result<Operand> input_as(size_t i, DType storage);
   // Scratch memory, valid for this step.
   Operand scratch(DType dtype, const Dims& dims);
-  // How much scratch memory the step takes so far; what was asked for since then is not needed after all.
-  size_t scratch_bytes() const { return step_.scratch_bytes; }
-  void release_scratch(size_t bytes_before) { step_.scratch_bytes = bytes_before; }
+  // Takes back the scratch memory and the operations that were added since mark().
+  struct Mark {
+    size_t operations, scratch_bytes;
+  };
+  Mark mark() const { return {step_.operations.size(), step_.scratch_bytes}; }
+  void back_to(const Mark& mark) {
+    step_.operations.resize(mark.operations);
+    step_.scratch_bytes = mark.scratch_bytes;
+  }
   // A host tensor in device memory for as long as the step lives.
   Result<Operand> constant(const Tensor& tensor);
   // A constant input in a form of its own, which `fill` makes: it adds operations that write the operand it is given. They

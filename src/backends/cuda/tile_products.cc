@@ -76,7 +76,7 @@ std::string describe(const TileProblem& p, const TileGemmArgs& a) {
         fmt::format(" of {}x{}x{} by {}x{} to {}x{} stride {} {} dilation {} {} pad {} {}", w.height, w.width, w.channels, w.kernel_height,
                     w.kernel_width, w.out_height, w.out_width, w.stride_h, w.stride_w, w.dilation_h, w.dilation_w, w.pad_top, w.pad_left);
   }
-  return fmt::format("tiles {} {}x{}x{}{} act {} bias {} add {} {} dependent {}", dtype_name(p.x.dtype), p.m, p.n, p.k, window,
+  return fmt::format("tile {} {}x{}x{}{} act {} bias {} add {} {} dependent {}", dtype_name(p.x.dtype), p.m, p.n, p.k, window,
                      static_cast<int>(p.activation), p.bias.present(), p.addend.present(), p.addend_first, a.dependent);
 }
 
@@ -163,7 +163,7 @@ Result<bool> try_tiles(StepBuilder& b, const TileProblem& p, const std::function
     known = 0;
     if (best.first >= 0) {
       CAMEO_ASSIGN(const double other, library());
-      if (other == 0 || best.second < other) known = 1 + best.first;
+      if (other == 0 || best.second + p.before < other) known = 1 + best.first;
     }
     device.remember_choice(problem, known);
   }

@@ -7,6 +7,7 @@
 #include "backends/cuda/kernels/tile_gemm.h"
 #include "backends/cuda/step.h"
 #include "ops/pointwise_program.h"
+#include "ops/window.h"
 
 namespace cameo::cuda {
 
@@ -25,7 +26,20 @@ struct TileProblem {
   TileActivation activation = TileActivation::kNone;
   bool addend_first = false;
   std::optional<TileWindow> window;  // of a convolution
+  double before = 0;                 // microseconds of what has to be done first
 };
+
+// A convolution in one group over channels that are the last axis; extents with the channels first.
+struct TileConvolution {
+  Dims x, w, y;
+  ops::Window window;
+  // So few channels that the image is copied first, x of any type: to pixels of 4 channels, with margins, so that pieces of 16
+  // bytes are neighbours of two pixels.
+  bool few_channels() const { return window.rank == 2 && x[1] <= 4 && window.axes[1].stride % 2 == 0 && window.axes[1].dilation == 1; }
+};
+// The same as a problem for the kernel, or none, with the operation that copies the image added where that is needed.
+Result<std::optional<TileProblem>> convolution_by_tiles(StepBuilder& b, const TileConvolution& c, const Operand& x, const Operand& w,
+                                                        const Operand& y);
 
 // About what a kernel takes that reads and writes so many elements of 16 bits.
 inline double pass_microseconds(int64_t elements) { return 2 + static_cast<double>(elements) * 4e-6 / 2.5; }

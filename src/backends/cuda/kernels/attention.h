@@ -37,7 +37,8 @@ struct AttentionArgs {
   HeadStrides bias_strides;
   int32_t bias_keys = INT32_MAX;  // the row's extent: keys from here on are hidden
 
-  // Relative bias, the same along diagonals: adds relative[h * relative_stride + relative_origin + j - i].
+  // Relative bias, the same along diagonals, which no kernel that may still run writes: adds relative[h * relative_stride + relative_origin
+  // + j - i].
   const float* relative = nullptr;  // [heads, relative_stride]
   int32_t relative_stride = 0, relative_origin = 0;
 };

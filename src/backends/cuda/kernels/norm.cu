@@ -32,14 +32,13 @@ template <typename T>
 __global__ void __launch_bounds__(256) norm_warp(const __grid_constant__ NormArgs a) {
   constexpr int V = 16 / sizeof(T), P = 1024 / 32 / V;
   launch_dependents();
-  wait_for_predecessor();
   const int lane = threadIdx.x & 31;
   const int64_t r = blockIdx.x * int64_t{8} + threadIdx.x / 32;
-  if (r >= a.rows) return;
   const int64_t at = r * a.size;
   const int pieces = a.size / V;
   float h[P][V];
   float sum = 0.f;
+  uint4 weights[P], biases[P];
   const auto piece = [](const void* p, int64_t i) { return *reinterpret_cast<const uint4*>(static_cast<const T*>(p) + i); };
   const auto add = [&](float* to, const void* p, int64_t i) {
     float f[V];
@@ -47,6 +46,15 @@ __global__ void __launch_bounds__(256) norm_warp(const __grid_constant__ NormArg
 #pragma unroll
     for (int e = 0; e < V; ++e) to[e] += f[e];
   };
+  if (!a.constant) wait_for_predecessor();
+#pragma unroll
+  for (int j = 0; j < P; ++j) {
+    const int c = (lane + 32 * j) * V;
+    weights[j] = a.weight && lane + 32 * j < pieces ? piece(a.weight, c) : uint4{};
+    biases[j] = a.bias && lane + 32 * j < pieces ? piece(a.bias, c) : uint4{};
+  }
+  wait_for_predecessor();
+  if (r >= a.rows) return;
 #pragma unroll
   for (int j = 0; j < P; ++j) {
     const int c = (lane + 32 * j) * V;
@@ -87,11 +95,13 @@ __global__ void __launch_bounds__(256) norm_warp(const __grid_constant__ NormArg
 #pragma unroll
     for (int e = 0; e < V; ++e) h[j][e] = (h[j][e] - mean) * inverse;
     if (a.weight) {
-      unpack16<T>(piece(a.weight, c), w);
+      unpack16<T>(weights[j], w);
 #pragma unroll
       for (int e = 0; e < V; ++e) h[j][e] *= w[e];
     }
-    if (a.bias) add(h[j], a.bias, c);
+    unpack16<T>(biases[j], w);
+#pragma unroll
+    for (int e = 0; e < V; ++e) h[j][e] += w[e];
     *reinterpret_cast<uint4*>(static_cast<T*>(a.y) + at + c) = pack16<T>(h[j]);
   }
 }

@@ -8,8 +8,10 @@ namespace {
 
 struct Size {
   int m, n, stages;
+  bool wgmma = false;
 };
-constexpr Size kTileSizes[] = {{32, 64, 6}, {64, 64, 5}, {64, 128, 4}, {128, 64, 4}, {128, 128, 4}, {128, 256, 4}};
+constexpr Size kTileSizes[] = {{32, 64, 6},   {64, 64, 5},        {64, 128, 3},        {128, 64, 3},
+                               {128, 128, 3}, {64, 128, 3, true}, {128, 128, 3, true}, {128, 256, 4, true}};
 constexpr int kSizes = sizeof kTileSizes / sizeof kTileSizes[0];
 
 int64_t tiles_of(const TileGemmArgs& a, const Size& size) {
@@ -28,7 +30,11 @@ const char* tile_gemm_refusal(const TileGemmArgs& a, int choice, const DeviceTra
   if (a.m < 1 || a.n < 1 || a.k < 1) return "an extent is less than 1";
   if (a.n % 8 || a.k % 8) return "n or k is not a multiple of 8";
   if ((a.m + size.m - 1) / size.m > 65535 || (a.n + size.n - 1) / size.n > 65535) return "there are too many tiles";
-  const int shared = size.stages * (size.m + size.n) * 128;
+  if (size.wgmma) {
+    static const bool there = tile_gemm_f16_has_wgmma();
+    if (device.capability != 90 || !there) return "the device has no wgmma";
+  }
+  const int shared = size.stages * (size.m + size.n) * 128 + (size.wgmma ? 1023 : 0);
   if (shared > device.shared_memory) return "its tiles do not fit shared memory";
   if (a.convolution) {
     const TileWindow& w = a.window;

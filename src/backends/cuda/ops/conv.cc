@@ -56,7 +56,7 @@ Status direct(StepBuilder& b, const Problem& p, const Operand& x, const Operand&
     CAMEO_ASSIGN(Operand o, b.input(k));
     values.push_back(s.load(o, s.offset(at, broadcast(o, y.dims).strides)));
   }
-  const std::string result = program.code.empty() ? "acc" : emit_program(s, program, values);
+  const std::string result = program.code.empty() ? "acc" : emit_program(s, program, values, y.dtype);
   s.store(y, "i", result);
   return s.launch_elements(b, y.dims.num_elements());
 }
@@ -135,41 +135,22 @@ Result<Operand> weights(StepBuilder& b, DType type, bool last) {
   return to;
 }
 
-// The problem as kernels/tile_gemm.h has it, where that is so; x and w have channels last.
-std::optional<TileProblem> tile_problem(const Problem& p, const Operand& x, const Operand& w, const Operand& y) {
-  const size_t rank = p.window.rank;
-  if (!p.last || p.group != 1 || rank < 1 || rank > 2) return std::nullopt;
-  TileProblem t{.m = p.y.num_elements() / p.y[1], .n = p.y[1], .k = p.w.num_elements() / p.w[0], .x = x, .w = w, .y = y};
-  bool pointwise = true;
-  for (size_t a = 0; a < rank; ++a) {
-    const ops::WindowAxis& axis = p.window.axes[a];
-    pointwise = pointwise && axis.kernel == 1 && axis.stride == 1 && axis.begin == 0 && p.x[a + 2] == p.y[a + 2];
-    for (const int64_t n : {axis.kernel, axis.stride, axis.dilation, axis.begin, p.x[a + 2], p.y[a + 2], p.x[1]})
-      if (n < 0 || n > INT32_MAX / 4) return std::nullopt;
-  }
-  if (pointwise) return t;
-  TileWindow v;
-  const auto at = [](int64_t n) { return static_cast<int32_t>(n); };
-  const ops::WindowAxis& along = p.window.axes[rank - 1];
-  v.channels = at(p.x[1]);
-  v.width = at(p.x[rank + 1]);
-  v.out_width = at(p.y[rank + 1]);
-  v.kernel_width = at(along.kernel);
-  v.stride_w = at(along.stride);
-  v.dilation_w = at(along.dilation);
-  v.pad_left = at(along.begin);
-  v.height = v.out_height = 1;
-  if (rank == 2) {
-    const ops::WindowAxis& down = p.window.axes[0];
-    v.height = at(p.x[2]);
-    v.out_height = at(p.y[2]);
-    v.kernel_height = at(down.kernel);
-    v.stride_h = at(down.stride);
-    v.dilation_h = at(down.dilation);
-    v.pad_top = at(down.begin);
-  }
-  t.window = v;
-  return t;
+// Input 0 with the elements in the order of its extents, of that type.
+Result<Operand> image_as(StepBuilder& b, DType type) {
+  CAMEO_ASSIGN(const Operand x, b.input(0));
+  if (!x.channels_first) return b.input_as(0, type);
+  Operand turned = b.scratch(type, x.dims), planes = x.seen_as(ops::channels_first(x.dims));
+  turned.narrowed = type != x.dtype;
+  planes.channels_first = false;
+  std::vector<int64_t> perm = {0};
+  for (size_t i = 2; i < x.dims.rank(); ++i) perm.push_back(static_cast<int64_t>(i));
+  perm.push_back(1);
+  CAMEO_TRY(transpose(b, planes, turned, perm));
+  return turned;
+}
+Result<Operand> image(StepBuilder& b) {
+  CAMEO_ASSIGN(const Operand x, b.input(0));
+  return image_as(b, x.dtype);
 }
 
 Status convolve(StepBuilder& b, const Problem& p, size_t bias_input, const ops::PointProgram& program) {
@@ -180,7 +161,7 @@ Status convolve(StepBuilder& b, const Problem& p, size_t bias_input, const ops::
   const bool library = b.device().has_gpu() && !depthwise && p.x.num_elements() > 0 && type != DType::kFloat64 && p.window.rank <= 3 &&
                        (y.dtype == type || (type != DType::kFloat32 && y.dtype == DType::kFloat32));
   if (!library) {
-    CAMEO_ASSIGN(Operand x, b.input(0));
+    CAMEO_ASSIGN(Operand x, image(b));
     CAMEO_ASSIGN(Operand w, b.input(1));
     if (bias_input == 0) return direct(b, p, x, w, nullptr, program, y);
     CAMEO_ASSIGN(Operand bias, b.input(bias_input));
@@ -196,7 +177,11 @@ Status convolve(StepBuilder& b, const Problem& p, size_t bias_input, const ops::
     result = b.scratch(type, y.dims);
     result.narrowed = true;
   }
-  CAMEO_ASSIGN(c.x, b.input_as(0, type));
+  const TileConvolution by_tiles{p.x, p.w, p.y, p.window};
+  const auto whole = match_tile_epilogue(b, program, y.dims);
+  const bool may_tile = whole && y.dtype == type && !bias_input && p.last && p.group == 1;
+  const bool few_channels = may_tile && by_tiles.few_channels();
+  CAMEO_ASSIGN(c.x, few_channels ? b.input(0) : image_as(b, type));
   CAMEO_ASSIGN(c.w, weights(b, type, p.last));
   bool pointwise = p.last && p.group == 1;
   for (size_t a = 0; a < p.window.rank; ++a) {
@@ -237,9 +222,13 @@ Status convolve(StepBuilder& b, const Problem& p, size_t bias_input, const ops::
   c.y_dims = p.y;
   c.channels_last = p.last;
   c.group = p.group;
-  const auto tiled = tile_problem(p, c.x, c.w, result);
-  if (const auto whole = match_tile_epilogue(b, program, y.dims); tiled && whole && y.dtype == type && !bias_input) {
-    TileProblem t = *tiled;
+  const auto before_tiles = b.mark();
+  std::optional<TileProblem> tiled;
+  if (may_tile) {
+    CAMEO_ASSIGN(tiled, convolution_by_tiles(b, by_tiles, c.x, c.w, result));
+  }
+  if (tiled) {
+    TileProblem& t = *tiled;
     t.activation = whole->activation;
     t.addend_first = whole->addend_first;
     if (whole->bias) {
@@ -249,18 +238,25 @@ Status convolve(StepBuilder& b, const Problem& p, size_t bias_input, const ops::
       CAMEO_ASSIGN(t.addend, b.input_as(whole->addend, type));
     }
     CAMEO_ASSIGN(const bool done, try_tiles(b, t, [&]() -> Result<double> {
-                   const size_t scratch = b.scratch_bytes();
+                   const auto before = b.mark();
                    double time = 0;
+                   if (few_channels) {
+                     CAMEO_ASSIGN(c.x, image_as(b, type));
+                   }
                    if (pointwise) {
                      CAMEO_TRY(make_gemm(b, g, &time));
                    } else if (auto made = make_convolution(b, c, &time); !made.ok()) {
                      if (made.error().code() != ErrorCode::kUnsupported) return std::move(made).error();
                    }
-                   b.release_scratch(scratch);
+                   b.back_to(before);
                    if (time > 0 && e.instructions < program.code.size()) time += pass_microseconds(t.m * t.n);
                    return time;
                  }));
     if (done) return {};
+    b.back_to(before_tiles);
+  }
+  if (few_channels) {
+    CAMEO_ASSIGN(c.x, image_as(b, type));
   }
   if (pointwise) {
     CAMEO_TRY(add_gemm(b, g));
@@ -275,7 +271,7 @@ Status convolve(StepBuilder& b, const Problem& p, size_t bias_input, const ops::
   added = add_convolution(b, c);
   if (!added.ok()) {
     if (added.error().code() != ErrorCode::kUnsupported) return added;
-    CAMEO_ASSIGN(Operand x, b.input(0));
+    CAMEO_ASSIGN(Operand x, image(b));
     CAMEO_ASSIGN(Operand w, b.input(1));
     if (bias_input == 0) return direct(b, p, x, w, nullptr, program, y);
     CAMEO_ASSIGN(Operand bias, b.input(bias_input));

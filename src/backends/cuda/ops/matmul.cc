@@ -318,10 +318,10 @@ Result<bool> by_tiles(StepBuilder& b, const Product& p, const Gemm& g, const ops
     if (covered.bias) library.bias = t.bias;
     if (covered.addend) library.addend = t.addend;
     library.activation = covered.activation;
-    const size_t scratch = b.scratch_bytes();
+    const auto before = b.mark();
     double time = 0;
     CAMEO_TRY(make_gemm(b, library, &time));
-    b.release_scratch(scratch);
+    b.back_to(before);
     // What is left of the program is a kernel more, which reads and writes the result.
     if (time > 0 && covered.instructions < program.code.size()) time += pass_microseconds(p.m * p.n);
     return time;

@@ -323,7 +323,8 @@ Status make_program(StepBuilder& b) {
     CAMEO_ASSIGN(Operand o, b.input(i));
     operands.push_back(std::move(o));
   }
-  return map(b, b.output(0), operands, [&](Source& s, std::span<const std::string> x) { return emit_program(s, program, x); });
+  const Operand y = b.output(0);
+  return map(b, y, operands, [&](Source& s, std::span<const std::string> x) { return emit_program(s, program, x, y.dtype); });
 }
 
 std::vector<DeviceOp> list() {
