@@ -98,7 +98,10 @@ void Runner::lay_beside(Prepared& p) const {
   const auto& spec = p.spec;
   for (const auto& step : spec.steps) {
     const ir::Node& node = graph_.nodes[step.node];
-    if (node.op->domain != "ai.cameo" || node.op->name != "MatMul" || node.outputs.size() < 2) continue;
+    const std::string_view op = node.op->name;
+    if (node.op->domain != "ai.cameo" || (op != "MatMul" && op != "Float8MatMul" && op != "QuantizedWeightMatMul") ||
+        node.outputs.size() < 2)
+      continue;
     const DType type = p.storage[node.outputs[0]];
     const auto size = static_cast<int64_t>(dtype_size(type));
     int64_t pitch = 0, rows = 0;

@@ -31,7 +31,6 @@ struct Config {
   static constexpr int BN = N, kBlocks = BLOCKS;
   static constexpr int kStageBytes = (kTileRows + BN) * kStepBytes;
   static constexpr int kStages = (BLOCKS == 1 ? 224 : 110) * 1024 / kStageBytes;
-  static constexpr int kLag = kStages - 2;  // stages that a thread has under way before it waits for the first of them
   static constexpr int kShared = kStages * kStageBytes + 1024 + 16 * kStages;
   static constexpr int kGatherRegisters = BLOCKS == 1 ? 72 : 48, kMultiplyRegisters = BLOCKS == 1 ? 216 : 96;
 };
@@ -136,21 +135,15 @@ __device__ __forceinline__ void products_wait() {
 
 template <class C>
 __device__ __forceinline__ void produce(const QuantizedParams& p, uint32_t stages, uint32_t full, uint32_t empty) {
-  constexpr int BN = C::BN, kLag = C::kLag;
+  constexpr int BN = C::BN;
   const QuantizedProductArgs& a = p.a;
   const int t = threadIdx.x, chunk = t & 7, first_row = t >> 3;
   const uint32_t place = first_row * 128 + ((chunk ^ (first_row & 7)) << 4);
   const int per_tap = a.channels >> 4;
   const auto* x = static_cast<const uint8_t*>(a.x);
   const auto* w = static_cast<const uint8_t*>(a.w);
-  int stage = 0, behind = 0;
+  int stage = 0;
   uint32_t phase = 1;
-  int issued = 0;
-  const auto signal = [&] {
-    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-    barrier_arrive(full + 8 * behind);
-    if (++behind == C::kStages) behind = 0;
-  };
   for (int tile = blockIdx.x; tile < p.tiles; tile += gridDim.x) {
     const int tile_m = tile / p.tiles_n, tile_n = tile - tile_m * p.tiles_n;
     // Where the window of each of the thread's rows begins; far outside for rows that there are not.
@@ -206,21 +199,20 @@ __device__ __forceinline__ void produce(const QuantizedParams& p, uint32_t stage
         const uint8_t* from = valid ? x + (offset[i] + shift) : x;
         if (p.pad_word != 0 && in_k && row && !inside)
           asm volatile("st.shared.v4.b32 [%0], {%1, %1, %1, %1};" ::"r"(at), "r"(p.pad_word) : "memory");
-        else
+        else if (p.plain)
           asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(at), "l"(from), "r"(bytes) : "memory");
+        else  // windows overlap: through the L1 cache
+          asm volatile("cp.async.ca.shared.global [%0], [%1], 16, %2;" ::"r"(at), "l"(from), "r"(bytes) : "memory");
       }
-      asm volatile("cp.async.commit_group;" ::: "memory");
-      if (++issued > kLag) {
-        asm volatile("cp.async.wait_group %0;" ::"n"(kLag) : "memory");
-        signal();
-      }
+      if (p.pad_word != 0) __threadfence_block();
+      // Arrives when the copies are done.
+      asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(full + 8 * stage) : "memory");
       if (++stage == C::kStages) stage = 0, phase ^= 1;
       inner += 8;
       settle();
     }
   }
-  asm volatile("cp.async.wait_group 0;" ::: "memory");
-  for (int left = min(issued, kLag); left > 0; --left) signal();
+  asm volatile("cp.async.wait_all;" ::: "memory");
 }
 
 // Lane q of four, word i -> lane i, word q.
@@ -470,6 +462,8 @@ __device__ __forceinline__ void consume(const QuantizedParams& p, uint32_t stage
     int last = -1;
     for (int step = 0; step < p.k_steps; ++step) {
       barrier_wait(full + 8 * stage, phase);
+      // What cp.async wrote, for wgmma, which reads by another way.
+      asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
       const uint32_t from = stages + stage * C::kStageBytes;
       const uint64_t at_a = matrix_descriptor(from + group * 64 * kStepBytes), at_b = matrix_descriptor(from + kTileRows * kStepBytes);
       hold<kCount>(d);
@@ -561,12 +555,14 @@ cudaError_t launch_variant(QuantizedParams& p, const DeviceTraits& device, cudaS
           return launch_quantized<X, Finish::kBytes, Config<64, 2>>(p, device, stream);
         case 1:
           return launch_quantized<X, Finish::kBytes, Config<128, 1>>(p, device, stream);
-        default:
+        case 2:
           return launch_quantized<X, Finish::kBytes, Config<256, 1>>(p, device, stream);
+        default:
+          return launch_quantized<X, Finish::kBytes, Config<64, 1>>(p, device, stream);
       }
   }
   // What follows takes registers: fewer shapes of tiles.
-  if (a.variant == 0) return launch_quantized<X, Finish::kAll, Config<64, 2>>(p, device, stream);
+  if (a.variant == 0 || a.variant == 3) return launch_quantized<X, Finish::kAll, Config<64, 2>>(p, device, stream);
   return launch_quantized<X, Finish::kAll, Config<128, 1>>(p, device, stream);
 }
 

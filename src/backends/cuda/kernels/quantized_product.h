@@ -35,13 +35,13 @@ struct QuantizedProductArgs {
   Element y_type = Element::kUint8;
   void* y = nullptr;  // [batch, out_h, out_w, n]
   float y_factor = 1, y_offset = 0;
-  int32_t variant = 0;  // 0 to kQuantizedVariants - 1: 64, 128 or 256 columns to a tile
+  int32_t variant = 0;  // 0 to kQuantizedVariants - 1: 64, 128 or 256 columns to a tile, 64 with more stages
 
   int64_t rows() const { return int64_t{batch} * out_h * out_w; }
   int64_t k() const { return int64_t{kernel_h} * kernel_w * channels; }
 };
 
-inline constexpr int kQuantizedVariants = 3;
+inline constexpr int kQuantizedVariants = 4;
 inline constexpr int64_t kQuantizedColumns = 256;
 
 // Bytes of a weight of n columns and k rows, and where element (row, column) lies in it: blocks of 64 columns by 128 rows, in which a

@@ -235,13 +235,18 @@ Status make(StepBuilder& b) {
   size_t known = 0;
   while (known < b.num_outputs() && !b.has_output(known)) ++known;
   if (known == b.num_outputs()) return {};
-  Operand y = b.output(known);
+  const Operand first = b.output(known);
+  Operand y = first;
   if (!splits.empty()) {
     Dims dims = y.dims;
     dims[dims.rank() - 1] = p.n;
-    const bool narrowed = y.narrowed;
-    y = b.scratch(y.dtype, dims);
-    y.narrowed = narrowed;
+    if (first.pitch) {
+      y.dims = dims;
+      y.pitch = 0;
+    } else {
+      y = b.scratch(first.dtype, dims);
+      y.narrowed = first.narrowed;
+    }
   }
   if (y.dims.num_elements() == 0) return {};
   if (p.k == 0) return error(ErrorCode::kUnsupported, "its weight has no rows");
@@ -250,6 +255,7 @@ Status make(StepBuilder& b) {
   CAMEO_ASSIGN(const Rounded x, rounded_input(b, p));
   CAMEO_ASSIGN(const bool done, by_tensor_cores(b, p, x, program, y));
   if (!done) CAMEO_TRY(by_library(b, p, x, program, y));
+  if (first.pitch) return {};
   int64_t column = 0;
   for (size_t i = 0; i < splits.size(); column += splits[i++]) {
     if (!b.has_output(i)) continue;

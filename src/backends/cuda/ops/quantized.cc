@@ -1,6 +1,6 @@
 // ai.cameo.QuantizedMatMul and ai.cameo.QuantizedConv (ops/cameo_quantized.h). Variants:
 //   tensor cores  kernels/quantized_product.h: bytes as they are, with all that follows where it is a bias, an addend and an activation;
-//                 windows of few channels are laid out as rows first
+//                 windows of few channels are laid out as rows first, or pixels of one stride become the channels of one
 //   float16       elsewhere: the numbers less their zero points are exact in 16 bits, and cublasLt adds in float32
 //   plain         a thread for each sum: depthwise convolutions, and what would take too much memory
 #include <algorithm>
@@ -97,6 +97,70 @@ Status windows_as_rows(StepBuilder& b, const Problem& p, const Operand& x, const
   s.line("} put(r.v[u], v); }");
   s.line(fmt::format("*({}*)({} + i * {}) = r;", type, s.write(to), each));
   return s.launch_elements(b, groups.num_elements());
+}
+
+// A convolution of few channels as one without strides: the pixels of a stride become the channels of one pixel, up to a multiple of 16.
+struct Fold {
+  int64_t channels = 0;         // of a pixel then; 0: it is not done
+  int64_t stride[2], shift[2];  // pixels that become one; taps of weight zero before the first
+  int64_t kernel[2], pad[2], extent[2];
+};
+Fold fold_of(const Problem& p) {
+  Fold f;
+  if (!p.convolves || p.depthwise || p.window.rank != 2 || p.channels % 16 == 0) return f;
+  int64_t taps = 1, pixels = 1;
+  for (size_t a = 0; a < 2; ++a) {
+    const ops::WindowAxis& axis = p.window.axes[a];
+    if (axis.dilation != 1) return f;
+    f.stride[a] = axis.stride;
+    f.pad[a] = (axis.begin + axis.stride - 1) / axis.stride;
+    f.shift[a] = f.pad[a] * axis.stride - axis.begin;
+    f.kernel[a] = (axis.kernel + f.shift[a] + axis.stride - 1) / axis.stride;
+    f.extent[a] = (p.x_spatial[a] + axis.stride - 1) / axis.stride;
+    taps *= f.kernel[a];
+    pixels *= axis.stride;
+  }
+  const int64_t channels = (pixels * p.channels + 15) / 16 * 16;
+  // Where rows of windows would not be much shorter.
+  if (taps * channels <= 2 * p.k + 64) f.channels = channels;
+  return f;
+}
+
+// to [batch, extents, channels] = the pixels of X.
+Status fold_pixels(StepBuilder& b, const Problem& p, const Fold& f, const Operand& x, const Operand& to) {
+  Source s;
+  const auto at = s.unravel("i", Dims{to.dims[0], to.dims[1], to.dims[2], f.channels / 16});
+  const std::string type = fmt::format("Vec<{}, 16>", storage_type(to.dtype)), channels = s.number(p.channels),
+                    width = s.number(f.stride[1]);
+  s.line(type + " r;");
+  s.line("#pragma unroll");
+  s.line(fmt::format("for (int u = 0; u < 16; ++u) {{ const int q = (int)({}) * 16 + u, pixel = q / (int){}; int v = {};", at[3], channels,
+                     p.x_zero));
+  s.line(fmt::format("const I y = ({}) * {} + pixel / {}, x = ({}) * {} + pixel % {};", at[1], s.number(f.stride[0]), width, at[2], width,
+                     width));
+  s.line(fmt::format("if (pixel < {} && y < {} && x < {}) v = (int){};", s.number(f.stride[0] * f.stride[1]), s.number(p.x_spatial[0]),
+                     s.number(p.x_spatial[1]),
+                     s.load(x, fmt::format("((({}) * {} + y) * {} + x) * {} + q - pixel * (int){}", at[0], s.number(p.x_spatial[0]),
+                                           s.number(p.x_spatial[1]), channels, channels))));
+  s.line("put(r.v[u], v); }");
+  s.line(fmt::format("*({}*)({} + i * 16) = r;", type, s.write(to)));
+  return s.launch_elements(b, to.dims.num_elements() / 16);
+}
+
+// The expression of the weight that belongs to a row of the folded kernel.
+std::string folded_weight(Source& s, const Problem& p, const Fold& f, const Operand& from, const std::string& row,
+                          const std::string& column) {
+  const std::string channels = s.number(p.channels);
+  s.line(fmt::format("const I tap = ({0}) / {1}, q = ({0}) % {1}, pixel = q / {2};", row, s.number(f.channels), channels));
+  s.line(fmt::format("const I ky = tap / {} * {} + pixel / {} - {};", s.number(f.kernel[1]), s.number(f.stride[0]), s.number(f.stride[1]),
+                     s.number(f.shift[0])));
+  s.line(fmt::format("const I kx = tap % {} * {} + pixel % {} - {};", s.number(f.kernel[1]), s.number(f.stride[1]), s.number(f.stride[1]),
+                     s.number(f.shift[1])));
+  s.line(fmt::format("const bool real = pixel < {} && ky >= 0 && ky < {} && kx >= 0 && kx < {};", s.number(f.stride[0] * f.stride[1]),
+                     s.number(p.window.axes[0].kernel), s.number(p.window.axes[1].kernel)));
+  s.line(fmt::format("const I source = real ? (ky * {} + kx) * {} + q - pixel * {} : 0;", s.number(p.window.axes[1].kernel), channels,
+                     channels));
+  return fmt::format("(real ? (int){} : 0)", s.load(from, packed_index(s, p.k, "source", column)));
 }
 
 // acc [rows, n] = the sums, as int32.
@@ -213,9 +277,12 @@ Result<bool> by_tensor_cores(StepBuilder& b, const Problem& p, const ops::PointP
   QuantizedOperands o;
   a.n = static_cast<int32_t>(p.n);
   const bool rows = !p.convolves || p.plain_rows();
-  const bool lay_out = p.channels % 16 != 0;
+  const Fold fold = fold_of(p);
+  const bool lay_out = p.channels % 16 != 0 && fold.channels == 0;
   const int64_t k = lay_out ? (p.k + 15) / 16 * 16 : p.k;
-  if (p.rows > INT32_MAX || k > INT32_MAX || p.n > INT32_MAX || (lay_out && p.rows * k > kMostScratch)) return false;
+  if (p.rows > INT32_MAX || p.x_spatial.num_elements() > INT32_MAX || k > INT32_MAX || p.n > INT32_MAX ||
+      (lay_out && p.rows * k > kMostScratch))
+    return false;
   const auto give_up = [&] {
     (void)b.take();
     return false;
@@ -226,7 +293,17 @@ Result<bool> by_tensor_cores(StepBuilder& b, const Problem& p, const ops::PointP
     o.x = b.scratch(x.dtype, Dims{p.rows, k});
     CAMEO_TRY(windows_as_rows(b, p, x, o.x, std::to_string(p.x_zero), [](const std::string& v) { return "(int)" + v; }));
   }
-  if (rows || lay_out) {
+  if (fold.channels) {
+    a.batch = static_cast<int32_t>(p.rows / p.y_spatial.num_elements());
+    o.x = b.scratch(x.dtype, Dims{a.batch, fold.extent[0], fold.extent[1], fold.channels});
+    CAMEO_TRY(fold_pixels(b, p, fold, x, o.x));
+    a.channels = static_cast<int32_t>(fold.channels);
+    a.in_h = static_cast<int32_t>(fold.extent[0]), a.in_w = static_cast<int32_t>(fold.extent[1]);
+    a.out_h = static_cast<int32_t>(p.y_spatial[0]), a.out_w = static_cast<int32_t>(p.y_spatial[1]);
+    a.kernel_h = static_cast<int32_t>(fold.kernel[0]), a.kernel_w = static_cast<int32_t>(fold.kernel[1]);
+    a.pad_h = static_cast<int32_t>(fold.pad[0]), a.pad_w = static_cast<int32_t>(fold.pad[1]);
+    a.padding = static_cast<uint8_t>(p.x_zero);
+  } else if (rows || lay_out) {
     a.batch = static_cast<int32_t>(p.rows);
     a.channels = static_cast<int32_t>(k);
   } else {
@@ -248,9 +325,11 @@ Result<bool> by_tensor_cores(StepBuilder& b, const Problem& p, const ops::PointP
     }
     a.padding = static_cast<uint8_t>(p.x_zero);
   }
-  CAMEO_ASSIGN(o.w, tiled_weight(b, 1, "", DType::kInt8, p.k, p.n,
+  const int64_t weight_rows = fold.channels ? fold.kernel[0] * fold.kernel[1] * fold.channels : p.k;
+  CAMEO_ASSIGN(o.w, tiled_weight(b, 1, fold.channels ? "folded" : "", DType::kInt8, weight_rows, p.n,
                                  [&](Source& s, const Operand& from, const std::string& row, const std::string& column) {
-                                   return s.load(from, packed_index(s, p.k, row, column));
+                                   return fold.channels ? folded_weight(s, p, fold, from, row, column)
+                                                        : s.load(from, packed_index(s, p.k, row, column));
                                  }));
   const auto e = match_linear_epilogue(b, program, kOperands, y.dims);
   const bool bytes = y.dtype == DType::kUint8 || y.dtype == DType::kInt8;

@@ -183,8 +183,13 @@ Status make(StepBuilder& b) {
   if (!splits.empty()) {
     Dims dims = first.dims;
     dims[dims.rank() - 1] = w.n;
-    y = b.scratch(first.dtype, dims);
-    y.narrowed = first.narrowed;
+    if (first.pitch) {  // the parts stay side by side
+      y.dims = dims;
+      y.pitch = 0;
+    } else {
+      y = b.scratch(first.dtype, dims);
+      y.narrowed = first.narrowed;
+    }
   }
   if (y.dims.num_elements() == 0) return {};
   if (w.k == 0) return error(ErrorCode::kUnsupported, "the weight has no rows");
@@ -192,6 +197,7 @@ Status make(StepBuilder& b) {
   CAMEO_ASSIGN(const Operand x, b.input_as(0, type));
   CAMEO_ASSIGN(const bool done, few_rows(b, w, rows, x, program, y));
   if (!done) CAMEO_TRY(by_library(b, w, rows, x, program, y));
+  if (first.pitch) return {};
   int64_t column = 0;
   for (size_t i = 0; i < splits.size(); column += splits[i++]) {
     if (!b.has_output(i)) continue;
