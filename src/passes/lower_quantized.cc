@@ -20,6 +20,29 @@ class Lowering {
  public:
   Lowering(Editor& editor, PassReport& report) : editor_(editor), report_(report) {}
 
+  // QuantizeLinear of a MaxPool's result as MaxPool of a QuantizeLinear's: rounding keeps the order.
+  Status swap_pools() {
+    for (uint32_t pool = editor_.first(); pool != Editor::kEnd; pool = editor_.next(pool)) {
+      if (!editor_.alive(pool) || !is_cameo(editor_.node(pool), "MaxPool")) continue;
+      const ir::Node& node = editor_.node(pool);
+      const int64_t quantizer = sole_quantizer(node.outputs[0]);
+      if (quantizer < 0 || editor_.uses(node.inputs[0]) != 1 || editor_.is_output(node.inputs[0])) continue;
+      const auto root = static_cast<uint32_t>(quantizer);
+      Patch patch(editor_);
+      ir::Node q = editor_.node(root), largest = node;
+      const ir::ValueId replaced = q.outputs[0];
+      q.inputs[0] = node.inputs[0];
+      q.outputs = {0};
+      largest.inputs = {patch.node(std::move(q))[0]};
+      largest.outputs = {0};
+      patch.replace(replaced, patch.node(std::move(largest))[0]);
+      auto applied = editor_.apply(std::move(patch), root, std::vector<uint32_t>{root, pool});
+      if (!applied.ok()) return std::move(applied).error();
+      ++report_.changes;
+    }
+    return {};
+  }
+
   Status run() {
     for (uint32_t index = editor_.first(); index != Editor::kEnd; index = editor_.next(index)) {
       if (!editor_.alive(index)) continue;
@@ -252,13 +275,15 @@ class Lowering {
 
 }  // namespace
 
-Status lower_quantized(ir::Graph& graph, PassReport& report) {
+Status lower_quantized(ir::Graph& graph, PassReport& report, bool bytes_to_pools) {
   report.name = "lower_quantized";
   const auto start = std::chrono::steady_clock::now();
   std::vector<ops::Fact> inputs;
   for (ir::ValueId id : graph.inputs) inputs.push_back(ops::Fact::of(graph.value(id).type));
   CAMEO_ASSIGN(Editor editor, Editor::open(graph, inputs));
-  CAMEO_TRY(Lowering(editor, report).run());
+  Lowering lowering(editor, report);
+  if (bytes_to_pools) CAMEO_TRY(lowering.swap_pools());
+  CAMEO_TRY(lowering.run());
   editor.drop_unused_values();
   CAMEO_TRY(editor.finish());
   CAMEO_TRY(ir::infer_types(graph));

@@ -4,6 +4,25 @@
 #include "backends/cuda/kernels/quantized_variants.h"
 
 namespace cameo::cuda {
+namespace {
+
+// How the tensor copy engine sees x [rows, bytes]: tiles of 128 rows by 128 bytes, permuted for wgmma. False where the driver has none.
+bool describe_rows(CUtensorMap& map, const void* x, int64_t rows, int64_t bytes) {
+  using Encode = decltype(&cuTensorMapEncodeTiled);
+  static const Encode encode = [] {
+    void* found = nullptr;
+    cudaDriverEntryPointQueryResult result{};
+    const bool good = cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &found, 12000, cudaEnableDefault, &result) == cudaSuccess;
+    return good && result == cudaDriverEntryPointSuccess ? reinterpret_cast<Encode>(found) : nullptr;
+  }();
+  if (!encode) return false;
+  const cuuint64_t dims[] = {static_cast<cuuint64_t>(bytes), static_cast<cuuint64_t>(rows)}, strides[] = {static_cast<cuuint64_t>(bytes)};
+  const cuuint32_t box[] = {kStepBytes, kTileRows}, steps[] = {1, 1};
+  return encode(&map, CU_TENSOR_MAP_DATA_TYPE_UINT8, 2, const_cast<void*>(x), dims, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
+                CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
+}
+
+}  // namespace
 
 const char* quantized_product_refusal(const QuantizedProductArgs& a, const DeviceTraits& device) {
   if (device.capability != 90) return "needs compute capability 9.0";
@@ -34,6 +53,7 @@ cudaError_t quantized_product(const QuantizedProductArgs& a, const DeviceTraits&
   if (p.plain) {
     p.a.batch = p.m;
     p.a.in_h = p.a.in_w = p.a.out_h = p.a.out_w = 1;
+    p.tensor = describe_rows(p.map, a.x, p.m, a.channels);
   }
   switch (a.x_type) {
     case Element::kUint8:

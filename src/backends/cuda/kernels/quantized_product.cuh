@@ -4,6 +4,8 @@
 // is finished.
 #pragma once
 
+#include <cuda.h>
+
 #include "backends/cuda/kernels/device.cuh"
 #include "backends/cuda/kernels/quantized_product.h"
 
@@ -18,7 +20,9 @@ struct QuantizedParams {
   QuantizedProductArgs a;
   int32_t m, k_chunks, k_steps, tiles, tiles_n, blocks_n;
   uint32_t pad_word;
-  bool plain;  // rows of x are rows of y
+  CUtensorMap map;  // of x as rows, where `tensor`
+  bool tensor;                  // rows of x are fetched by the tensor copy engine
+  bool plain;                   // rows of x are rows of y
 };
 
 namespace {
@@ -133,6 +137,40 @@ __device__ __forceinline__ void products_wait() {
 #endif
 }
 
+// Asks for the blocks of W of a step.
+template <class C>
+__device__ __forceinline__ void fetch_weight(const QuantizedParams& p, int tile_n, int blocks, int step, uint32_t to, uint32_t full) {
+  for (int block = 0; block < blocks; ++block) {
+    const uint8_t* from = static_cast<const uint8_t*>(p.a.w) + (int64_t{tile_n * (C::BN / 64) + block} * p.k_steps + step) * 8192;
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
+                     to + kTileRows * kStepBytes + block * 8192),
+                 "l"(from), "r"(8192), "r"(full)
+                 : "memory");
+  }
+}
+
+// One thread asks for everything: rows of x by the tensor copy engine, which permutes them as wgmma wants.
+template <class C>
+__device__ __forceinline__ void produce_rows(const QuantizedParams& p, uint32_t stages, uint32_t full, uint32_t empty) {
+  int stage = 0;
+  uint32_t phase = 1;
+  for (int tile = blockIdx.x; tile < p.tiles; tile += gridDim.x) {
+    const int tile_m = tile / p.tiles_n, tile_n = tile - tile_m * p.tiles_n;
+    const int blocks = min(C::BN / 64, p.blocks_n - tile_n * (C::BN / 64));
+    for (int step = 0; step < p.k_steps; ++step) {
+      barrier_wait(empty + 8 * stage, phase);
+      const uint32_t to = stages + stage * C::kStageBytes, at = full + 8 * stage;
+      asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(at), "r"(kTileRows * kStepBytes + blocks * 8192)
+                   : "memory");
+      asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];" ::"r"(to),
+                   "l"(&p.map), "r"(step * kStepBytes), "r"(tile_m * kTileRows), "r"(at)
+                   : "memory");
+      fetch_weight<C>(p, tile_n, blocks, step, to, at);
+      if (++stage == C::kStages) stage = 0, phase ^= 1;
+    }
+  }
+}
+
 template <class C>
 __device__ __forceinline__ void produce(const QuantizedParams& p, uint32_t stages, uint32_t full, uint32_t empty) {
   constexpr int BN = C::BN;
@@ -141,7 +179,6 @@ __device__ __forceinline__ void produce(const QuantizedParams& p, uint32_t stage
   const uint32_t place = first_row * 128 + ((chunk ^ (first_row & 7)) << 4);
   const int per_tap = a.channels >> 4;
   const auto* x = static_cast<const uint8_t*>(a.x);
-  const auto* w = static_cast<const uint8_t*>(a.w);
   int stage = 0;
   uint32_t phase = 1;
   for (int tile = blockIdx.x; tile < p.tiles; tile += gridDim.x) {
@@ -177,13 +214,7 @@ __device__ __forceinline__ void produce(const QuantizedParams& p, uint32_t stage
       const uint32_t to = stages + stage * C::kStageBytes;
       if (t == 0) {
         asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(full + 8 * stage), "r"(blocks * 8192) : "memory");
-        for (int block = 0; block < blocks; ++block) {
-          const uint8_t* from = w + (int64_t{tile_n * (BN / 64) + block} * p.k_steps + step) * 8192;
-          asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
-                           to + kTileRows * kStepBytes + block * 8192),
-                       "l"(from), "r"(8192), "r"(full + 8 * stage)
-                       : "memory");
-        }
+        fetch_weight<C>(p, tile_n, blocks, step, to, full + 8 * stage);
       }
       const bool in_k = step * 8 + chunk < p.k_chunks;
       const int dy = tap_y * a.dilation_h, dx = tap_x * a.dilation_w, shift = (dy * a.in_w + dx) * a.channels + inner * 16;
@@ -512,8 +543,8 @@ __global__ void __launch_bounds__(kThreads, C::kBlocks) quantized_kernel(const _
   const uint32_t full = stages + C::kStages * C::kStageBytes, empty = full + 8 * C::kStages;
   if (threadIdx.x == 0) {
     for (int i = 0; i < C::kStages; ++i) {
-      barrier_init(full + 8 * i, 129);  // the threads that gather, and the one that asks for W
-      barrier_init(empty + 8 * i, 8);   // the warps that multiply
+      barrier_init(full + 8 * i, p.tensor ? 1 : 129);  // the threads that gather, and the one that asks for W
+      barrier_init(empty + 8 * i, 8);                  // the warps that multiply
     }
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
@@ -521,7 +552,10 @@ __global__ void __launch_bounds__(kThreads, C::kBlocks) quantized_kernel(const _
   __syncthreads();
   if (threadIdx.x < 128) {
     asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(C::kGatherRegisters));
-    produce<C>(p, stages, full, empty);
+    if (!p.tensor)
+      produce<C>(p, stages, full, empty);
+    else if (threadIdx.x == 0)
+      produce_rows<C>(p, stages, full, empty);
   } else {
     asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(C::kMultiplyRegisters));
     consume<X, F, C>(p, stages, full, empty);
