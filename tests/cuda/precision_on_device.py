@@ -149,6 +149,42 @@ def convnet(m, batch):
     return m.add("GlobalAveragePool", x)
 
 
+def codes(m, data_type, *shape):
+    low = -128 if data_type == np.int8 else 0
+    return m.random.integers(low, low + 256, shape).astype(data_type)
+
+
+def as_floats(m, y):
+    return m.add("Cast", y, to=TensorProto.FLOAT)
+
+
+def matmul_integer(m, a, b, left, right, zeros):
+    inputs = [m.input(codes(m, left, *a)), m.constant(codes(m, right, *b))]
+    if zeros:  # of a row, and of a column
+        inputs += [m.constant(codes(m, left, a[-2])), m.constant(codes(m, right, b[-1]))]
+    return as_floats(m, m.add("MatMulInteger", *inputs))
+
+
+def conv_integer(m, x, w, left, right, **attributes):
+    inputs = [m.input(codes(m, left, *x)), m.constant(codes(m, right, *w)), m.constant(left(7)), m.constant(codes(m, right, w[0]))]
+    return as_floats(m, m.add("ConvInteger", *inputs, **attributes))
+
+
+def qlinear_matmul(m, a, b, columns, data_type):
+    scales = m.random.uniform(0.01, 0.02, b[-1] if columns else ()).astype(np.float32)
+    zeros = codes(m, np.int8, b[-1]) if columns else np.int8(3)
+    return as_floats(m, m.add("QLinearMatMul", m.input(codes(m, np.uint8, *a)), m.constant(np.float32(0.02)), m.constant(np.uint8(100)),
+                              m.constant(codes(m, np.int8, *b)), m.constant(scales), m.constant(zeros), m.constant(np.float32(0.7)),
+                              m.constant(data_type(5))))
+
+
+def qlinear_conv(m, x, w, data_type, **attributes):
+    scales = m.random.uniform(0.01, 0.02, w[0]).astype(np.float32)
+    return as_floats(m, m.add("QLinearConv", m.input(codes(m, np.uint8, *x)), m.constant(np.float32(0.02)), m.constant(np.uint8(100)),
+                              m.constant(codes(m, np.int8, *w)), m.constant(scales), m.constant(np.zeros(w[0], np.int8)), m.constant(np.float32(0.5)),
+                              m.constant(data_type(5)), m.constant(m.random.integers(-999, 999, w[0]).astype(np.int32)), **attributes))
+
+
 u8, s8 = np.uint8, np.int8
 # name -> (how the graph is made, flags on the GPU, flags on the CPU, least cosine, largest error over the largest value)
 EXACT, HALF, STEP, LOSSY = (0.999999, 2e-5), (0.9999, 1e-2), (0.9999, 2e-2), (0.99, 0.2)
@@ -173,6 +209,14 @@ CASES = {
     "int8 conv, one axis": (lambda m: int8_conv(m, (2, 32, 50), 64, [5], u8(128), pads=[2, 2]), [], [], *EXACT),
     "int8 conv, three axes": (lambda m: int8_conv(m, (1, 16, 6, 7, 8), 32, [3, 3, 3], u8(128), pads=[1] * 6), [], [], *EXACT),
     "int8 conv, two, residual": (lambda m: int8_conv(m, (2, 64, 14, 14), 64, [3, 3], u8(128), pads=[1, 1, 1, 1], residual=True, again=True), [], [], *STEP),
+    "MatMulInteger": (lambda m: matmul_integer(m, (3, 20, 40), (40, 30), u8, s8, False), [], [], 1 - 1e-9, 0),
+    "MatMulInteger, zeros": (lambda m: matmul_integer(m, (20, 40), (40, 30), s8, u8, True), [], [], 1 - 1e-9, 0),
+    "MatMulInteger, batches": (lambda m: matmul_integer(m, (2, 1, 20, 40), (3, 40, 30), u8, u8, False), [], [], 1 - 1e-9, 0),
+    "ConvInteger": (lambda m: conv_integer(m, (2, 6, 9, 8), (4, 3, 3, 3), u8, s8, group=2, pads=[1, 0, 2, 1], strides=[2, 1]), [], [], 1 - 1e-9, 0),
+    "QLinearMatMul": (lambda m: qlinear_matmul(m, (3, 20, 40), (40, 30), False, u8), [], [], 1 - 1e-9, 0),
+    "QLinearMatMul, a scale a column": (lambda m: qlinear_matmul(m, (20, 40), (40, 30), True, s8), [], [], 1 - 1e-9, 0),
+    "QLinearConv": (lambda m: qlinear_conv(m, (2, 6, 9, 8), (4, 6, 3, 3), u8, pads=[1, 0, 2, 1]), [], [], 1 - 1e-9, 0),
+    "QLinearConv, signed, depthwise": (lambda m: qlinear_conv(m, (2, 6, 9, 8), (6, 1, 3, 3), s8, group=6, dilations=[2, 1]), [], [], 1 - 1e-9, 0),
     "float8 matmul": (lambda m: float8_matmul(m, (40, 96), 64), [], ["--reference"], *STEP),
     "float8 matmul, a scale a column": (lambda m: float8_matmul(m, (300, 768), 320, axis=1, bias=True), ["--fp16"], ["--reference"], *STEP),
     "float8 matmul, odd extents": (lambda m: float8_matmul(m, (37, 75), 29, bias=True), [], ["--reference"], *STEP),

@@ -21,8 +21,8 @@ struct QuantizedParams {
   int32_t m, k_chunks, k_steps, tiles, tiles_n, blocks_n;
   uint32_t pad_word;
   CUtensorMap map;  // of x as rows, where `tensor`
-  bool tensor;                  // rows of x are fetched by the tensor copy engine
-  bool plain;                   // rows of x are rows of y
+  bool tensor;      // rows of x are fetched by the tensor copy engine
+  bool plain;       // rows of x are rows of y
 };
 
 namespace {
