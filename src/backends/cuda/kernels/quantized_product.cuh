@@ -230,10 +230,8 @@ __device__ __forceinline__ void produce(const QuantizedParams& p, uint32_t stage
         const uint8_t* from = valid ? x + (offset[i] + shift) : x;
         if (p.pad_word != 0 && in_k && row && !inside)
           asm volatile("st.shared.v4.b32 [%0], {%1, %1, %1, %1};" ::"r"(at), "r"(p.pad_word) : "memory");
-        else if (p.plain)
+        else
           asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(at), "l"(from), "r"(bytes) : "memory");
-        else  // windows overlap: through the L1 cache
-          asm volatile("cp.async.ca.shared.global [%0], [%1], 16, %2;" ::"r"(at), "l"(from), "r"(bytes) : "memory");
       }
       if (p.pad_word != 0) __threadfence_block();
       // Arrives when the copies are done.

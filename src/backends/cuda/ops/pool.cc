@@ -50,7 +50,10 @@ Status pool_channels(StepBuilder& b, const ops::Window& w, const Dims& in, const
   if (!largest) count_taps(b, s, w, extents, where);
   s.line(fmt::format("Vec<{}, {}> result;", storage_type(y.dtype, y.narrowed), width));
   s.line(fmt::format("for (int u = 0; u < {}; ++u) put(result.v[u], {});", width,
-                     largest ? "any ? acc[u] : -__int_as_float(0x7f800000)" : "n == 0 ? 0.f : acc[u] / (float)n"));
+                     largest ? fmt::format("any ? acc[u] : {}", x.dtype == DType::kUint8  ? "0.f"
+                                                                : x.dtype == DType::kInt8 ? "-128.f"
+                                                                                          : "-__int_as_float(0x7f800000)")
+                             : "n == 0 ? 0.f : acc[u] / (float)n"));
   s.line(fmt::format("*(Vec<{}, {}>*)({} + i * {}) = result;", storage_type(y.dtype, y.narrowed), width, s.write(y), width));
   return s.launch_elements(b, groups.num_elements());
 }
@@ -64,7 +67,9 @@ Status make_pool(StepBuilder& b) {
   const Dims in = last ? ops::channels_first(x.dims) : x.dims, out = last ? ops::channels_first(y.dims) : y.dims;
   CAMEO_ASSIGN(const ops::Window w, ops::make_window(window_attrs(b), in, out));
   const int64_t width = 16 / static_cast<int64_t>(std::max(dtype_size(x.dtype), dtype_size(y.dtype)));
-  if (last && (op == "MaxPool" || op == "AveragePool") && !b.has_output(1) && is_float(x.dtype) && is_float(y.dtype) && width >= 4 &&
+  const bool floats = is_float(x.dtype) && is_float(y.dtype),
+             bytes = op == "MaxPool" && (x.dtype == DType::kUint8 || x.dtype == DType::kInt8);
+  if (last && (op == "MaxPool" || op == "AveragePool") && !b.has_output(1) && (floats || bytes) && width >= 4 &&
       y.dims.back() % width == 0 && x.offset % 16 == 0 && y.offset % 16 == 0)
     return pool_channels(b, w, in, x, y, width);
   Source s;
