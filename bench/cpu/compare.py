@@ -6,7 +6,8 @@
 A round runs every engine for some milliseconds, in an order that turns with each round, after a pause in which threads of
 the others come to rest. What counts is the median over the rounds of an engine's median in each; the ratio is the faster
 peer's time over Cameo's, per round, and then its median. Inputs are bound and outputs fetched in the time measured. All
-engines have the same number of threads. The answers must agree before anything is timed.
+engines have the same number of threads. The answers must agree before anything is timed. Where reading the weights bounds the
+time, bench_peak reads memory in each round too, and Cameo's share of that rate is given.
 
 Models of tests/models get their weights in --models when they are not there yet; other files must lie there (see README.md).
 Writes OUT/cpu.json and OUT/cpu.md.
@@ -109,6 +110,22 @@ def time_engine(engine, feeds, seconds, least):
     return statistics.median(times) * 1e3
 
 
+def streamed_bytes(path, feeds):
+    """Of constant operands of products, and of the inputs: what a run must read from memory."""
+    import onnx
+
+    graph = onnx.load(path, load_external_data=False).graph
+    read = {i for n in graph.node if n.op_type in ("MatMul", "Gemm") for i in n.input}
+    read |= {n.input[0] for n in graph.node if n.op_type == "Transpose" and n.output[0] in read}
+    return sum(4 * int(np.prod(t.dims)) for t in graph.initializer if t.name in read) + sum(v.nbytes for v in feeds.values())
+
+
+def read_rate(args):
+    """GB/s, as bench_peak finds it now."""
+    done = subprocess.run([str(args.build / "bench" / "bench_peak"), f"--threads={args.threads}"], capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-3])
+
+
 def measure(work, args):
     path = model_file(work.model, args.models)
     feeds = {n: np.asarray(v, order="C") for n, v in work.feeds(input_infos(path)).items()}
@@ -133,12 +150,18 @@ def measure(work, args):
         for name in names[r % len(names):] + names[: r % len(names)]:
             time.sleep(0.02)
             row[name] = time_engine(engines[name], feeds, args.seconds, 3)
+        if work.bandwidth_bound:
+            row["read"] = read_rate(args)
         rounds.append(row)
     plan.unlink()
     medians = {n: statistics.median(row[n] for row in rounds) for n in names}
     ratio = statistics.median(min(row[n] for n in names if n != "cameo") / row["cameo"] for row in rounds)
-    return {"name": work.name, "suite": work.suite, "milliseconds": {n: round(t, 4) for n, t in medians.items()}, "ratio": round(ratio, 3), "goal": work.goal,
-            "difference": difference, "problems": problems}
+    result = {"name": work.name, "suite": work.suite, "milliseconds": {n: round(t, 4) for n, t in medians.items()}, "ratio": round(ratio, 3),
+              "goal": work.goal, "difference": difference, "problems": problems}
+    if work.bandwidth_bound:
+        size = streamed_bytes(path, feeds)
+        result["share_of_read_bandwidth"] = round(statistics.median(size / row["cameo"] / 1e6 / row["read"] for row in rounds), 3)
+    return result
 
 
 def markdown(report):
@@ -152,6 +175,9 @@ def markdown(report):
     graphs = [r["ratio"] for r in report["results"] if r["suite"] == "graphs"]
     if len(graphs) > 1:
         lines += ["", f"Geometric mean over {len(graphs)} graphs: {statistics.geometric_mean(graphs):.3f}; least {min(graphs):.2f}."]
+    bound = {r["name"]: r["share_of_read_bandwidth"] for r in report["results"] if "share_of_read_bandwidth" in r}
+    if bound:
+        lines += ["", "Share of the rate at which bench_peak reads memory: " + ", ".join(f"{n} {share:.2f}" for n, share in bound.items()) + "."]
     for r in report["failed"]:
         lines += ["", f"Not measured: {r['name']}: {r['problem']}"]
     return "\n".join(lines) + "\n"

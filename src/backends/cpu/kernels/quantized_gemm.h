@@ -37,7 +37,7 @@ struct QuantizedFinish {
   int64_t acc_stride, residual_stride, y_stride;
 };
 
-// Bytes to floats, (x - zero) * scale, and back: nearest(x / scale) + zero, saturated; NaN becomes zero.
+// Bytes to floats, (x - zero) * scale, and back: nearest(x / scale) + zero, saturated; NaN becomes the lowest code.
 // (A division, as ONNX has it: a product with the inverse goes the other way at some halves.)
 struct ByteRow {
   void* bytes;

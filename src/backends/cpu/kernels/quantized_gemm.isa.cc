@@ -231,10 +231,10 @@ void to_bytes(const ByteRow& given) {
   int64_t i = 0;
   for (; i + kLanes <= row.count; i += kLanes) {
     const Vec x = load(row.floats + i), scale = row.scales != nullptr ? load(row.scales + i) : splat(row.scale);
-    store_bytes(row.bytes, i, vmin(vmax(select(x == x, x / scale, Vec{}), splat(low)), splat(high)), zero);
+    store_bytes(row.bytes, i, vmin(vmax(x / scale, splat(low)), splat(high)), zero);  // NaN to the lowest, as in the reference
   }
   for (; i < row.count; ++i) {
-    float x = row.floats[i] == row.floats[i] ? row.floats[i] / (row.scales != nullptr ? row.scales[i] : row.scale) : 0;
+    float x = row.floats[i] / (row.scales != nullptr ? row.scales[i] : row.scale);
     x = x > low ? x : low;
     store_byte(row.bytes, i, x < high ? x : high, zero);
   }

@@ -89,7 +89,7 @@ TEST(QuantizedGemm, BytesAndFloats) {
         std::vector<float> back(floats.size());
         table.kernels->to_floats({bytes.data() + 1, type, back.data(), 0.25f, zero, static_cast<int64_t>(back.size())});
         for (size_t i = 0; i < floats.size(); ++i) {
-          const float want = std::isnan(floats[i]) ? zero : std::clamp(std::nearbyint(floats[i]) + zero, low, low + 255);
+          const float want = std::isnan(floats[i]) ? low : std::clamp(std::nearbyint(floats[i]) + zero, low, low + 255);
           const float code = type == ByteType::kUint8 ? bytes[i + 1] : static_cast<int8_t>(bytes[i + 1]);
           EXPECT_EQ(code, want) << table.name << " " << floats[i] << " zero " << zero;
           EXPECT_EQ(back[i], (code - zero) * 0.25f);
