@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "ops/infer.h"
 #include "passes/attributes.h"
+#include "passes/elementwise.h"
 
 namespace cameo::builder {
 namespace {
@@ -23,75 +24,6 @@ enum class Kind {
   kSizes,  // integers computed from the extents of others
 };
 
-constexpr std::string_view kElementwise[] = {"Abs",
-                                             "Acos",
-                                             "Acosh",
-                                             "Add",
-                                             "And",
-                                             "Asin",
-                                             "Asinh",
-                                             "Atan",
-                                             "Atanh",
-                                             "BitwiseAnd",
-                                             "BitwiseNot",
-                                             "BitwiseOr",
-                                             "BitwiseXor",
-                                             "Cast",
-                                             "Ceil",
-                                             "Celu",
-                                             "Clip",
-                                             "Cos",
-                                             "Cosh",
-                                             "Div",
-                                             "Elu",
-                                             "Equal",
-                                             "Erf",
-                                             "Exp",
-                                             "Floor",
-                                             "Gelu",
-                                             "Greater",
-                                             "GreaterOrEqual",
-                                             "HardSigmoid",
-                                             "HardSwish",
-                                             "Identity",
-                                             "IsInf",
-                                             "IsNaN",
-                                             "LeakyRelu",
-                                             "Less",
-                                             "LessOrEqual",
-                                             "Log",
-                                             "Max",
-                                             "Mean",
-                                             "Min",
-                                             "Mish",
-                                             "Mod",
-                                             "Mul",
-                                             "Neg",
-                                             "Not",
-                                             "Or",
-                                             "Pointwise",
-                                             "Pow",
-                                             "PRelu",
-                                             "Reciprocal",
-                                             "Relu",
-                                             "Round",
-                                             "Selu",
-                                             "Shrink",
-                                             "Sigmoid",
-                                             "Sign",
-                                             "Sin",
-                                             "Sinh",
-                                             "Softplus",
-                                             "Softsign",
-                                             "Sqrt",
-                                             "Sub",
-                                             "Sum",
-                                             "Swish",
-                                             "Tan",
-                                             "Tanh",
-                                             "ThresholdedRelu",
-                                             "Where",
-                                             "Xor"};
 // Each item of the first axis by itself; other inputs are parameters, or have an item for each.
 constexpr std::string_view kPerItem[] = {"AveragePool",
                                          "BatchNormalization",
@@ -238,7 +170,7 @@ class Proof {
                          [&](ValueId id) { return aligned(id, y); });
     };
     if (y == ir::kNoValue) return false;
-    if (is_one_of(op, kElementwise)) return others_aligned(0);
+    if (passes::is_elementwise(node)) return others_aligned(0);
     if (is_one_of(op, kFilled)) return op == "ConstantOfShape" || aligned(node.inputs[0], y);
     if (kind(node, 0) != Kind::kRows) return op == "Gather" && gathers_rows(node);
     const ValueId x = node.inputs[0];

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "passes/elementwise.h"
 #include "passes/graph_builder.h"
 #include "passes/last_positions.h"
 #include "passes/lift_positions.h"

@@ -5,6 +5,7 @@
 #include "ops/cameo_conv.h"
 #include "ops/cameo_pool.h"
 #include "ops/channels_last.h"
+#include "passes/elementwise.h"
 #include "passes/padding.h"
 #include "passes/program_builder.h"
 #include "passes/region.h"
@@ -18,72 +19,6 @@ namespace {
 
 constexpr size_t kMinRank = 3, kMaxRank = 5;
 
-constexpr std::string_view kElementwise[] = {"Abs",
-                                             "Acos",
-                                             "Acosh",
-                                             "Add",
-                                             "And",
-                                             "Asin",
-                                             "Asinh",
-                                             "Atan",
-                                             "Atanh",
-                                             "BitwiseAnd",
-                                             "BitwiseNot",
-                                             "BitwiseOr",
-                                             "Cast",
-                                             "Ceil",
-                                             "Celu",
-                                             "Clip",
-                                             "Cos",
-                                             "Cosh",
-                                             "Div",
-                                             "Elu",
-                                             "Equal",
-                                             "Erf",
-                                             "Exp",
-                                             "Floor",
-                                             "Gelu",
-                                             "Greater",
-                                             "GreaterOrEqual",
-                                             "HardSigmoid",
-                                             "HardSwish",
-                                             "Identity",
-                                             "IsInf",
-                                             "IsNaN",
-                                             "LeakyRelu",
-                                             "Less",
-                                             "LessOrEqual",
-                                             "Log",
-                                             "Max",
-                                             "Mean",
-                                             "Min",
-                                             "Mish",
-                                             "Mod",
-                                             "Mul",
-                                             "Neg",
-                                             "Not",
-                                             "Or",
-                                             "PRelu",
-                                             "Pow",
-                                             "Reciprocal",
-                                             "Relu",
-                                             "Round",
-                                             "Selu",
-                                             "Sigmoid",
-                                             "Sign",
-                                             "Sin",
-                                             "Sinh",
-                                             "Softplus",
-                                             "Softsign",
-                                             "Sqrt",
-                                             "Sub",
-                                             "Sum",
-                                             "Swish",
-                                             "Tan",
-                                             "Tanh",
-                                             "ThresholdedRelu",
-                                             "Where",
-                                             "Xor"};
 constexpr std::string_view kReductions[] = {"ReduceL1",   "ReduceL2",  "ReduceLogSum", "ReduceLogSumExp", "ReduceMax",
                                             "ReduceMean", "ReduceMin", "ReduceProd",   "ReduceSum",       "ReduceSumSquare"};
 
@@ -310,13 +245,13 @@ std::optional<LayoutRole> layout_role(const GraphView& view, const ir::Node& nod
   const std::string_view name = node.op->name;
   if (is_cameo(node, "Pointwise")) return elementwise(view, node);
   if (node.inputs.empty() || node.outputs.empty() || !node.subgraphs.empty() || !has_channels(view, node.inputs[0])) {
-    const bool broadcasts = node.op->domain.empty() && is_one_of(name, kElementwise) && !node.inputs.empty();
+    const bool broadcasts = is_elementwise(node) && !node.inputs.empty();
     return broadcasts ? elementwise(view, node) : std::nullopt;
   }
   if (is_cameo(node, "Conv")) return windows(view, node);
   if (!node.op->domain.empty()) return std::nullopt;
   const size_t rank = *rank_of(view, node.inputs[0]);
-  if (is_one_of(name, kElementwise)) return elementwise(view, node);
+  if (is_elementwise(node)) return elementwise(view, node);
   // With one scale for all elements.
   if ((name == "QuantizeLinear" || name == "DequantizeLinear") && has_one_element(view, node.inputs[1])) return elementwise(view, node);
   if (name == "MaxPool" || name == "AveragePool") return windows(view, node);
@@ -367,7 +302,7 @@ std::optional<std::vector<ValueId>> channels_last_form(const GraphView& view, co
   for (size_t i : role.inputs) inputs[i] = last(inputs[i]);
   const size_t rank = role.inputs.empty() ? 0 : *rank_of(view, node.inputs[role.inputs[0]]);
   const bool is_conv = is_cameo(node, "Conv");
-  if (is_conv || is_cameo(node, "Pointwise") || is_one_of(name, kElementwise)) {
+  if (is_conv || is_elementwise(node)) {
     for (size_t i = is_conv ? 2 : 0; i < inputs.size(); ++i)
       if (inputs[i] != ir::kNoValue && std::ranges::find(role.inputs, i) == role.inputs.end())
         inputs[i] = operand_last(view, patch, inputs[i], rank);

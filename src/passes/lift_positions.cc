@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "passes/elementwise.h"
 
 namespace cameo::passes {
 namespace {

@@ -1,10 +1,10 @@
 #include "passes/sequence_axes.h"
 
 #include <algorithm>
-#include <unordered_set>
 
 #include "ops/cameo_quantized_weight_matmul.h"
 #include "passes/attributes.h"
+#include "passes/elementwise.h"
 
 namespace cameo::passes {
 namespace {
@@ -303,70 +303,6 @@ class Rules {
 
 bool is_position_wise_domain(const ir::Node& node) {
   return node.op->domain.empty() || (node.op->domain == ops::kCameoDomain && node.op->name == "QuantizedWeightMatMul");
-}
-
-bool is_elementwise(const ir::Node& node) {
-  static const std::unordered_set<std::string_view> kNames = {"Abs",
-                                                              "Acos",
-                                                              "Add",
-                                                              "And",
-                                                              "Asin",
-                                                              "Atan",
-                                                              "Cast",
-                                                              "Ceil",
-                                                              "Celu",
-                                                              "Clip",
-                                                              "Cos",
-                                                              "Cosh",
-                                                              "Div",
-                                                              "Elu",
-                                                              "Equal",
-                                                              "Erf",
-                                                              "Exp",
-                                                              "Floor",
-                                                              "Gelu",
-                                                              "Greater",
-                                                              "GreaterOrEqual",
-                                                              "HardSigmoid",
-                                                              "HardSwish",
-                                                              "Identity",
-                                                              "IsInf",
-                                                              "IsNaN",
-                                                              "LeakyRelu",
-                                                              "Less",
-                                                              "LessOrEqual",
-                                                              "Log",
-                                                              "Max",
-                                                              "Mean",
-                                                              "Min",
-                                                              "Mish",
-                                                              "Mod",
-                                                              "Mul",
-                                                              "Neg",
-                                                              "Not",
-                                                              "Or",
-                                                              "PRelu",
-                                                              "Pow",
-                                                              "Reciprocal",
-                                                              "Relu",
-                                                              "Round",
-                                                              "Selu",
-                                                              "Sigmoid",
-                                                              "Sign",
-                                                              "Sin",
-                                                              "Sinh",
-                                                              "Softplus",
-                                                              "Softsign",
-                                                              "Sqrt",
-                                                              "Sub",
-                                                              "Sum",
-                                                              "Swish",
-                                                              "Tan",
-                                                              "Tanh",
-                                                              "ThresholdedRelu",
-                                                              "Where",
-                                                              "Xor"};
-  return node.op->domain.empty() && node.outputs.size() == 1 && kNames.contains(node.op->name);
 }
 
 Result<SequenceAxes> sequence_axes(const ir::Node& node, const SequenceContext& context) {

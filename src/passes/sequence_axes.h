@@ -30,7 +30,4 @@ Result<SequenceAxes> sequence_axes(const ir::Node& node, const SequenceContext& 
 // Whether sequence_axes() knows operators of the node's domain: those of ONNX, and of ours the one that models in few bits come with.
 bool is_position_wise_domain(const ir::Node& node);
 
-// Whether the node computes each element of its output from the elements of its inputs that are there, after broadcasting.
-bool is_elementwise(const ir::Node& node);
-
 }  // namespace cameo::passes
