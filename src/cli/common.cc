@@ -86,7 +86,8 @@ Result<std::vector<Profile>> make_profiles(const std::vector<std::string>& min, 
     std::map<std::string, int> names;
     for (const auto* shapes : {&low, &best, &high})
       for (const auto& [name, dims] : *shapes) names[name];
-    for (const auto& [name, unused] : names) {
+    for (const auto& known : names) {
+      const std::string& name = known.first;
       const auto pick = [&name](const auto& first, const auto& second, const auto& third) {
         for (const auto* shapes : {&first, &second, &third})
           if (const auto it = shapes->find(name); it != shapes->end()) return it->second;

@@ -306,8 +306,8 @@ Result<Tensor> convert(const Tensor& tensor, DType dtype) {
         const auto v = static_cast<compute_t<F>>(tensor.data<F>()[i]);
         out.data<T>()[i] = static_cast<T>(static_cast<compute_t<T>>(v));
         if constexpr (std::is_integral_v<T> && std::is_integral_v<F>)
-          if (static_cast<F>(out.data<T>()[i]) != tensor.data<F>()[i])
-            return error(ErrorCode::kInvalidInput, "element {} ({}) does not fit {}", i, tensor.data<F>()[i], dtype_name(dtype));
+          if (static_cast<compute_t<F>>(static_cast<F>(static_cast<compute_t<T>>(out.data<T>()[i]))) != v)
+            return error(ErrorCode::kInvalidInput, "element {} ({}) does not fit {}", i, v, dtype_name(dtype));
       }
       return {};
     });
