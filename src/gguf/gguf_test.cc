@@ -46,7 +46,8 @@ Parts good() {
 }
 
 TEST(Gguf, ReadsEntries) {
-  const auto file = parse(file_of(good()));
+  const std::string bytes = file_of(good());
+  const auto file = parse(bytes);
   ASSERT_TRUE(file.ok()) << file.error().message();
   EXPECT_EQ(std::get<std::string_view>(file->metadata().at("general.name")), "x");
   EXPECT_EQ(file->tensors().at("a").dims, (Dims{2, 32}));

@@ -36,7 +36,7 @@ class GuardedMemory {
   uint8_t* data() const { return data_; }
   size_t bytes() const { return bytes_; }
   void expect_untouched() const {
-    for (size_t i = 0; i < kSentinelBytes; ++i) ASSERT_EQ(data_[i - kSentinelBytes], kSentinelByte) << "written before the output";
+    for (size_t i = 0; i < kSentinelBytes; ++i) ASSERT_EQ(*(data_ - kSentinelBytes + i), kSentinelByte) << "written before the output";
   }
 
  private:

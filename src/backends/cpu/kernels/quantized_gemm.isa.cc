@@ -172,7 +172,8 @@ void finish_as(const QuantizedFinish& given) {
   const Vec low = splat(f.low), high = splat(f.high), residual_scale = splat(f.residual_scale);
   for (int64_t row = 0; row < f.rows; ++row) {
     const int32_t* acc = f.acc + row * f.acc_stride;
-    const void* residual = static_cast<const uint8_t*>(f.residual) + row * f.residual_stride * kResidualSize;
+    const void* residual =
+        f.residual == nullptr ? nullptr : static_cast<const uint8_t*>(f.residual) + row * f.residual_stride * kResidualSize;
     void* y = static_cast<uint8_t*>(f.y) + row * f.y_stride * kSize;
     int64_t i = 0;
     for (; i + kLanes <= f.count; i += kLanes) {
