@@ -81,7 +81,7 @@ class Product {
     GemmEpilogue epilogue;
     GemmF32 gemm = node_.product(part_, index, epilogue);
     const auto& kernels = cpu::gemm_f32_kernels();
-    const float* b = b_ + node_.b_index(index) * matrix_;
+    const float* b = b_ == nullptr ? nullptr : b_ + node_.b_index(index) * matrix_;
     const int64_t first = begin / kPanelColumns, last = ceil_div(end, kPanelColumns), whole = end / kPanelColumns;
     float* packed = scratch + kGemmScratch;
     switch (variant_) {

@@ -67,7 +67,16 @@ CAMEO_INLINE void store_part(float* p, Vec v, int64_t n) {
 }
 
 // a * b + c, fused where the processor can. The files are compiled with -ffp-contract=fast.
-CAMEO_INLINE Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }
+CAMEO_INLINE Vec fma(Vec a, Vec b, Vec c) {
+  // Clang contracts within a basic block only, and a sanitizer's checks may part the operations.
+#if defined(__clang__) && defined(__AVX512F__)
+  return (Vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif defined(__clang__) && defined(__FMA__)
+  return (Vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#else
+  return a * b + c;
+#endif
+}
 
 // Element by element: yes where mask is all ones, no where it is zero. Comparisons of Vec give such masks.
 CAMEO_INLINE Vec select(VecI mask, Vec yes, Vec no) { return mask ? yes : no; }
