@@ -101,7 +101,9 @@ Result<Specialization> specialize(const ir::Graph& graph, std::span<const ops::F
     placed.push_back(id);
     lifetimes.push_back({static_cast<size_t>(v.dims.num_elements()) * dtype_size(v.dtype), made[id], read[id]});
   }
-  const MemoryPlan plan = plan_memory(lifetimes);
+  MemoryPlan plan = plan_memory_in_lanes(lifetimes);
+  MemoryPlan smallest = plan_memory(lifetimes);
+  if (plan.bytes > smallest.bytes + smallest.bytes / 2) plan = std::move(smallest);
   for (size_t i = 0; i < placed.size(); ++i) s.values[placed[i]].offset = plan.offsets[i];
   s.arena_bytes = plan.bytes;
   s.without_reuse = plan.without_reuse;

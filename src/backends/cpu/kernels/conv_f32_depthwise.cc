@@ -57,8 +57,8 @@ Status convolve(ops::KernelContext& c, const ConvProblem& p, const float* packed
   const int64_t products = p.rows() * channels * p.taps() * p.in_channels;
   const auto run_rows = p.is_depthwise() ? cpu::depthwise_f32_kernels().run : cpu::grouped_f32_kernels().run;
   const int64_t tasks = std::clamp<int64_t>(products / kTaskProducts, 1, 4 * threads);
-  // Strips of rows first, while they are much higher than what neighbours share; then blocks of channels.
-  const int64_t strips = std::clamp<int64_t>(p.out_height / (4 * ((p.kernel_height - 1) * p.dilation_height + 1)), 1, tasks);
+  // Strips of rows first: a thread then reads and writes what it wrote and reads in the nodes around, but for the edges.
+  const int64_t strips = std::clamp<int64_t>(p.out_height / 2, 1, tasks);
   const int64_t vectors = padded_channels(p) / kPanelWidth;
   const int64_t blocks = std::clamp<int64_t>((tasks + p.batch * strips - 1) / (p.batch * strips), 1, vectors);
   const int64_t rows = (p.out_height + strips - 1) / strips, width = (vectors + blocks - 1) / blocks * kPanelWidth;

@@ -12,6 +12,7 @@
 #include <algorithm>
 
 #include "backends/cpu/kernels/conv_f32.h"
+#include "backends/cpu/kernels/worker_scratch.h"
 #include "base/thread_pool.h"
 #include "ops/cameo_pointwise.h"
 
@@ -183,12 +184,11 @@ class Convolution {
     rows = std::min(rows, p_.rows());
     const int64_t blocks = (p_.rows() + rows - 1) / rows;
     rows = (p_.rows() + blocks - 1) / blocks;
-    float* copies = in_place_ ? nullptr : c.scratch<float>(c.threads().size() * rows * stride).data();
+    const cpu::WorkerScratch copies(c, in_place_ ? 0 : rows * stride);
     CAMEO_TRY(c.check_cancelled());
     c.threads().parallel_for(blocks * p_.group, [&](int64_t task, int worker) {
       const int64_t first = task % blocks * rows;
-      if (first < p_.rows())
-        block(task / blocks, first, std::min(rows, p_.rows() - first), in_place_ ? nullptr : copies + worker * rows * stride);
+      if (first < p_.rows()) block(task / blocks, first, std::min(rows, p_.rows() - first), in_place_ ? nullptr : copies.of(worker));
     });
     return {};
   }

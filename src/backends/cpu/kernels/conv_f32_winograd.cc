@@ -10,6 +10,7 @@
 
 #include "backends/cpu/kernels/conv_f32.h"
 #include "backends/cpu/kernels/winograd_f32.h"
+#include "backends/cpu/kernels/worker_scratch.h"
 #include "base/thread_pool.h"
 #include "ops/cameo_pointwise.h"
 
@@ -175,10 +176,10 @@ class Convolution {
     tasks = (all_ + tiles - 1) / tiles;
     const int64_t step_v = step_of(tiles, stride_v_), size_v = kElements<M> * step_v;
     const int64_t size = size_v + kElements<M> * step_of(tiles, panels_ * kPanelWidth);
-    float* scratch = c.scratch<float>(threads * size).data();
+    const cpu::WorkerScratch scratch(c, size);
     CAMEO_TRY(c.check_cancelled());
     c.threads().parallel_for(tasks, [&](int64_t task, int worker) {
-      float* v = scratch + worker * size;
+      float* v = scratch.of(worker);
       const int64_t first = task * tiles, count = std::min(tiles, all_ - first);
       transform_input(first, count, 0, p_.in_channels, v, step_v);
       multiply(first, count, v, step_v, 0, panels_, v + size_v);
@@ -198,7 +199,7 @@ class Convolution {
     width = (panels_ + slabs - 1) / slabs;
     slabs = (panels_ + width - 1) / width;
     const int64_t size_m = kElements<M> * step_of(tiles, width * kPanelWidth);
-    float* m = c.scratch<float>(threads * size_m).data();
+    const cpu::WorkerScratch m(c, size_m);
     for (int64_t first = 0; first < all_; first += tiles) {
       const int64_t count = std::min(tiles, all_ - first);
       CAMEO_TRY(c.check_cancelled());
@@ -210,7 +211,7 @@ class Convolution {
       });
       c.threads().parallel_for(slabs, [&](int64_t task, int worker) {
         const int64_t panel = task * width;
-        multiply(first, count, v, step_v, panel, std::min(width, panels_ - panel), m + worker * size_m);
+        multiply(first, count, v, step_v, panel, std::min(width, panels_ - panel), m.of(worker));
       });
     }
     return {};

@@ -111,7 +111,7 @@ Status run_gather(ops::KernelContext& c) {
     for (int64_t r = begin; r < end; ++r)
       cpu::copy_kernels().rows(from + (r / count * extent + at[static_cast<size_t>(r % count)]) * bytes, 0, to + r * bytes, 0, 1, bytes);
   };
-  const int64_t tasks = std::min({rows, rows * bytes / (64 * 1024), int64_t{c.threads().size()} * 4});
+  const int64_t tasks = std::min({rows, rows * bytes / (16 * 1024), int64_t{c.threads().size()} * 4});
   if (tasks < 2 || c.threads().size() == 1)
     copy_rows(0, rows);
   else

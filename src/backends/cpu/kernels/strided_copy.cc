@@ -9,7 +9,7 @@ namespace {
 enum Side { kFrom, kTo };
 
 // A task has at least so many bytes; less is not worth a second thread.
-constexpr int64_t kTaskBytes = 64 * 1024;
+constexpr int64_t kTaskBytes = 16 * 1024;
 
 // fn(begin, end) over parts of [0, units).
 template <class Fn>
