@@ -15,6 +15,12 @@ TEST(MemoryPlan, ReusesMemoryOfTensorsThatAreGone) {
 
 TEST(MemoryPlan, NothingToPlace) { EXPECT_EQ(plan_memory({}).bytes, 0u); }
 
+TEST(MemoryPlan, TensorsOfALaneHaveOneMiddle) {
+  const MemoryPlan plan = plan_memory_in_lanes({{4096, 0, 1}, {1024, 1, 2}, {2048, 2, 3}, {512, 3, 4}});
+  EXPECT_EQ(plan.offsets, (std::vector<size_t>{0, 4096, 1024, 4352}));
+  EXPECT_EQ(plan.bytes, 5120u);
+}
+
 TEST(MemoryPlan, LivingTensorsNeverOverlap) {
   for (uint32_t seed = 0; seed < 200; ++seed) {
     std::mt19937 random(seed);
@@ -24,17 +30,17 @@ TEST(MemoryPlan, LivingTensorsNeverOverlap) {
       t.first = random() % 40;
       t.last = t.first + random() % 10;
     }
-    const MemoryPlan plan = plan_memory(tensors);
-    for (size_t a = 0; a < tensors.size(); ++a) {
-      EXPECT_EQ(plan.offsets[a] % kTensorAlignment, 0u);
-      EXPECT_LE(plan.offsets[a] + tensors[a].bytes, plan.bytes);
-      for (size_t b = 0; b < a; ++b) {
-        const bool alive_together = tensors[a].first <= tensors[b].last && tensors[b].first <= tensors[a].last;
-        const bool apart = plan.offsets[a] + tensors[a].bytes <= plan.offsets[b] || plan.offsets[b] + tensors[b].bytes <= plan.offsets[a] ||
-                           !tensors[a].bytes || !tensors[b].bytes;
-        EXPECT_TRUE(!alive_together || apart) << "seed " << seed << ", tensors " << a << " and " << b;
+    for (const MemoryPlan& plan : {plan_memory(tensors), plan_memory_in_lanes(tensors)})
+      for (size_t a = 0; a < tensors.size(); ++a) {
+        EXPECT_EQ(plan.offsets[a] % kTensorAlignment, 0u);
+        EXPECT_LE(plan.offsets[a] + tensors[a].bytes, plan.bytes);
+        for (size_t b = 0; b < a; ++b) {
+          const bool alive_together = tensors[a].first <= tensors[b].last && tensors[b].first <= tensors[a].last;
+          const bool apart = plan.offsets[a] + tensors[a].bytes <= plan.offsets[b] ||
+                             plan.offsets[b] + tensors[b].bytes <= plan.offsets[a] || !tensors[a].bytes || !tensors[b].bytes;
+          EXPECT_TRUE(!alive_together || apart) << "seed " << seed << ", tensors " << a << " and " << b;
+        }
       }
-    }
   }
 }
 
