@@ -8,8 +8,8 @@
 
 namespace cameo::gguf {
 
-// The byte-level BPE of the file (tokenizer.ggml.model "gpt2") as a tokenizer.json. Errors: kInvalidModel for lists that do not
-// fit together; kUnsupported for another kind, or a way of splitting text (tokenizer.ggml.pre) that is not known.
+// The byte-level BPE (tokenizer.ggml.model "gpt2") or SentencePiece's ("llama") of the file as a tokenizer.json. Errors: kInvalidModel for
+// lists that do not fit together; kUnsupported for another kind, or a way of splitting text (tokenizer.ggml.pre) that is not known.
 Result<std::string> tokenizer_json(const File& file);
 
 // A value of the metadata; nothing where it is missing or of another kind.

@@ -139,8 +139,9 @@ def save_safetensors(weights, path):
         f.write(struct.pack("<Q", len(text)) + text + b"".join(a.tobytes() for a in weights.values()))
 
 
-def save_gguf(config, weights, path):
-    """As llama.cpp's converter does: float32, rows of queries and keys of "llama" reordered for pairs of neighbours."""
+def save_gguf(config, weights, path, tokenizer=None):
+    """As llama.cpp's converter does: float32, rows of queries and keys of "llama" reordered for pairs of neighbours.
+    `tokenizer`: texts, scores and types of the tokens, for SentencePiece's BPE."""
     kind = config["model_type"]
     size = config.get("head_dim", WIDTH // HEADS)
     text = lambda s: struct.pack("<Q", len(s)) + s.encode()
@@ -150,6 +151,14 @@ def save_gguf(config, weights, path):
         entries.append(text(f"{kind}.{key}") + struct.pack("<II", 4, value))
     for key, value in (("attention.layer_norm_rms_epsilon", config["rms_norm_eps"]), ("rope.freq_base", config.get("rope_theta", 10000.0))):
         entries.append(text(f"{kind}.{key}") + struct.pack("<If", 6, value))
+    if tokenizer:
+        texts, scores, types = tokenizer
+        entries.append(text("tokenizer.ggml.model") + struct.pack("<I", 8) + text("llama"))
+        entries.append(text("tokenizer.ggml.tokens") + struct.pack("<IIQ", 9, 8, len(texts)) + b"".join(struct.pack("<Q", len(t.encode())) + t.encode() for t in texts))
+        entries.append(text("tokenizer.ggml.scores") + struct.pack(f"<IIQ{len(scores)}f", 9, 6, len(scores), *scores))
+        entries.append(text("tokenizer.ggml.token_type") + struct.pack(f"<IIQ{len(types)}i", 9, 5, len(types), *types))
+        for key, value in (("bos", 1), ("eos", 2)):
+            entries.append(text(f"tokenizer.ggml.{key}_token_id") + struct.pack("<II", 4, value))
     names = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output", "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k",
              "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output", "self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm", "mlp.gate_proj": "ffn_gate",
              "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down", "post_attention_layernorm": "ffn_norm", "input_layernorm": "attn_norm", "model.layers": "blk"}
@@ -219,6 +228,38 @@ class LanguageModels(unittest.TestCase):
                     save_gguf(config, weights, model)
                     self.compare(model, forward)
                     self.assertIn(f"{len(weights)} F32", self.ok_inspect(model))
+
+    def test_sentence_piece(self):
+        """The neighbours that make the token of the highest score are joined first, the leftmost of equal ones; the rest are bytes."""
+        words = ["▁", "a", "b", "c", "▁a", "ab", "bc", "abc", "▁ab", "ca", "aa", "é", "▁é"]
+        texts = ["<unk>", "<s>", "</s>", *(f"<0x{b:02X}>" for b in range(256)), *words, "<|x|>"]
+        types = [2, 3, 3] + [6] * 256 + [1] * len(words) + [4]
+        scores = [0.0] * 259 + [-9.0, -9.0, -9.0, -9.0, -3.0, -2.0, -1.0, -4.0, -5.0, -6.0, -7.0, -9.0, -8.0] + [0.0]
+        score = {t: s for t, s, kind in zip(texts, scores, types) if kind == 1}
+
+        def pieces(part):
+            symbols = list("▁" + part.replace(" ", "▁"))
+            while True:
+                pairs = [(score[a + b], -i) for i, (a, b) in enumerate(zip(symbols, symbols[1:])) if a + b in score]
+                if not pairs:
+                    return [texts.index(p) for s in symbols for p in ([s] if s in score else [f"<0x{b:02X}>" for b in s.encode()])]
+                at = -max(pairs)[1]
+                symbols[at : at + 2] = [symbols[at] + symbols[at + 1]]
+
+        global VOCABULARY
+        kept, VOCABULARY = VOCABULARY, len(texts)
+        config = {**LLAMA, "vocab_size": VOCABULARY}
+        prompts = ["abc", "a", "ab abcab", "  a", "aaaa b", "cab é😀 a", "ab<|x|>ab"]
+        with tempfile.TemporaryDirectory() as folder:
+            model = os.path.join(folder, "m.gguf")
+            save_gguf(config, draw_weights(config), model, (texts, scores, types))
+            VOCABULARY = kept
+            out = json.loads(self.ok("generate", model, *(a for p in prompts for a in ("--prompt", p)), "--max-new-tokens", "1", "--json"))
+            for prompt, row in zip(prompts, out["completions"]):
+                want = [1]
+                for n, part in enumerate(prompt.split("<|x|>")):
+                    want += [texts.index("<|x|>")] * (n > 0) + pieces(part)
+                self.assertEqual(row["prompt_token_ids"], want, prompt)
 
     def ok_inspect(self, model):
         done = subprocess.run([CAMEO, "inspect", model], capture_output=True, text=True, timeout=60)
