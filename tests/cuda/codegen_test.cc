@@ -1,10 +1,12 @@
 // Makes every step of the official ONNX cases ready for a GPU that is not there: each generated kernel is compiled to machine code.
-//   cuda_codegen_test CASES_DIR [--filter=TEXT,TEXT] [--precision=fp16]
+//   cuda_codegen_test CASES_DIR [--filter=TEXT,TEXT] [--precision=fp16] [--amd=gfx90a,gfx1030]
+// With --amd it compiles them by hipRTC for these architectures instead.
 #include <cstdio>
 #include <cstring>
 #include <string>
 
 #include "../conformance/case.h"
+#include "backends/cuda/hip/rtc.h"
 #include "backends/cuda/runner.h"
 #include "cameo/builder.h"
 #include "ops/value.h"
@@ -69,6 +71,7 @@ bool matches(const std::string& name, const std::string& list) {
 
 int run(int argc, char** argv) {
   std::string folder, filter;
+  std::vector<std::string> amd;
   runtime::Precision precision = runtime::Precision::kFloat32;
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
@@ -76,6 +79,12 @@ int run(int argc, char** argv) {
       filter = argument.substr(9);
     else if (argument.starts_with("--precision="))
       precision = runtime::precision_from_name(argument.substr(12)).value();
+    else if (argument.starts_with("--amd="))
+      for (size_t at = 6; at <= argument.size();) {
+        const size_t end = std::min(argument.find(',', at), argument.size());
+        amd.push_back(argument.substr(at, end - at));
+        at = end + 1;
+      }
     else
       folder = argument;
   }
@@ -84,7 +93,12 @@ int run(int argc, char** argv) {
     std::printf("SKIPPED: no cases in '%s'\n", folder.c_str());
     return 0;
   }
-  const auto device = Device::without_gpu(90);
+  for (const std::string& architecture : amd)
+    if (const auto made = hip::compile("extern \"C\" __global__ void k() {}", architecture); !made.ok()) {
+      std::printf("SKIPPED: %s\n", made.error().message().c_str());
+      return 0;
+    }
+  const auto device = Device::without_gpu(90, amd);
   int passed = 0, failed = 0, unsupported = 0;
   for (const auto& entry : *index) {
     if (!matches(entry.name, filter)) continue;

@@ -245,6 +245,7 @@ __global__ void to_floats(const void* x, Scalar type, float* y, int64_t n) {
 }
 
 void run_case(const Case& c, const DeviceTraits& device) {
+  if (left_out()) return;
   Model m(c, -1);
   const std::string line = format("%s %s format %d batch %d hidden %d heads %d/%d x %d ffn %d vocabulary %d", c.what, name(c.type),
                                   int(c.format), c.batch, c.hidden, c.heads, c.kv_heads, c.head_size, c.ffn, c.vocabulary);

@@ -1,5 +1,6 @@
 // What the tests of CUDA kernels share: buffers, random data, comparison, timing. A test runs its checks; with --bench it also
-// prints timings (over operands that rotate, so that the L2 cache holds none of them). Without a GPU it exits with 77: skipped.
+// prints timings (over operands that rotate, so that the L2 cache holds none of them); with --every=N it checks each N-th case alone,
+// for the slow runs under compute-sanitizer. Without a GPU it exits with 77: skipped.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -24,6 +25,12 @@ namespace cameo::cuda_test {
 using cuda::Scalar;
 
 inline int failures = 0, checks = 0;
+inline int every = 1;
+// Whether --every leaves out the case that begins here.
+inline bool left_out() {
+  static int cases = 0;
+  return cases++ % every != 0;
+}
 
 inline void must(cudaError_t e, const char* what) {
   if (e == cudaSuccess) return;
@@ -194,7 +201,10 @@ int test_main(int argc, char** argv, const char* what, F&& run) {
     return 77;
   }
   bool bench = false;
-  for (int i = 1; i < argc; ++i) bench |= !std::strcmp(argv[i], "--bench");
+  for (int i = 1; i < argc; ++i) {
+    bench |= !std::strcmp(argv[i], "--bench");
+    if (!std::strncmp(argv[i], "--every=", 8)) every = std::max(1, std::atoi(argv[i] + 8));
+  }
   run(bench);
   MUST(cudaDeviceSynchronize());
   std::printf("%s: %d checks, %d failed\n", what, checks, failures);

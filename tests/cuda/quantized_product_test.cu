@@ -119,6 +119,7 @@ void make(Problem& p, float unit = 1) {
 }
 
 void compare(Problem& p, const std::string& line) {
+  if (left_out()) return;
   const QuantizedProductArgs& a = p.a;
   const int64_t n = a.rows() * a.n;
   Buffer expected(n * 4), got(n * 4);

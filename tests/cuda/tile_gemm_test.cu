@@ -83,6 +83,7 @@ std::string text(const TileGemmArgs& a, int choice) {
 }
 
 void check_problem(Problem p, const DeviceTraits& device) {
+  if (left_out()) return;
   const int64_t n = int64_t{p.args.m} * p.args.n;
   Buffer reference(n * 4);
   plain_kernel<<<static_cast<unsigned>((n + 255) / 256), 256>>>(p.args, reference.as<float>());

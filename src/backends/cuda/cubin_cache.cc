@@ -11,8 +11,11 @@
 #include <random>
 #include <sstream>
 
+#ifndef CAMEO_HIP
 #include "backends/cuda/libraries.h"
+#endif
 #include "backends/cuda/sha256.h"
+#include "base/error.h"
 
 namespace cameo::cuda::cubin_cache {
 namespace {
@@ -85,7 +88,9 @@ const Folder& folder() {
 // What the code depends on besides itself.
 std::string identity(const std::string& source, int arch) {
   int major = 0, minor = 0;
+#ifndef CAMEO_HIP
   if (const auto nvrtc = Nvrtc::get(); nvrtc.ok()) (*nvrtc)->nvrtcVersion(&major, &minor);
+#endif
   return fmt::format("sm_{} nvrtc {}.{}\n", arch, major, minor) + source;
 }
 

@@ -4,7 +4,9 @@
 #include <fstream>
 
 #include "backends/cuda/cubin_cache.h"
+#ifndef CAMEO_HIP
 #include "backends/cuda/libraries.h"
+#endif
 #include "backends/cuda/tuning.h"
 #include "cameo/version.h"
 
@@ -53,24 +55,24 @@ Result<std::unique_ptr<Device>> Device::open() {
   return device;
 }
 
-std::unique_ptr<Device> Device::without_gpu(int arch) {
+std::unique_ptr<Device> Device::without_gpu(int arch, std::vector<std::string> amd) {
   DeviceInfo info;
   info.major = arch / 10;
   info.minor = arch % 10;
   info.multiprocessors = 132;
   info.shared_per_block = 227 * 1024;
-  return std::unique_ptr<Device>(new Device(std::move(info), false));
+  return std::unique_ptr<Device>(new Device(std::move(info), false, std::move(amd)));
 }
+
+#ifdef CAMEO_HIP
+
+Device::~Device() = default;
+
+#else
 
 Device::~Device() {
   if (cublaslt_) (*CublasLt::get())->cublasLtDestroy(cublaslt_);
   if (cudnn_) (*Cudnn::get())->cudnnDestroy(cudnn_);
-}
-
-Result<cudaKernel_t> Device::kernel(const std::string& source, const char* name) {
-  if (has_gpu_) return modules_.kernel(source, name);
-  CAMEO_TRY(modules_.check(source));
-  return cudaKernel_t{};
 }
 
 Result<cublasLtHandle_t> Device::cublaslt() {
@@ -91,6 +93,14 @@ Result<cudnnHandle_t> Device::cudnn() {
     if (const auto status = library->cudnnCreate(&cudnn_); status != CUDNN_STATUS_SUCCESS)
       return error(ErrorCode::kDevice, "cudnnCreate: {}", library->cudnnGetErrorString(status));
   return cudnn_;
+}
+
+#endif
+
+Result<cudaKernel_t> Device::kernel(const std::string& source, const char* name) {
+  if (has_gpu_) return modules_.kernel(source, name);
+  CAMEO_TRY(modules_.check(source));
+  return cudaKernel_t{};
 }
 
 int Device::known_choice(const std::string& problem) {

@@ -1,8 +1,10 @@
 // What everything on one GPU shares, and the weights of one model in its memory.
 #pragma once
 
+#ifndef CAMEO_HIP
 #include <cublasLt.h>
 #include <cudnn.h>
+#endif
 
 #include <functional>
 #include <map>
@@ -22,16 +24,19 @@ class Device {
   // The GPU that the calling thread uses.
   static Result<std::unique_ptr<Device>> open();
   // None: kernels are compiled for that architecture and not loaded, nothing can run. For tests.
-  static std::unique_ptr<Device> without_gpu(int arch);
+  // With `amd`, for these architectures of AMD instead ("gfx90a").
+  static std::unique_ptr<Device> without_gpu(int arch, std::vector<std::string> amd = {});
   ~Device();
 
   const DeviceInfo& info() const { return info_; }
   bool has_gpu() const { return has_gpu_; }
   Result<cudaKernel_t> kernel(const std::string& source, const char* name);
+#ifndef CAMEO_HIP
   Result<cublasLtHandle_t> cublaslt();
   // A handle is used by one thread at a time: its owner holds the lock while it sets the stream and calls.
   Result<cudnnHandle_t> cudnn();
   std::mutex& cudnn_mutex() { return cudnn_mutex_; }
+#endif
 
   // Where work runs that is done once: copies of weights, measurements.
   cudaStream_t stream() const { return stream_ ? stream_->get() : nullptr; }
@@ -49,10 +54,10 @@ class Device {
   const std::string& tuning_key() const { return tuning_key_; }
 
  private:
-  Device(DeviceInfo info, bool has_gpu)
+  Device(DeviceInfo info, bool has_gpu, std::vector<std::string> amd = {})
       : info_(std::move(info)),
         has_gpu_(has_gpu),
-        modules_(info_.arch()),
+        modules_(info_.arch(), std::move(amd)),
         pool_(std::make_shared<MemoryPool>()),
         tuning_key_(make_tuning_key(info_)) {}
   static std::string make_tuning_key(const DeviceInfo& info);
@@ -66,8 +71,10 @@ class Device {
   std::map<std::string, int> choices_;
   bool choices_changed_ = false;
   const std::string tuning_key_;
+#ifndef CAMEO_HIP
   cublasLtHandle_t cublaslt_ = nullptr;
   cudnnHandle_t cudnn_ = nullptr;
+#endif
 };
 
 // Constants in device memory: each form of a tensor once, however many steps read it.

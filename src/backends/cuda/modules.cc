@@ -3,9 +3,18 @@
 #include <vector>
 
 #include "backends/cuda/cubin_cache.h"
+#include "backends/cuda/hip/rtc.h"
+#ifndef CAMEO_HIP
 #include "backends/cuda/libraries.h"
+#endif
 
 namespace cameo::cuda {
+
+#ifdef CAMEO_HIP
+
+Result<std::string> compile(const std::string& source, int arch) { return hip::compile(source, fmt::format("gfx{:x}", arch)); }
+
+#else
 
 Result<std::string> compile(const std::string& source, int arch) {
   CAMEO_ASSIGN(const Nvrtc* nvrtc, Nvrtc::get());
@@ -36,6 +45,8 @@ Result<std::string> compile(const std::string& source, int arch) {
   return image;
 }
 
+#endif
+
 Result<cudaKernel_t> Modules::kernel(const std::string& source, const char* name) {
   const std::lock_guard lock(mutex_);
   if (const auto it = entries_.find(source); it != entries_.end()) return it->second.kernel;
@@ -53,7 +64,8 @@ Result<cudaKernel_t> Modules::kernel(const std::string& source, const char* name
 Status Modules::check(const std::string& source) {
   const std::lock_guard lock(mutex_);
   if (checked_.count(source)) return {};
-  CAMEO_TRY(compile(source, arch_));
+  if (amd_.empty()) CAMEO_TRY(compile(source, arch_));
+  for (const std::string& architecture : amd_) CAMEO_TRY(hip::compile(source, architecture));
   checked_.insert(source);
   return {};
 }

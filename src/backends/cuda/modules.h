@@ -11,6 +11,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "backends/cuda/runtime.h"
 
@@ -21,7 +22,8 @@ Result<std::string> compile(const std::string& source, int arch);
 
 class Modules {
  public:
-  explicit Modules(int arch) : arch_(arch) {}
+  // `amd`: check() compiles for these of AMD's architectures instead.
+  explicit Modules(int arch, std::vector<std::string> amd = {}) : arch_(arch), amd_(std::move(amd)) {}
   // The function `name` of the source; compiled once.
   Result<cudaKernel_t> kernel(const std::string& source, const char* name);
   // Only whether the source compiles.
@@ -33,6 +35,7 @@ class Modules {
     cudaKernel_t kernel;
   };
   const int arch_;
+  const std::vector<std::string> amd_;
   std::mutex mutex_;
   std::map<std::string, Entry> entries_;  // by source
   std::set<std::string> checked_;

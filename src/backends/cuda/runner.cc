@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "backends/cuda/annotate.h"
 #include "backends/cuda/source.h"
 #include "ops/channels_last.h"
 #include "ops/value.h"
@@ -324,6 +325,7 @@ Status Runner::launch_fixed(Prepared& p) {
   };
   for (size_t k = 0; k < p.steps.size(); ++k) {
     const ir::Node& node = graph_.nodes[p.spec.steps[k].node];
+    const Annotation range(node);
     inputs.clear();
     outputs.clear();
     for (size_t i = 0; i < node.inputs.size(); ++i) inputs.push_back(address(input_of(p, p.spec.steps[k].node, i)));
@@ -345,7 +347,7 @@ Status Runner::launch_fixed(Prepared& p) {
 
 Status Runner::run_fixed(Prepared& p) {
   // The first run at a shape goes without a graph: many shapes are seen but once.
-  if (!session_.graphs || node_times_ || !is_main_ || p.runs++ == 0 || p.steps.empty()) return launch_fixed(p);
+  if (!session_.graphs || node_times_ || Annotation::on() || !is_main_ || p.runs++ == 0 || p.steps.empty()) return launch_fixed(p);
   if (!p.graph || p.captured_at != block_.data() || p.captured_scratch != scratch_.data()) {
     p.graph.reset();
     CAMEO_ASSIGN(p.graph, CapturedGraph::capture(session_.stream, [&] { return launch_fixed(p); }));

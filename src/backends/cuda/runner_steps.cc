@@ -1,6 +1,7 @@
 // Runner, the steps that are not made ready before the run.
 #include <algorithm>
 
+#include "backends/cuda/annotate.h"
 #include "backends/cuda/runner.h"
 #include "backends/cuda/source.h"
 #include "ops/evaluate.h"
@@ -104,6 +105,7 @@ Status Runner::infer(Prepared& p, const ir::Node& node) {
 Status Runner::run_step(Prepared& p, size_t index) {
   const auto& step = p.spec.steps[index];
   const ir::Node& node = graph_.nodes[step.node];
+  const Annotation range(node);
   bool tensors = true;
   ir::for_each_use(node, [&](ir::ValueId id) {
     Value& v = values_[id];

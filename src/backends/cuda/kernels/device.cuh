@@ -2,9 +2,7 @@
 // Code for architectures that lack an instruction compiles to a trap; refusals keep it from being launched there.
 #pragma once
 
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-#include <cuda_runtime.h>
+#include "backends/cuda/kernels/gpu_language.h"
 
 #include <cstdint>
 
@@ -89,6 +87,9 @@ __device__ __forceinline__ float warp_max(float x) {
   return x;
 }
 
+// What has instructions of NVIDIA's own; kernels that need them are not built for HIP.
+#ifndef CAMEO_HIP
+
 __device__ __forceinline__ uint32_t shared_address(const void* p) { return static_cast<uint32_t>(__cvta_generic_to_shared(p)); }
 
 // 16 bytes to shared memory; zeros where !valid (the source is then not read).
@@ -163,6 +164,8 @@ __device__ __forceinline__ void mma16816(float* c, const uint32_t* a, uint32_t b
 #endif
 }
 
+#endif
+
 // Programmatic dependent launch: the next kernel may start; what the kernel before wrote may be read. No-ops before Hopper.
 __device__ __forceinline__ void launch_dependents() {
 #if __CUDA_ARCH__ >= 900
@@ -174,6 +177,8 @@ __device__ __forceinline__ void wait_for_predecessor() {
   asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
 }
+
+#ifndef CAMEO_HIP
 
 // Thread block clusters (Hopper and later).
 __device__ __forceinline__ uint32_t cluster_rank() {
@@ -207,5 +212,7 @@ __device__ __forceinline__ void store_remote(uint32_t address, float v) {
   asm volatile("st.shared::cluster.f32 [%0], %1;" ::"r"(address), "f"(v) : "memory");
 #endif
 }
+
+#endif
 
 }  // namespace cameo::cuda

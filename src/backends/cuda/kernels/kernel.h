@@ -4,9 +4,9 @@
 // is), and a launch function over raw device pointers and a stream. Launches check nothing: ask refusal() first.
 #pragma once
 
-#include <cuda_runtime_api.h>
-
 #include <cstdint>
+
+#include "backends/cuda/gpu_api.h"
 
 namespace cameo::cuda {
 

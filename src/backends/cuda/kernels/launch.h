@@ -1,7 +1,7 @@
 // Launching with a cluster, with dependent launch, and with more than 48 KB of shared memory.
 #pragma once
 
-#include <cuda_runtime.h>
+#include "backends/cuda/kernels/gpu_language.h"
 
 namespace cameo::cuda {
 
@@ -11,6 +11,17 @@ struct LaunchShape {
   unsigned cluster = 1;    // blocks along x
   bool dependent = false;  // programmatic dependent launch
 };
+
+#ifdef CAMEO_HIP
+
+// There are neither clusters nor dependent launches; shared memory beyond 48 KB needs no opt-in.
+template <typename... Params, typename... Args>
+cudaError_t launch(void (*kernel)(Params...), const LaunchShape& shape, cudaStream_t stream, const Args&... args) {
+  kernel<<<shape.grid, shape.block, shape.shared, stream>>>(Params(args)...);
+  return hipGetLastError();
+}
+
+#else
 
 template <typename... Params, typename... Args>
 cudaError_t launch(void (*kernel)(Params...), const LaunchShape& shape, cudaStream_t stream, const Args&... args) {
@@ -39,5 +50,7 @@ cudaError_t launch(void (*kernel)(Params...), const LaunchShape& shape, cudaStre
   }
   return cudaLaunchKernelEx(&config, kernel, Params(args)...);
 }
+
+#endif
 
 }  // namespace cameo::cuda
