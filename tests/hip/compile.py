@@ -32,6 +32,7 @@ def main():
         return 0
     folder = options.source_dir / "src/backends/cuda"
     flags = ["-std=c++20", "-DCAMEO_HIP", f"-I{options.source_dir / 'include'}", f"-I{options.source_dir / 'src'}"]
+    system = [] if headers == pathlib.Path("/usr/include") else ["-isystem", headers]
     with tempfile.TemporaryDirectory() as work:
         offload = []
         for arch in options.arch or ["gfx90a", "gfx1030", "gfx1100"]:
@@ -46,7 +47,7 @@ def main():
         def compile_one(name):
             if name.endswith(".cu"):
                 return name, call([hipcc, "-x", "hip", *offload, "-O2", *flags, "-c", folder / name, "-o", f"{work}/{pathlib.Path(name).name}.o"])
-            return name, call([options.compiler, "-fsyntax-only", "-D__HIP_PLATFORM_AMD__", *flags, "-isystem", headers, folder / name])
+            return name, call([options.compiler, "-fsyntax-only", "-D__HIP_PLATFORM_AMD__", *flags, *system, folder / name])
 
         failed = 0
         names = (folder / "hip/ported.txt").read_text().split()
