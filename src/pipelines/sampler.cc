@@ -38,28 +38,38 @@ Status check_options(const GenerateOptions& o, size_t vocabulary) {
 }
 
 Result<uint32_t> likeliest(std::span<const float> logits) {
-  // Independent lanes, so that the compiler uses vector instructions.
-  constexpr size_t kLanes = 16;
-  float best[kLanes];
+  // Independent lanes, so that the compiler uses vector instructions; then only the block with the largest is searched.
+  constexpr size_t kLanes = 16, kBlock = 1024;
+  constexpr float kLowest = -std::numeric_limits<float>::infinity();
+  float largest = kLowest;
+  size_t block = 0;
   int nan = 0;
-  std::fill_n(best, kLanes, -std::numeric_limits<float>::infinity());
-  size_t i = 0;
-  for (; i + kLanes <= logits.size(); i += kLanes) {
-    for (size_t j = 0; j < kLanes; ++j) {
-      const float x = logits[i + j];
-      best[j] = x > best[j] ? x : best[j];
-      nan |= x != x;
+  for (size_t first = 0; first < logits.size(); first += kBlock) {
+    const size_t end = std::min(first + kBlock, logits.size());
+    float best[kLanes];
+    std::fill_n(best, kLanes, kLowest);
+    size_t i = first;
+    for (; i + kLanes <= end; i += kLanes) {
+      for (size_t j = 0; j < kLanes; ++j) {
+        const float x = logits[i + j];
+        best[j] = x > best[j] ? x : best[j];
+        nan |= x != x;
+      }
+    }
+    for (; i < end; ++i) {
+      best[0] = std::max(best[0], logits[i]);
+      nan |= logits[i] != logits[i];
+    }
+    const float most = *std::max_element(best, best + kLanes);
+    if (most > largest) {
+      largest = most;
+      block = first;
     }
   }
-  for (; i < logits.size(); ++i) {
-    best[0] = std::max(best[0], logits[i]);
-    nan |= logits[i] != logits[i];
-  }
-  const float largest = *std::max_element(best, best + kLanes);
   if (nan || !std::isfinite(largest))
     return error(ErrorCode::kInvalidInput, "the model's logits are no numbers ({}); there is no likeliest token",
                  nan ? "NaN" : "all are infinite");
-  return static_cast<uint32_t>(std::find(logits.begin(), logits.end(), largest) - logits.begin());
+  return static_cast<uint32_t>(std::find(logits.begin() + static_cast<ptrdiff_t>(block), logits.end(), largest) - logits.begin());
 }
 
 double log_sum_exp(std::span<const float> logits) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 #include <map>
 
 #include "pipelines/stop_strings.h"
@@ -18,6 +19,20 @@ std::map<uint32_t, double> shares(const GenerateOptions& options) {
   std::map<uint32_t, double> share;
   for (int i = 0; i < kDraws; ++i) share[sampler.pick(kLogits).value()] += 1.0 / kDraws;
   return share;
+}
+
+TEST(Likeliest, IsTheFirstOfTheLargest) {
+  for (const size_t size : {1, 15, 16, 17, 1023, 1024, 1025, 3000}) {
+    for (const size_t at : {size_t{0}, size / 2, size - 1}) {
+      std::vector<float> logits(size, -3.f);
+      logits[at] = -1.f;
+      logits[size - 1] = -1.f;
+      EXPECT_EQ(likeliest(logits).value(), at);
+      logits[size - 1] = std::numeric_limits<float>::quiet_NaN();
+      EXPECT_FALSE(likeliest(logits).ok());
+    }
+    EXPECT_FALSE(likeliest(std::vector<float>(size, -std::numeric_limits<float>::infinity())).ok());
+  }
 }
 
 TEST(Sampler, GreedyTakesTheFirstOfEqualOnes) {

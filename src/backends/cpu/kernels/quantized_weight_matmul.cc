@@ -95,10 +95,10 @@ Status run(ops::KernelContext& c) {
 
   const int64_t workers = c.threads().size();
   const int64_t panel_bytes = std::max<int64_t>(1, tensors.values.num_elements() * (attrs.bits == 16 ? 2 : 1) / panels);
-  // Few rows: enough tasks to share evenly. Many: a block of panels that stays in the L2 cache for all rows of a tile.
-  const int64_t wanted = rows <= 8 ? panels / (4 * workers) : kTileBytes / panel_bytes;
-  const int64_t step = std::clamp<int64_t>(wanted, 1, kTilePanels);
-  const int64_t row_tiles = (rows + kTileRows - 1) / kTileRows, panel_tiles = (panels + step - 1) / step;
+  // Enough tasks to share evenly; of many rows, a block of panels that stays in the L2 cache for all rows of a tile.
+  const int64_t row_tiles = (rows + kTileRows - 1) / kTileRows, share = row_tiles * panels / (4 * workers);
+  const int64_t step = std::clamp<int64_t>(rows <= 8 ? share : std::min(share, kTileBytes / panel_bytes), 1, kTilePanels);
+  const int64_t panel_tiles = (panels + step - 1) / step;
   const int64_t tile_floats = std::min(rows, kTileRows) * step * 16, buffer_floats = split ? 0 : cpu::kDequantizedRows * 16;
   float* const buffers = c.scratch<float>(workers * (tile_floats + buffer_floats)).data();
   CAMEO_TRY(c.check_cancelled());
