@@ -223,9 +223,14 @@ CAMEO_INLINE void add_products(__m512i& sums, __m512i weights, const int8_t* fou
   __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sums) : "v"(weights), "m"(*reinterpret_cast<const Four*>(four)));
 }
 
-// Rows of A by one panel. Chains: independent sums a row and half, so that one row does not wait for its own results.
-// Whole: 256 * high + low of a group fits int32, so that the sums become floats but once.
-template <int Bits, int Rows, int Chains, bool Whole>
+CAMEO_INLINE void add_products(__m512i& sums, __m512i weights, __m512i four) {
+  __asm__("vpdpbusd %2, %1, %0" : "+v"(sums) : "v"(weights), "v"(four));
+}
+
+// Rows of A by Panels panels, one behind the other. Chains: independent sums a row and half, so that one row does not wait for its
+// own results. Whole: 256 * high + low of a group fits int32, so that the sums become floats but once. Block: rows of the block that
+// the rows lie in. With two panels each load of an activation serves both: loads are then no longer what limits the products.
+template <int Bits, int Rows, int Chains, bool Whole, int Panels = 1, int Block = Rows>
 CAMEO_VNNI void split_panel(const QuantizedWeightProduct& p, int64_t panel, int64_t row, float* y) {
   const QuantizedWeight& w = p.w;
   const SplitRows& s = p.split;
@@ -233,78 +238,112 @@ CAMEO_VNNI void split_panel(const QuantizedWeightProduct& p, int64_t panel, int6
   const int64_t deep = (w.depth + kRowsPerLane - 1) / kRowsPerLane;
   const int64_t group_deep = w.groups <= 1 ? deep : w.group / kRowsPerLane;
   const uint8_t* values = w.values + panel * deep * 64;
-  const int8_t* a = s.values + row * s.depth * 2;
+  const int64_t in_block = Block == Rows ? 0 : row - split_block_start(row, s.rows);
+  const int8_t* a = s.values + (row - in_block) * s.depth * 2 + in_block * 8;
   const __m512i nibble = _mm512_set1_epi8(0x0f);
-  Vec total[Rows] = {};
+  Vec total[Panels][Rows] = {};
   int64_t at = 0;
   for (int64_t g = 0; g < w.groups; ++g) {
     const int64_t end = at + group_deep < deep ? at + group_deep : deep;
     // The zero point's part is known before the sums.
-    const int64_t index = (panel * w.groups + g) * kPanel;
-    __m512i highs[Rows][Chains], lows[Rows][Chains];
-    for (int r = 0; r < Rows; ++r) {
-      const int32_t* sums = s.sums + ((row + r) * w.groups + g) * 2;
-      highs[r][0] = w.offsets != nullptr ? _mm512_setzero_si512() : _mm512_set1_epi32(sums[0]);
-      lows[r][0] = w.offsets != nullptr ? _mm512_setzero_si512() : _mm512_set1_epi32(sums[1]);
-      for (int c = 1; c < Chains; ++c) highs[r][c] = lows[r][c] = _mm512_setzero_si512();
-    }
-    if (w.zeros != nullptr) {
-      const __m512i zero = (__m512i)load_zero(w, index);
+    __m512i highs[Panels][Rows][Chains], lows[Panels][Rows][Chains];
+    for (int q = 0; q < Panels; ++q) {
       for (int r = 0; r < Rows; ++r) {
-        highs[r][0] = _mm512_mullo_epi32(highs[r][0], zero);
-        lows[r][0] = _mm512_mullo_epi32(lows[r][0], zero);
+        const int32_t* sums = s.sums + ((row + r) * w.groups + g) * 2;
+        highs[q][r][0] = w.offsets != nullptr ? _mm512_setzero_si512() : _mm512_set1_epi32(sums[0]);
+        lows[q][r][0] = w.offsets != nullptr ? _mm512_setzero_si512() : _mm512_set1_epi32(sums[1]);
+        for (int c = 1; c < Chains; ++c) highs[q][r][c] = lows[q][r][c] = _mm512_setzero_si512();
+      }
+      if (w.zeros != nullptr) {
+        const __m512i zero = (__m512i)load_zero(w, ((panel + q) * w.groups + g) * kPanel);
+        for (int r = 0; r < Rows; ++r) {
+          highs[q][r][0] = _mm512_mullo_epi32(highs[q][r][0], zero);
+          lows[q][r][0] = _mm512_mullo_epi32(lows[q][r][0], zero);
+        }
       }
     }
     const auto step = [&](int64_t i, int chain) CAMEO_VNNI __attribute__((always_inline)) {
-      const __m512i packed = _mm512_loadu_si512(values + i * 64);
-      _mm_prefetch(reinterpret_cast<const char*>(values + i * 64 + p.ahead), _MM_HINT_T0);
-      const int8_t* x = a + i * Rows * kRowsPerLane * 2;
-      const auto multiply = [&](__m512i weights, const int8_t* four) CAMEO_VNNI __attribute__((always_inline)) {
+      __m512i packed[Panels];
+      for (int q = 0; q < Panels; ++q) {
+        packed[q] = _mm512_loadu_si512(values + (i + q * deep) * 64);
+        _mm_prefetch(reinterpret_cast<const char*>(values + (i + q * deep) * 64 + p.ahead), _MM_HINT_T0);
+      }
+      const int8_t* x = a + i * Block * kRowsPerLane * 2;
+      const auto multiply = [&](const __m512i* weights, const int8_t* four) CAMEO_VNNI __attribute__((always_inline)) {
         for (int r = 0; r < Rows; ++r) {
-          add_products(highs[r][chain], weights, four + r * 8);
-          add_products(lows[r][chain], weights, four + r * 8 + 4);
+          if constexpr (Panels == 1) {
+            add_products(highs[0][r][chain], weights[0], four + r * 8);
+            add_products(lows[0][r][chain], weights[0], four + r * 8 + 4);
+          } else {
+            int32_t high, low;
+            __builtin_memcpy(&high, four + r * 8, 4);
+            __builtin_memcpy(&low, four + r * 8 + 4, 4);
+            const __m512i high_all = _mm512_set1_epi32(high), low_all = _mm512_set1_epi32(low);
+            for (int q = 0; q < Panels; ++q) {
+              add_products(highs[q][r][chain], weights[q], high_all);
+              add_products(lows[q][r][chain], weights[q], low_all);
+            }
+          }
         }
       };
       if constexpr (Bits == 8) {
         multiply(packed, x);
       } else {
-        multiply(_mm512_and_si512(packed, nibble), x);
-        multiply(_mm512_and_si512(_mm512_srli_epi16(packed, 4), nibble), x + Rows * 8);
+        __m512i half[Panels];
+        for (int q = 0; q < Panels; ++q) half[q] = _mm512_and_si512(packed[q], nibble);
+        multiply(half, x);
+        for (int q = 0; q < Panels; ++q) half[q] = _mm512_and_si512(_mm512_srli_epi16(packed[q], 4), nibble);
+        multiply(half, x + Block * 8);
       }
     };
     for (; at + Chains <= end; at += Chains)
       for (int c = 0; c < Chains; ++c) step(at + c, c);
     if constexpr (Chains > 1)
       for (; at < end; ++at) step(at, 0);
-    const Vec scale = load_scale(w, index);
-    for (int r = 0; r < Rows; ++r) {
-      for (int c = 1; c < Chains; ++c) {
-        highs[r][0] = _mm512_add_epi32(highs[r][0], highs[r][c]);
-        lows[r][0] = _mm512_add_epi32(lows[r][0], lows[r][c]);
-      }
-      const VecI high = (VecI)highs[r][0], low = (VecI)lows[r][0];
-      if constexpr (Whole)
-        total[r] = fma(to_float((high << 8) + low), scale, total[r]);
-      else
-        total[r] = fma(fma(to_float(high), splat(256.f), to_float(low)), scale, total[r]);
-    }
-    if (w.offsets != nullptr) {
-      const Vec offset = load_offset(w, index);
+    for (int q = 0; q < Panels; ++q) {
+      const int64_t index = ((panel + q) * w.groups + g) * kPanel;
+      const Vec scale = load_scale(w, index);
       for (int r = 0; r < Rows; ++r) {
-        float whole;
-        __builtin_memcpy(&whole, s.sums + ((row + r) * w.groups + g) * 2, sizeof whole);
-        total[r] = fma(splat(whole), offset, total[r]);
+        for (int c = 1; c < Chains; ++c) {
+          highs[q][r][0] = _mm512_add_epi32(highs[q][r][0], highs[q][r][c]);
+          lows[q][r][0] = _mm512_add_epi32(lows[q][r][0], lows[q][r][c]);
+        }
+        const VecI high = (VecI)highs[q][r][0], low = (VecI)lows[q][r][0];
+        if constexpr (Whole)
+          total[q][r] = fma(to_float((high << 8) + low), scale, total[q][r]);
+        else
+          total[q][r] = fma(fma(to_float(high), splat(256.f), to_float(low)), scale, total[q][r]);
+      }
+      if (w.offsets != nullptr) {
+        const Vec offset = load_offset(w, index);
+        for (int r = 0; r < Rows; ++r) {
+          float whole;
+          __builtin_memcpy(&whole, s.sums + ((row + r) * w.groups + g) * 2, sizeof whole);
+          total[q][r] = fma(splat(whole), offset, total[q][r]);
+        }
       }
     }
   }
-  for (int r = 0; r < Rows; ++r) store(y + r * p.ldy, total[r] * splat(s.scales[row + r]));
+  for (int q = 0; q < Panels; ++q)
+    for (int r = 0; r < Rows; ++r) store(y + r * p.ldy + q * kPanel, total[q][r] * splat(s.scales[row + r]));
 }
 
 template <int Bits, int Rows, int Chains>
 CAMEO_VNNI void multiply_rows(const QuantizedWeightProduct& p, int64_t row) {
   const bool whole = p.w.group <= (Bits == 4 ? 4096 : 256);
-  for (int64_t panel = p.first_panel; panel < p.last_panel; ++panel) {
-    float* y = p.y + (row - p.first_row) * p.ldy + (panel - p.first_panel) * kPanel;
+  int64_t panel = p.first_panel;
+  float* y = p.y + (row - p.first_row) * p.ldy;
+  if constexpr (Rows == 8) {
+    // Not for one block alone, which waits for memory.
+    for (; p.split.rows > 8 && panel + 2 <= p.last_panel; panel += 2, y += 2 * kPanel)
+      for (int64_t half = 0; half < 8; half += 4) {
+        if (whole)
+          split_panel<Bits, 4, 1, true, 2, 8>(p, panel, row + half, y + half * p.ldy);
+        else
+          split_panel<Bits, 4, 1, false, 2, 8>(p, panel, row + half, y + half * p.ldy);
+      }
+  }
+  for (; panel < p.last_panel; ++panel, y += kPanel) {
     if (whole)
       split_panel<Bits, Rows, Chains, true>(p, panel, row, y);
     else
@@ -335,10 +374,11 @@ void multiply_split_bits(const QuantizedWeightProduct& p) {
   part.ahead = kAhead;
   const int64_t rows = p.last_row - p.first_row;
   if (rows <= 8 || rows > kFewBlocks * 8) return multiply_blocks<Bits>(part);
-  for (; part.first_panel < p.last_panel; ++part.first_panel, part.y += kPanel) {
-    part.last_panel = part.first_panel + 1;
+  for (int64_t panels = 0; part.first_panel < p.last_panel; part.first_panel += panels, part.y += panels * kPanel) {
+    panels = p.last_panel - part.first_panel > 1 ? 2 : 1;
+    part.last_panel = part.first_panel + panels;
     part.last_row = p.first_row + 8;
-    part.ahead = (p.w.depth * Bits + 31) / 32 * 64;
+    part.ahead = panels * ((p.w.depth * Bits + 31) / 32 * 64);
     multiply_blocks<Bits>(part);
     QuantizedWeightProduct others = part;
     others.first_row = part.last_row;
