@@ -22,6 +22,8 @@ namespace cameo {
 enum class Pooling { kMean, kCls, kMax, kLast };
 
 struct EmbedderOptions {
+  static constexpr size_t kUsualMaxLength = 512;
+
   Pooling pooling = Pooling::kMean;
   bool normalize = true;  // to length 1
   // Texts are cut off after so many tokens, special ones included. 0: as many as tokenizer.json says, 512 if it does not;

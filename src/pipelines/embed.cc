@@ -12,8 +12,6 @@
 namespace cameo {
 namespace {
 
-constexpr size_t kUsualMaxLength = 512;
-
 template <class T>
 void pool(const T* states, std::span<const uint8_t> mask, int64_t width, Pooling pooling, float* to) {
   size_t rows = 0;
@@ -150,7 +148,8 @@ struct Embedder::Impl {
       CAMEO_TRY(bind(texts, batch));
       if (Status done = context.run(); !done.ok()) {
         // A token that the model has no row for is found there.
-        if (done.error().code() != ErrorCode::kInvalidInput) return done;
+        if (done.error().code() != ErrorCode::kInvalidInput || done.error().message().find("out of range") == std::string::npos)
+          return done;
         return error(ErrorCode::kInvalidInput, "{}; does the tokenizer ({} ids) belong to this model?", done.error().message(),
                      tokenizer.id_end());
       }
@@ -200,7 +199,8 @@ Result<Embedder> Embedder::create(const Engine& engine, Tokenizer tokenizer, con
   int64_t longest = 0;
   for (const ShapeRange& r : ranges) longest = std::max(longest, r.most_length);
   EmbedderOptions settled = options;
-  if (settled.max_length == 0) settled.max_length = tokenizer.truncation() ? tokenizer.truncation()->max_length : kUsualMaxLength;
+  if (settled.max_length == 0)
+    settled.max_length = tokenizer.truncation() ? tokenizer.truncation()->max_length : EmbedderOptions::kUsualMaxLength;
   settled.max_length =
       static_cast<size_t>(std::min<int64_t>(static_cast<int64_t>(std::min<size_t>(settled.max_length, INT32_MAX)), longest));
   settled.batch_tokens = std::clamp<size_t>(settled.batch_tokens, 1, size_t{1} << 30);

@@ -1,5 +1,6 @@
 #include "pipelines/model_folder.h"
 
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -188,6 +189,14 @@ Result<ModelFolder> read_model_folder(const std::string& given) {
   if (folder.end_tokens.empty()) CAMEO_TRY(config.ids("eos_token_id", folder.end_tokens));
   CAMEO_TRY(config.count("n_positions", folder.max_positions));
   CAMEO_TRY(config.count("max_position_embeddings", folder.max_positions));
+  // These count positions from the padding's number on.
+  if (const Json* type = config.find("model_type"))
+    for (const char* name : {"roberta", "xlm-roberta", "camembert", "mpnet"}) {
+      size_t padding = 1;
+      if (*type != name) continue;
+      CAMEO_TRY(config.count("pad_token_id", padding));
+      folder.max_positions -= std::min(folder.max_positions, std::min(padding, folder.max_positions) + 1);
+    }
   CAMEO_TRY(read_defaults(generation, folder.defaults));
 
   for (const char* name : {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"}) {

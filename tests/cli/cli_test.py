@@ -387,6 +387,14 @@ class Cli(unittest.TestCase):
         alike = self.ok_json("embed", bert, texts[1], texts[1], texts[2], "--similarities", *build)["similarities"]
         self.assertAlmostEqual(alike[0][1], 1, places=5)
         self.assertLess(alike[0][2], 0.99)
+        # A text is cut off where the model's positions end, though no other file says so.
+        shutil.copytree(bert, self.path("unlimited"))
+        os.remove(self.path("unlimited/sentence_bert_config.json"))
+        with open(os.path.join(bert, "tokenizer.json"), encoding="utf-8") as f:
+            self.write("unlimited/tokenizer.json", json.dumps({**json.load(f), "truncation": None}).encode())
+        out = self.ok_json("embed", self.path("unlimited"), "the king " * 200, *build)
+        self.assertEqual((out["tokens"], out["truncated"]), (128, 1))
+        self.fails(2, ["129", "128 positions"], "embed", self.path("unlimited"), "x", "--pad-to", "129", *build)
         self.fails(2, ["65"], "embed", plan, "x", "--tokenizer", os.path.join(bert, "tokenizer.json"), "--pad-to", "65")
         self.fails(2, [".npy"], "embed", bert, "x", "-o", "x.txt")
         self.fails(3, ["tokenizer.json"], "embed", self.folder.name, "x")
