@@ -7,6 +7,7 @@
 
 #include "backends/cuda/convolution.h"
 #include "backends/cuda/gemm.h"
+#include "backends/cuda/ops/depthwise.h"
 #include "backends/cuda/ops/ops.h"
 #include "backends/cuda/ops/windows.h"
 #include "backends/cuda/program.h"
@@ -162,6 +163,10 @@ Status convolve(StepBuilder& b, const Problem& p, size_t bias_input, const ops::
                        (y.dtype == type || (type != DType::kFloat32 && y.dtype == DType::kFloat32));
   if (!library) {
     CAMEO_ASSIGN(Operand x, image(b));
+    if (depthwise && p.last && bias_input == 0) {
+      CAMEO_ASSIGN(const bool done, try_depthwise(b, p.w, p.window, x, program, y));
+      if (done) return {};
+    }
     CAMEO_ASSIGN(Operand w, b.input(1));
     if (bias_input == 0) return direct(b, p, x, w, nullptr, program, y);
     CAMEO_ASSIGN(Operand bias, b.input(bias_input));
