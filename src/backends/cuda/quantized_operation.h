@@ -25,4 +25,7 @@ using WeightCode = std::function<std::string(Source& s, const Operand& from, con
 Result<Operand> tiled_weight(StepBuilder& b, size_t input, const std::string& form, DType type, int64_t rows, int64_t columns,
                              const WeightCode& code);
 
+// The expression of what is stored in float8e4m3fn for a float32 value, saturated.
+std::string float8_code(const StepBuilder& b, Source& s, const std::string& value);
+
 }  // namespace cameo::cuda

@@ -28,6 +28,8 @@ struct QuantizedParams {
 namespace {
 
 constexpr int kTileRows = 128, kStepBytes = 128, kThreads = 384;
+// Tensor cores add 8-bit floats with fewer bits than float32 has: sums of so many steps are added in float32.
+constexpr int kPartialSteps = 4;
 
 // BN: columns of a tile; BLOCKS: blocks on a multiprocessor.
 template <int N, int BLOCKS>
@@ -501,15 +503,22 @@ __device__ __forceinline__ void consume(const QuantizedParams& p, uint32_t stage
       for (int kk = 0; kk < 4; ++kk)
 #pragma unroll
         for (int part = 0; part < BN / N; ++part)
-          multiply<X, N>(d + part * 64, at_a + 2 * kk, at_b + 2 * kk + part * (128 * kStepBytes >> 4), kk > 0 || (!kFloats && step > 0));
+          multiply<X, N>(d + part * 64, at_a + 2 * kk, at_b + 2 * kk + part * (128 * kStepBytes >> 4),
+                         kk > 0 || (kFloats ? step % kPartialSteps > 0 : step > 0));
       products_commit();
       hold<kCount>(d);
-      if constexpr (kFloats) {
+      if (kFloats && (step % kPartialSteps == kPartialSteps - 1 || step + 1 == p.k_steps)) {
         products_wait<0>();
         hold<kCount>(d);
-        if (lane == 0) barrier_arrive(empty + 8 * stage);
+        if (lane == 0) {
+          if (last >= 0) barrier_arrive(empty + 8 * last);
+          barrier_arrive(empty + 8 * stage);
+        }
+        last = -1;
+        if constexpr (kFloats) {
 #pragma unroll
-        for (int i = 0; i < kCount; ++i) sum[i] += __uint_as_float(d[i]);
+          for (int i = 0; i < kCount; ++i) sum[i] += __uint_as_float(d[i]);
+        }
       } else {
         products_wait<1>();
         if (last >= 0 && lane == 0) barrier_arrive(empty + 8 * last);

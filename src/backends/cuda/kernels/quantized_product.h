@@ -6,7 +6,7 @@
 // linear the scale of y as well, are the caller's to put into scale and bias.
 //
 // x is [batch, height, width, channels], or for a product [m, k] with all of the kernel's extents 1. Sums are int32, or for 8-bit
-// floats float32 over float partial sums of 128 terms.
+// floats float32 over partial sums of 512 terms.
 #pragma once
 
 #include "backends/cuda/kernels/kernel.h"

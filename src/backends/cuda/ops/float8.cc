@@ -31,11 +31,10 @@ Result<Rounded> rounded_input(StepBuilder& b, const Problem& p) {
   }
   const Dims flat{x.dims.num_elements()};
   r.x = b.scratch(kFloat8, x.dims);
-  const std::string type = storage_type(kFloat8);
   if (p.x_scale > 0) {
     const Operand from[] = {x.seen_as(flat)};
-    CAMEO_TRY(map(b, r.x.seen_as(flat), from, [&](Source&, std::span<const std::string> v) {
-      return fmt::format("{}::code({} / {}, true)", type, v[0], literal(p.x_scale));
+    CAMEO_TRY(map(b, r.x.seen_as(flat), from, [&](Source& s, std::span<const std::string> v) {
+      return float8_code(b, s, fmt::format("{} / {}", v[0], literal(p.x_scale)));
     }));
     return r;
   }
@@ -61,7 +60,7 @@ Result<Rounded> rounded_input(StepBuilder& b, const Problem& p) {
   Operand factor = r.factor;
   const std::vector<Strided> from = {dense(x.seen_as(flat)), {factor, Dims{0}, 0}};
   CAMEO_TRY(map(b, flat, dense(r.x.seen_as(flat)), from,
-                [&](Source&, std::span<const std::string> v) { return fmt::format("{}::code({} / {}, true)", type, v[0], v[1]); }));
+                [&](Source& s, std::span<const std::string> v) { return float8_code(b, s, v[0] + " / " + v[1]); }));
   return r;
 }
 
@@ -93,7 +92,7 @@ Status finish(StepBuilder& b, const Problem& p, const ops::PointProgram& program
     values.push_back(s.load(o, s.offset(at, broadcast(o, y.dims).strides)));
   }
   const std::string result = program.code.empty() ? values[0] : emit_program(s, program, values);
-  s.store(y, "i", y.dtype == kFloat8 ? fmt::format("{}::code({} / {}, true)", storage_type(kFloat8), result, literal(p.y_scale)) : result);
+  s.store(y, "i", y.dtype == kFloat8 ? float8_code(b, s, fmt::format("({}) / {}", result, literal(p.y_scale))) : result);
   return s.launch_elements(b, y.dims.num_elements());
 }
 
@@ -105,54 +104,30 @@ float shared_scale(const Tensor& scales) {
   return s.empty() ? 0 : s[0];
 }
 
-// What moves through memory behind a product, in microseconds: a launch, and bytes at the speed of the L2 cache.
-double pass_time(int64_t bytes) { return 2.5 + static_cast<double>(bytes) / 3e6; }
-
-// Products that cublasLt has: one scale for all of W, known before the run. Null where it has none.
-struct LibraryProduct {
-  std::unique_ptr<Operation> operation;
-  Operand y;
-  bool rest = false;  // the program is still to be run on y
-  double microseconds = 0;
-};
-Result<LibraryProduct> library_product(StepBuilder& b, const Problem& p, const Rounded& x, const ops::PointProgram& program,
-                                       const LinearEpilogue& e, const Operand& y) {
-  LibraryProduct l;
+// The product by cublasLt: one scale for all of W, known before the run, and no more behind it than a bias and Relu. Null where that is
+// not so.
+Result<std::unique_ptr<Operation>> library_product(StepBuilder& b, const Problem& p, const Rounded& x, const LinearEpilogue& e,
+                                                   const Operand& y, double* microseconds) {
+  std::unique_ptr<Operation> none;
   const float scale = shared_scale(*b.value(2));
-  if (scale == 0 || x.factor.present() || p.k % 16 != 0 || p.n % 16 != 0) return l;
+  const bool relu = e.activates && e.activation == ops::PointOp::kRelu;
+  if (scale == 0 || x.factor.present() || p.k % 16 != 0 || p.n % 16 != 0 || !gemm_supports(kFloat8, y.dtype) || !e.whole || e.addend ||
+      (e.activates && !relu))
+    return none;
   Gemm g;
   g.m = p.rows, g.n = p.n, g.k = p.k;
   g.a = x.x;
   CAMEO_ASSIGN(g.b, b.input(1));
   g.trans_b = true;
   g.alpha = p.x_scale * scale;
-  const DType type = activation_type(b.precision()) == DType::kFloat32 ? DType::kFloat32 : activation_type(b.precision());
-  if (!gemm_supports(kFloat8, type)) return l;
-  Operand addend;
-  if (e.addend) {
-    CAMEO_ASSIGN(addend, b.input(e.addend));
+  g.y = y;
+  if (e.bias) {
+    CAMEO_ASSIGN(g.bias, b.input_as(e.bias, y.dtype));
   }
-  const bool relu = e.activates && e.activation == ops::PointOp::kRelu;
-  const bool whole = e.whole && (!e.activates || relu) && (!e.addend || addend.dtype == type);
-  if (whole) {
-    if (e.bias) {
-      CAMEO_ASSIGN(g.bias, b.input_as(e.bias, type));
-    }
-    g.addend = addend;
-    if (relu) g.activation = Gemm::Activation::kRelu;
-  }
-  l.rest = !whole || y.dtype != type;
-  l.y = g.y = l.rest ? b.scratch(type, y.dims) : y;
-  l.rest = l.rest && (!program.code.empty() || y.dtype != type);
-  auto made = make_gemm(b, g, &l.microseconds);
-  if (!made.ok()) {
-    if (made.error().code() == ErrorCode::kUnsupported) return LibraryProduct();
-    return std::move(made).error();
-  }
-  l.operation = std::move(made).value();
-  if (l.rest) l.microseconds += pass_time(y.dims.num_elements() * static_cast<int64_t>(2 + dtype_size(y.dtype)));
-  if (whole && l.rest) l.operation.reset();  // a type that neither has: the kernel of our own does it in one
-  return l;
+  if (relu) g.activation = Gemm::Activation::kRelu;
+  auto made = make_gemm(b, g, microseconds);
+  if (!made.ok() && made.error().code() == ErrorCode::kUnsupported) return none;
+  return made;
 }
 
 // Whether it was done so.
@@ -185,29 +160,22 @@ Result<bool> by_tensor_cores(StepBuilder& b, const Problem& p, const Rounded& x,
       fmt::format("float8 product {}x{}x{} {} > {} bias {} add {} act {} by", p.rows, p.n, p.k, o.y.dims.to_string(), dtype_name(y.dtype),
                   e.bias > 0, e.addend > 0, e.activates ? static_cast<int>(e.activation) : -1);
   const int known = b.device().known_choice(problem);
-  LibraryProduct library;
+  double own = 0, theirs = 0;
+  std::unique_ptr<Operation> library, product;
   if (known != 0) {
-    CAMEO_ASSIGN(library, library_product(b, p, x, program, e, y));
+    CAMEO_ASSIGN(library, library_product(b, p, x, e, y, &theirs));
   }
-  double own = 0;
-  std::unique_ptr<Operation> product;
-  if (known != 1 || !library.operation) {
+  if (known != 1 || !library) {
     CAMEO_ASSIGN(o.w, tiled_weight(b, 1, "", kFloat8, p.k, p.n,
                                    [&](Source& s, const Operand& from, const std::string& row, const std::string& column) {
                                      return s.load(from, fmt::format("({}) * {} + {}", column, s.number(p.k), row));
                                    }));
     CAMEO_ASSIGN(product, make_quantized_product(b, a, o, &own));
-    if (!e.whole) own += pass_time(y.dims.num_elements() * static_cast<int64_t>(4 + dtype_size(y.dtype)));
   }
-  const bool by_library = library.operation && (!product || library.microseconds < own);
+  if (!library && !product) return false;
+  const bool by_library = library && (!product || theirs < own);
   b.device().remember_choice(problem, by_library);
-  if (by_library) {
-    b.add(std::move(library.operation));
-    if (library.rest) CAMEO_TRY(finish(b, p, program, library.y, true, {}, y));
-    return true;
-  }
-  if (!product) return false;
-  b.add(std::move(product));
+  b.add(std::move(by_library ? library : product));
   if (!e.whole) CAMEO_TRY(finish(b, p, program, o.y, true, {}, y));
   return true;
 }

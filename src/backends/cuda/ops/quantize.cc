@@ -1,6 +1,7 @@
 // QuantizeLinear, DequantizeLinear, DynamicQuantizeLinear, MatMulInteger: a thread for each element.
 #include "ops/quantize.h"
 #include "backends/cuda/ops/ops.h"
+#include "backends/cuda/quantized_operation.h"
 
 namespace cameo::cuda {
 namespace {
@@ -55,6 +56,7 @@ std::string quantized(StepBuilder& b, Source& s, const Operand& y, const std::st
   if (is_small_float(y.dtype)) {
     const bool coded = y.dtype != DType::kFloat4E2M1;
     const std::string sum = fmt::format("{} + {}", v, zero);
+    if (y.dtype == DType::kFloat8E4M3FN && b.attrs().integer("saturate", 1) != 0) return float8_code(b, s, sum);
     return coded ? fmt::format("{}::code({}, {})", storage_type(y.dtype), sum, b.attrs().integer("saturate", 1) != 0) : sum;
   }
   s.line(fmt::format("{0} = rintf({0}) + {1};", v, zero));
@@ -128,6 +130,14 @@ Status make_dynamic_quantize(StepBuilder& b) {
 }
 
 }  // namespace
+
+std::string float8_code(const StepBuilder& b, Source& s, const std::string& value) {
+  if (b.device().info().arch() < 89) return fmt::format("{}::code({}, true)", storage_type(DType::kFloat8E4M3FN), value);
+  s.declare(
+      "inline Code e4m3_code(float x) { u16 r; asm(\"cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;\" : \"=h\"(r) : \"f\"(0.f), \"f\"(x)); "
+      "Code c; c.b = (u8)r; return c; }");
+  return fmt::format("e4m3_code({})", value);
+}
 
 std::vector<DeviceOp> quantize_ops() {
   return {
