@@ -24,8 +24,8 @@ TEXT = {
     "distilgpt2": ("GPT2LMHeadModel", "GPT2Config", dict(n_layer=6, use_cache=False)),
     "distilgpt2-dynamo": ("GPT2LMHeadModel", "GPT2Config", dict(n_layer=6, use_cache=False)),
     "minilm-l6-sdpa": ("BertModel", "BertConfig", _MINILM),
-    "mpnet-base": ("MPNetModel", "MPNetConfig", dict(vocab_size=30527)),
-    "mpnet-base-dynamo": ("MPNetModel", "MPNetConfig", dict(vocab_size=30527)),
+    "mpnet-base": ("MPNetModel", "MPNetConfig", dict(vocab_size=30527, max_position_embeddings=514)),
+    "mpnet-base-dynamo": ("MPNetModel", "MPNetConfig", dict(vocab_size=30527, max_position_embeddings=514)),
     "roberta-base": ("RobertaModel", "RobertaConfig", dict(vocab_size=50265, max_position_embeddings=514, type_vocab_size=1, pad_token_id=1)),
     "t5-small-encoder": ("T5EncoderModel", "T5Config", dict(vocab_size=32128, d_model=512, d_kv=64, d_ff=2048, num_layers=6, num_heads=8)),
 }
