@@ -42,8 +42,6 @@ def weights_of(path):
 
 
 class HuggingFace:
-    name = "Hugging Face generate"
-
     def __init__(self, weights):
         from transformers import GPT2Config, GPT2LMHeadModel
         layers = 1 + max(int(n.split(".")[2]) for n in weights if n.startswith("transformer.h."))
@@ -99,7 +97,6 @@ class Static(torch.nn.Module):
 
 class Compiled:
     """Static, compiled, each step one replay of a CUDA graph."""
-    name = "PyTorch, compiled"
 
     def __init__(self, weights, batch, prompt, capacity, compile):
         self.model = Static(weights, capacity)
@@ -110,18 +107,20 @@ class Compiled:
         self.made = torch.zeros(capacity, batch, dtype=torch.long, device="cuda")
         self.all = torch.arange(prompt, device="cuda")
         self.prompt = prompt
-        self.forward = torch.compile(self.model.forward, mode="max-autotune-no-cudagraphs", dynamic=False) if compile else self.model.forward
+        self.compiled = torch.compile(self.model.forward, mode="max-autotune-no-cudagraphs", dynamic=False) if compile else self.model.forward
+        # A long prompt is not part of what is timed.
+        self.fills = self.compiled if prompt <= 16 else self.model.forward
         with torch.inference_mode():
             self.fill = self.graph(self.first)
             self.step = self.graph(self.next)
 
     def first(self):
-        self.token.copy_(self.forward(self.ids, self.all, self.caches)[:, None])
+        self.token.copy_(self.fills(self.ids, self.all, self.caches)[:, None])
         self.position.fill_(self.prompt)
         self.made.index_copy_(0, self.position, self.token.T)
 
     def next(self):
-        self.token.copy_(self.forward(self.token, self.position, self.caches)[:, None])
+        self.token.copy_(self.compiled(self.token, self.position, self.caches)[:, None])
         self.position.add_(1)
         self.made.index_copy_(0, self.position, self.token.T)
 
@@ -161,8 +160,8 @@ def timed(call):
     return (time.perf_counter() - start) * 1000, made
 
 
-def cameo(o, configurations, modes, prompt_tokens, prompt):
-    done = subprocess.run([o.cameo, "bench", "generate", o.model, "--tokenizer", o.tokenizer, "--device", "cuda", "--fp16", "--configurations", configurations, "--modes", modes,
+def cameo(o, model, configurations, modes, prompt_tokens, prompt=None):
+    done = subprocess.run([o.cameo, "bench", "generate", model, "--tokenizer", o.tokenizer, "--device", "cuda", "--fp16", "--configurations", configurations, "--modes", modes,
                            "--prompt-tokens", str(prompt_tokens), *(["--prompt", prompt] if prompt else []), "--rounds", "9", "--fit-tokens", "3", "--max-length", "512", "--json"],
                           capture_output=True, text=True)
     if done.returncode > 1 or not done.stdout:
@@ -171,51 +170,55 @@ def cameo(o, configurations, modes, prompt_tokens, prompt):
 
 
 def same(a, b):
-    return sum(x == y for x, y in zip(a, b)), len(b)
+    return [sum(x == y for x, y in zip(a, b)), len(b)]
 
 
 def measure(o):
+    torch._dynamo.config.recompile_limit = 64
     weights = weights_of(o.model)
-    result = {"gpu": torch.cuda.get_device_name(), "torch": torch.__version__, "model": o.model.split("/")[-1], "compiled": not o.no_compile, "rounds": o.rounds, "tables": [], "steps": [], "whole": []}
-    peers = [HuggingFace(weights)]
-    # The two tables, with prompts of 4 tokens.
-    runs = []
-    for r in range(o.rounds):
-        run = cameo(o, o.tables, "recompute,o1,cached", 4, None)
-        for row in run["table"]:
-            for peer in peers:
-                if r == 0:
-                    peer.run(row["prompt_token_ids"], row["new_tokens"])
-                row[peer.name], made = timed(lambda: peer.run(row["prompt_token_ids"], row["new_tokens"]))
-                row["same " + peer.name] = same(made, row["token_ids"])
-        runs.append(run)
-    for i, row in enumerate(runs[0]["table"]):
-        keys = [k for k in row if k.endswith("_ms") or k in [p.name for p in peers]]
-        result["tables"].append({"batch": row["batch"], "new_tokens": row["new_tokens"], **{k: statistics.median(run["table"][i][k] for run in runs) for k in keys},
-                                 "same_sequences": {p.name: row["same " + p.name] for p in peers}})
-    result["agreement"] = runs[0]["agreement"]
-    # Steps at 256 tokens, and 4 + 12 tokens whole.
-    for batch, prompt, new, into in [*((b, 240, 32, "steps") for b in o.steps), *((b, 4, 12, "whole") for b in o.whole)]:
+    result = {"gpu": torch.cuda.get_device_name(), "torch": torch.__version__, "model": o.model.split("/")[-1], "compiled": not o.no_compile, "rounds": o.rounds, "compile_s": {}, "tables": [], "steps": [], "whole": []}
+    plan = o.model + ".plan"
+    subprocess.run([o.cameo, "build", o.model, "-o", plan, "--kv-cache=on", "--device", "cuda", "--fp16"], check=True, capture_output=True)
+    hugging_face = HuggingFace(weights)
+    # A loop over new tokens takes 4 prompt tokens, steps are timed behind 240.
+    kinds = [("steps", b, 240, 32) for b in o.steps] + [("whole", b, 4, 12) for b in o.whole]
+    peers = {}
+    for kind, batch, prompt, _ in kinds:
         begun = time.time()
-        peer = Compiled(weights, batch, prompt, 288 if prompt > 4 else 16, not o.no_compile)
-        row = {"batch": batch, "compile_s": time.time() - begun}
-        ours, theirs = [], []
-        for r in range(o.rounds):
-            run = cameo(o, f"{batch}x{new}", "cached", prompt, TEXT * 12 if prompt > 4 else None)["table"][0]
-            made = peer.run(run["prompt_token_ids"], new)
-            row["same_sequences"] = same(made, run["token_ids"])
-            row["same_first_tokens"] = same([m[0] for m in made], [m[0] for m in run["token_ids"]])
-            for _ in range(9):
-                if into == "steps":
-                    theirs.append(peer.step_us(run["prompt_token_ids"], new - 1))
-                else:
-                    theirs.append(timed(lambda: peer.run(run["prompt_token_ids"], new))[0])
-            ours.append(run["cached_step_ms"] * 1000 if into == "steps" else run["cached_ms"])
-        unit = "_us" if into == "steps" else "_ms"
-        row["cameo" + unit], row["pytorch" + unit] = statistics.median(ours), statistics.median(theirs)
-        result[into].append(row)
-        print(json.dumps(row), flush=True)
-        del peer
+        peers[kind, batch] = Compiled(weights, batch, prompt, 288, not o.no_compile)
+        result["compile_s"][f"{kind} {batch}"] = time.time() - begun
+        print(kind, batch, "ready after", round(time.time() - begun, 1), "s", flush=True)
+    times, rows, tables = {}, {}, []
+    for r in range(o.rounds):
+        for kind, prompt, text in (("steps", 240, TEXT * 12), ("whole", 4, None)):
+            mine = [k for k in kinds if k[0] == kind]
+            if not mine:
+                continue
+            run = cameo(o, plan, ",".join(f"{b}x{n}" for _, b, _, n in mine), "cached", prompt, text)["table"]
+            for (_, batch, _, new), row in zip(mine, run):
+                peer, key = peers[kind, batch], (kind, batch)
+                ours, theirs = times.setdefault(key, ([], []))
+                made = peer.run(row["prompt_token_ids"], new)
+                ours.append(row["cached_step_ms"] * 1000 if kind == "steps" else row["cached_ms"])
+                for _ in range(9):
+                    theirs.append(peer.step_us(row["prompt_token_ids"], new - 1) if kind == "steps" else timed(lambda: peer.run(row["prompt_token_ids"], new))[0])
+                rows[key] = {"batch": batch, "same_sequences": same(made, row["token_ids"]), "same_first_tokens": same([m[0] for m in made], [m[0] for m in row["token_ids"]])}
+        run = cameo(o, o.model, o.tables, "recompute,o1,cached", 4)
+        for row in run["table"]:
+            ids, new = row["prompt_token_ids"], row["new_tokens"]
+            if r == 0:
+                hugging_face.run(ids, new)
+            row["hugging_face_ms"], made = timed(lambda: hugging_face.run(ids, new))
+            row["same_sequences"] = same(made, row["token_ids"])
+        tables.append(run)
+    for key, row in rows.items():
+        unit = "_us" if key[0] == "steps" else "_ms"
+        row["cameo" + unit], row["pytorch" + unit] = (statistics.median(t) for t in times[key])
+        result[key[0]].append(row)
+    for i, row in enumerate(tables[0]["table"]):
+        result["tables"].append({"batch": row["batch"], "new_tokens": row["new_tokens"], "same_sequences": row["same_sequences"],
+                                 **{k: statistics.median(run["table"][i][k] for run in tables) for k in row if k.endswith("_ms")}})
+    result["agreement"] = tables[0]["agreement"]
     return result
 
 
@@ -232,7 +235,7 @@ def markdown(r):
             out += f"| {s['batch']} | {s['pytorch_ms']:.2f} | {s['cameo_ms']:.2f} | {s['pytorch_ms'] / s['cameo_ms']:.2f}x |\n"
     out += "\nThe ways to continue a text, prompts of 4 tokens, milliseconds for the whole loop:\n\n| batch | new tokens | Hugging Face generate | Cameo, no cache | its compute | E2E / compute | Cameo O1 | O1 drop | Cameo, with cache | Hugging Face / Cameo |\n|" + "---:|" * 10 + "\n"
     for t in r["tables"]:
-        hf = t["Hugging Face generate"]
+        hf = t["hugging_face_ms"]
         out += (f"| {t['batch']} | {t['new_tokens']} | {hf:.1f} | {t['recompute_ms']:.2f} | {t['recompute_compute_ms']:.2f} | {t['recompute_ms'] / t['recompute_compute_ms']:.2f}x | {t['o1_ms']:.2f} | "
                 f"{100 * (1 - t['o1_ms'] / t['recompute_ms']):.1f} % | {t['cached_ms']:.2f} | {hf / t['cached_ms']:.1f}x |\n")
     a = r["agreement"]

@@ -61,7 +61,7 @@ Result<Decoder> Decoder::create(const Engine& engine, const DecoderOptions& opti
   else if (info.mode == DecodeMode::kCached)
     strategy = make_with_past_strategy(std::move(model), std::move(context), options);
   else
-    strategy = make_recompute_strategy(std::move(model), std::move(context), options, info.mode == DecodeMode::kRecompute);
+    strategy = make_recompute_strategy(std::move(model), std::move(context), engine.impl(), options, info.mode == DecodeMode::kRecompute);
   strategy->info = std::move(info);
   return Decoder(std::move(strategy));
 }

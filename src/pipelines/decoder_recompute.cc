@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "ops/attention_rows.h"
 #include "pipelines/decoder_strategy.h"
+#include "runtime/engine_impl.h"
 
 namespace cameo {
 namespace {
@@ -14,8 +15,9 @@ constexpr size_t kMostPreallocated = size_t{1} << 30;  // bytes of logits: beyon
 
 class Recompute final : public Decoder::Strategy {
  public:
-  Recompute(LanguageModel model, ExecutionContext context, const DecoderOptions& options, bool copy_all)
-      : Strategy(std::move(model), std::move(context)), copy_all_(copy_all) {
+  Recompute(LanguageModel model, ExecutionContext context, std::shared_ptr<const Engine::Impl> engine, const DecoderOptions& options,
+            bool copy_all)
+      : Strategy(std::move(model), std::move(context)), engine_(std::move(engine)), copy_all_(copy_all) {
     if (!copy_all_) reserve(static_cast<size_t>(options.max_batch), static_cast<size_t>(options.max_length));
   }
 
@@ -50,7 +52,7 @@ class Recompute final : public Decoder::Strategy {
     if (rows == 0 || length == 0 || length > kMostPreallocated / rows) return;
     for (auto* buffer : {&ids_, &mask_, &positions_}) buffer->reserve(rows * length * sizeof(int64_t));
     const size_t token = static_cast<size_t>(model_.vocabulary) * dtype_size(model_.logits_type);
-    if (token > 0 && length * rows <= kMostPreallocated / token) all_logits_.resize(rows * length * token);
+    if (!engine_->device && token > 0 && length * rows <= kMostPreallocated / token) all_logits_.resize(rows * length * token);
   }
 
   template <class Fn>
@@ -84,6 +86,15 @@ class Recompute final : public Decoder::Strategy {
     }
     // Memory that holds no more than what the step needs is not bound: the context has its own then.
     const size_t needed = static_cast<size_t>(dims.num_elements() * model_.vocabulary) * dtype_size(model_.logits_type);
+    if (engine_->device && !copy_all_ && needed > 0) {
+      if (needed > device_bytes_) {
+        device_logits_.reset();
+        device_bytes_ = 0;
+        CAMEO_ASSIGN(device_logits_, engine_->device->allocate(2 * needed));
+        device_bytes_ = 2 * needed;
+      }
+      return context_.set_tensor_address(model_.logits, device_logits_.get(), device_bytes_);
+    }
     const bool fits = !copy_all_ && needed > 0 && needed <= all_logits_.size();
     return context_.set_tensor_address(model_.logits, fits ? all_logits_.data() : nullptr, fits ? all_logits_.size() : 0);
   }
@@ -100,7 +111,7 @@ class Recompute final : public Decoder::Strategy {
     if (logits.rank() != 3 || logits.dim(0) != static_cast<int64_t>(rows_.size()) || logits.dim(1) != static_cast<int64_t>(longest))
       return error(ErrorCode::kUnsupported, "the model gave logits of shape {} for {} rows of {} tokens", logits.dims().to_string(),
                    rows_.size(), longest);
-    if (copy_all_) {
+    if (copy_all_ && !engine_->device) {  // a device has copied them already
       all_logits_.resize(std::max(all_logits_.size(), logits.num_bytes()));
       std::memcpy(all_logits_.data(), logits.raw(), logits.num_bytes());
       logits = Tensor::view(logits.dtype(), logits.dims(), all_logits_.data());
@@ -109,23 +120,36 @@ class Recompute final : public Decoder::Strategy {
     CAMEO_TRY(reserve_logits(rows_.size(), width));
     for (size_t row = 0; row < rows_.size(); ++row) {
       const auto last = static_cast<int64_t>(row * longest + rows_[row].size() - 1);
-      ops::load_row(logits.dtype(), logits.raw(), last * width, width, logits_.data() + static_cast<int64_t>(row) * width);
+      float* to = logits_.data() + static_cast<int64_t>(row) * width;
+      if (logits.raw() == device_logits_.get()) {
+        const size_t bytes = static_cast<size_t>(width) * dtype_size(logits.dtype());
+        last_logits_.resize(bytes);
+        CAMEO_TRY(engine_->device->copy(last_logits_.data(), device_logits_.get() + static_cast<size_t>(last) * bytes, bytes));
+        ops::load_row(logits.dtype(), last_logits_.data(), 0, width, to);
+      } else {
+        ops::load_row(logits.dtype(), logits.raw(), last * width, width, to);
+      }
     }
     times.copy_out_ms = lap();
     return {};
   }
 
+  const std::shared_ptr<const Engine::Impl> engine_;
   bool copy_all_;
   std::vector<std::vector<uint32_t>> rows_;
   std::vector<std::byte> ids_, mask_, positions_;
   std::vector<std::byte> all_logits_;
+  std::shared_ptr<std::byte> device_logits_;  // of a device, where only the last are copied back
+  size_t device_bytes_ = 0;
+  std::vector<std::byte> last_logits_;  // of a row
 };
 
 }  // namespace
 
-std::unique_ptr<Decoder::Strategy> make_recompute_strategy(LanguageModel model, ExecutionContext context, const DecoderOptions& options,
+std::unique_ptr<Decoder::Strategy> make_recompute_strategy(LanguageModel model, ExecutionContext context,
+                                                           std::shared_ptr<const Engine::Impl> engine, const DecoderOptions& options,
                                                            bool copy_all) {
-  return std::make_unique<Recompute>(std::move(model), std::move(context), options, copy_all);
+  return std::make_unique<Recompute>(std::move(model), std::move(context), std::move(engine), options, copy_all);
 }
 
 }  // namespace cameo

@@ -90,7 +90,8 @@ std::unique_ptr<Decoder::Strategy> make_in_place_strategy(LanguageModel model, E
 // Models exported with past keys and values. Only for those that take position_ids and a mask.
 std::unique_ptr<Decoder::Strategy> make_with_past_strategy(LanguageModel model, ExecutionContext context, const DecoderOptions& options);
 // The whole sequences anew at each step. `copy_all`: DecodeMode::kRecompute, else kLastLogits.
-std::unique_ptr<Decoder::Strategy> make_recompute_strategy(LanguageModel model, ExecutionContext context, const DecoderOptions& options,
+std::unique_ptr<Decoder::Strategy> make_recompute_strategy(LanguageModel model, ExecutionContext context,
+                                                           std::shared_ptr<const Engine::Impl> engine, const DecoderOptions& options,
                                                            bool copy_all);
 
 }  // namespace cameo

@@ -1,6 +1,8 @@
 // Decoder steps against plain kernels in float32, for GPT-2-like and Llama-like models of random weights.
 #include "backends/cuda/kernels/decoder_step.h"
 
+#include "backends/cuda/kernels/decoder_fused.h"
+
 #include <chrono>
 
 #include "harness.cuh"
@@ -62,7 +64,7 @@ struct Model {
   Case c;
   std::vector<Layer> layers;
   std::vector<DecoderLayer> views;
-  Buffer embedding, positions, norm, norm_bias, cos, sin, tokens, lengths, done, history, logits, workspace;
+  Buffer embedding, positions, norm, norm_bias, cos, sin, tokens, lengths, done, history, logits, workspace, constants;
   Matrix head;
   DecoderConfig config;
   DecoderWeights weights;
@@ -94,8 +96,7 @@ struct Model {
               .ffn = c.ffn,
               .vocabulary = c.vocabulary,
               .batch = c.batch,
-              .capacity = c.capacity,
-              .fused = c.fused};
+              .capacity = c.capacity};
     if (c.llama)
       config.norm = NormKind::kRms, config.activation = Activation::kSwiGlu, config.rope_cos = cos.as<float>(),
       config.rope_sin = sin.as<float>();
@@ -105,6 +106,11 @@ struct Model {
              .done = done.as<int32_t>(),
              .history = history.as<int32_t>(),
              .history_stride = c.capacity};
+    if (c.fused && !decoder_fused_refusal(config, weights, device_traits())) {
+      constants = Buffer(decoder_fused_constants(config));
+      MUST(decoder_fused_prepare(config, weights, constants.as(), nullptr));
+      weights.constants = constants.as();
+    }
     workspace = Buffer(decoder_workspace(config));
     workspace.zero();
   }

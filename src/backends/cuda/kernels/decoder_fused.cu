@@ -9,13 +9,14 @@
 // of the cluster's rows of the first matrix. The norm is applied behind the product, when all blocks have told their mean and
 // variance: with y = (x - mean) / deviation * w + b,
 //   W y = 1 / deviation * sum over blocks of (W (w (x - mean of block)) + (mean of block - mean) W w) + W b
-// where W w and W b do not depend on x and are computed while the kernel before this one still runs. The sums over columns are
-// a reduction through shared memory of the cluster: to all blocks up to 2 sequences, else scattered over the blocks, finished
-// there, and sent on. Then each block has its rows of the second matrix times what the cluster made.
+// where W w (by block) and W b are computed once (decoder_fused_prepare). The sums over columns are a reduction through shared
+// memory of the cluster: to all blocks up to 2 sequences, else scattered over the blocks, finished there, and sent on. Then each
+// block has its rows of the second matrix times what the cluster made.
 //
 // More than 16 sequences are dealt out in groups to clusters of their own.
 //
-// Weights, keys and values are on their way before the kernel waits for its predecessor (programmatic dependent launch).
+// Weights, keys and values are on their way before the kernel waits for its predecessor (programmatic dependent launch). Loops
+// are not unrolled more than it takes: the code runs from a cold instruction cache, and its size is what it costs.
 #include "backends/cuda/kernels/decoder_fused.h"
 
 #include <cmath>
@@ -26,168 +27,246 @@
 namespace cameo::cuda {
 namespace {
 
-constexpr int kRanks = 8, kHalfWarps = 12, kHalfThreads = 32 * kHalfWarps, kHead = 64, kMostSequences = 16, kPerLane = 8,
-              kMostClusters = 64;
+constexpr int kRanks = 8, kHalfWarps = 12, kHalfThreads = 32 * kHalfWarps, kHead = 64, kMostSequences = 16, kPerLane = 4,
+              kMostClusters = 64, kGathered = kHead + 4;
 
-struct HalfArgs {
-  SkinnyEmbedding embedding;  // of the first layer; else x and parts
-  const float* x;             // [batch, hidden]
-  const void* parts;          // [num_parts, batch, hidden], to be added to x
-  float* x_out;               // the sum
-  void* parts_out;            // [clusters, batch, hidden]
-  const void* norm_weight;
-  const void* norm_bias;
-  const void* w1;  // a cluster has `rows` rows of it
-  const void* b1;
-  const void* w2;  // [hidden, w2_stride]; a cluster has `inner` columns of it
-  const void* b2;
-  void* k_cache;  // [batch, heads, capacity, 64]
-  void* v_cache;
-  const int32_t* lengths;
-  int32_t num_parts, batch, group, hidden, rows, inner, w2_stride, heads, capacity;
-  float epsilon, scale;  // of attention, times log2(e)
-  Activation activation;
-  bool first;  // the step's first kernel
-};
-
-// Where things lie in shared memory, in bytes.
+// Where things lie in shared memory, in bytes, and who does what.
 struct HalfLayout {
-  bool whole;     // every block gets all sums of the first product
-  int own;        // its rows that a block finishes
-  int splits;     // blocks that share the keys of a sequence
-  int slots;      // sequences at a time
-  int per_block;  // sequences of a block
-  int w1, w2, x, norm, sums, received, constants, stats, values, warps, gathered, operand, total;
-  __host__ __device__ HalfLayout(bool attention, int m, int slice, int rows, int inner) {
+  bool whole;  // every block gets all sums of the first product
+  int own;     // its rows that a block finishes
+  int splits;  // blocks that share the keys of a sequence
+  int slots;   // sequences at a time
+  int units;   // threads by 8 columns of x
+  int groups;  // of them that share the parts of a sequence
+  int barriers, w1, w2, x, sums, received, stats, values, warps, gathered, operand, total;
+  HalfLayout() = default;
+  HalfLayout(bool attention, int m, int slice, int rows, int inner) {
     whole = m <= 2;
     own = whole ? rows : rows / kRanks;
     splits = m == 1 ? 8 : m == 2 ? 4 : m <= 4 ? 2 : 1;
     slots = kRanks / splits;
-    per_block = (m + slots - 1) / slots;
-    const int columns = m <= 8 ? 8 : 16, most = kHalfThreads * 8 > m * slice ? kHalfThreads * 8 : m * slice;
+    units = kHalfThreads / (slice / 8);
+    for (groups = 4; groups > 1 && groups * m > units;) groups /= 2;
+    const int columns = m <= 8 ? 8 : 16, per_block = (m + slots - 1) / slots;
     int at = 0;
-    w1 = at, at += rows * (slice + 8) * 2;
-    w2 = at, at += slice * (inner + 8) * 2;
-    x = at, at += columns * (slice + 8) * 2;
-    norm = at, at += 8 * (slice + 8) * 2;
-    sums = at, at += most * 4;
-    received = at, at += own * m * kRanks * 4;
-    constants = at, at += own * 2 * kRanks * 4;
-    stats = at, at += m * 3 * kRanks * 4;
-    values = at, at += attention ? m * rows * 4 : 0;
-    warps = at, at += attention ? per_block * kHalfWarps * (kHead + 2) * 4 : 0;
-    gathered = at, at += attention ? m * splits * (kHead + 2) * 4 : 0;
-    at = (at + 15) / 16 * 16;
-    operand = at, at += columns * (inner + 8) * 2;
+    const auto place = [&](int bytes) {
+      const int here = at;
+      at += (bytes + 15) / 16 * 16;
+      return here;
+    };
+    barriers = place(3 * 8);
+    w1 = place(rows * (slice + 8) * 2), w2 = place(slice * (inner + 8) * 2), x = place(columns * (slice + 8) * 2);
+    sums = place(m * groups * slice * 4), received = place(own * m * kRanks * 4), stats = place(m * 3 * kRanks * 4);
+    values = place(attention ? m * rows * 4 : 0), warps = place(attention ? per_block * kHalfWarps * (kHead + 2) * 4 : 0);
+    gathered = place(attention ? m * splits * kGathered * 4 : 0), operand = place(columns * (inner + 8) * 2);
     total = at;
   }
 };
 
+struct HalfArgs {
+  SkinnyEmbedding embedding;  // of the first layer; else x and parts
+  const float* x;             // [rank, batch, columns of a rank]
+  const void* parts;          // [rank, batch, num_parts, columns], to be added to x
+  float* x_out;               // the sum
+  void* parts_out;            // [rank, batch, clusters, columns]
+  const void* norm_weight;
+  const float* ww;  // [8, n], see above
+  const float* wb;  // [n], with the bias
+  const void* w1;   // [n, hidden]; a cluster has `rows` rows of it
+  const void* w2;   // [hidden, w2_stride]; a cluster has `inner` columns of it
+  const void* b2;
+  void* k_cache;  // [batch, heads, capacity, 64]
+  void* v_cache;
+  const int32_t* lengths;
+  int32_t num_parts, clusters, batch, group, groups, hidden, n, rows, inner, w2_stride, heads, capacity;
+  float epsilon, scale;  // of attention, times log2(e)
+  float per_column;      // 1 / columns of a block
+  Activation activation;
+  bool first;  // the step's first kernel
+  HalfLayout at;
+};
+
 __device__ __forceinline__ void copy_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 __device__ __forceinline__ void copy_async_wait_but_one() { asm volatile("cp.async.wait_group 1;" ::: "memory"); }
-__device__ __forceinline__ void store_remote16(uint32_t address, uint16_t v) {
+
+// Barriers in shared memory that count the bytes which other blocks of the cluster store.
+__device__ __forceinline__ void barrier_init(uint64_t* barrier, uint32_t bytes) {
 #if __CUDA_ARCH__ >= 900
-  asm volatile("st.shared::cluster.u16 [%0], %1;" ::"r"(address), "h"(v) : "memory");
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(shared_address(barrier)) : "memory");
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)), "r"(bytes) : "memory");
+#endif
+}
+__device__ __forceinline__ void barrier_wait(uint64_t* barrier) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile(
+      "{\n.reg .pred done;\nagain:\nmbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [%0], 0;\n@done bra ready;\nbra again;\n"
+      "ready:\n}" ::"r"(shared_address(barrier))
+      : "memory");
+#endif
+}
+// To the same place in another block.
+__device__ __forceinline__ void send4(const void* to, uint64_t* barrier, int rank, float a, float b, float c, float d) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.v4.f32 [%0], {%1, %2, %3, %4}, [%5];" ::"r"(remote_address(to, rank)),
+               "f"(a), "f"(b), "f"(c), "f"(d), "r"(remote_address(barrier, rank))
+               : "memory");
+#endif
+}
+__device__ __forceinline__ void send2(const void* to, uint64_t* barrier, int rank, float a, float b) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.v2.f32 [%0], {%1, %2}, [%3];" ::"r"(remote_address(to, rank)), "f"(a),
+               "f"(b), "r"(remote_address(barrier, rank))
+               : "memory");
+#endif
+}
+__device__ __forceinline__ void send1(const void* to, uint64_t* barrier, int rank, float a) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.f32 [%0], %1, [%2];" ::"r"(remote_address(to, rank)), "f"(a),
+               "r"(remote_address(barrier, rank))
+               : "memory");
 #endif
 }
 
-// Sums x and its parts over columns [first, first + 8 * chunks) of `rows` rows, `groups` partial sums a row, to
-// sums[row * groups + group][8 * chunks]. Threads take pieces of 8 columns.
+// 8 of a rank's columns of x from column c on, with every groups-th part from `group` on; x itself where group is 0.
 template <typename T>
-struct Gather {
-  int chunks, groups, at_once;  // groups of a row, rows at a time
-  __device__ __forceinline__ Gather(int chunks, int rows, int num_parts) : chunks(chunks) {
-    const int all = kHalfThreads / chunks, each = all / rows > 1 ? all / rows : 1;
-    groups = num_parts < 1 ? 1 : min(each, num_parts);
-    at_once = all / groups;
-  }
-  __device__ __forceinline__ void run(const SkinnyEmbedding& e, const float* x, const void* parts, int num_parts, int batch, int hidden,
-                                      int row0, int rows, int first, float* sums) const {
-    const int unit = threadIdx.x / chunks, group = unit % groups, column = first + threadIdx.x % chunks * 8;
-    if (unit >= at_once * groups) return;
-    for (int row = unit / groups; row < rows; row += at_once) {
-      const int64_t at = static_cast<int64_t>(row0 + row) * hidden + column;
-      float f[8] = {};
-      if (group == 0 && e.tokens) {
-        const int token = min(max(e.tokens[row0 + row], 0), e.vocabulary - 1),
-                  position = min(max(e.lengths[row0 + row], 0), e.capacity - 1);
-        float q[8];
-        unpack16<T>(*reinterpret_cast<const uint4*>(static_cast<const T*>(e.table) + static_cast<int64_t>(token) * hidden + column), f);
-        unpack16<T>(*reinterpret_cast<const uint4*>(static_cast<const T*>(e.positions) + static_cast<int64_t>(position) * hidden + column),
-                    q);
+__device__ __forceinline__ void gather(const float* x, const void* parts, int num_parts, int slice, int64_t row, int c, int group,
+                                       int groups, float* to) {
+  uint4 low{}, high{};
+  if (group == 0) low = load_fresh(x + row * slice + c), high = load_fresh(x + row * slice + c + 4);
+  const T* from = static_cast<const T*>(parts) + row * num_parts * slice + c;
+  float f[8] = {};
+#pragma unroll 1
+  for (int p = group; p < num_parts; p += 4 * groups) {
+    uint4 v[4];
 #pragma unroll
-        for (int i = 0; i < 8; ++i) f[i] = f[i] * e.scale + q[i];
-      } else if (group == 0) {
-        const uint4 low = load_fresh(x + at), high = load_fresh(x + at + 4);
-        unpack16<float>(low, f), unpack16<float>(high, f + 4);
-      }
-      for (int p = group; p < num_parts; p += 4 * groups) {
-        uint4 v[4];
+    for (int j = 0; j < 4; ++j) v[j] = p + j * groups < num_parts ? load_fresh(from + (p + j * groups) * slice) : uint4{};
 #pragma unroll
-        for (int j = 0; j < 4; ++j)
-          v[j] = p + j * groups < num_parts
-                     ? load_fresh(static_cast<const T*>(parts) + static_cast<int64_t>(p + j * groups) * batch * hidden + at)
-                     : uint4{};
+    for (int j = 0; j < 4; ++j) {
+      float q[8];
+      unpack16<T>(v[j], q);
 #pragma unroll
-        for (int j = 0; j < 4; ++j) {
-          float q[8];
-          unpack16<T>(v[j], q);
-#pragma unroll
-          for (int i = 0; i < 8; ++i) f[i] += q[i];
-        }
-      }
-      float4* to = reinterpret_cast<float4*>(sums + (row * groups + group) * chunks * 8 + threadIdx.x % chunks * 8);
-      to[0] = {f[0], f[1], f[2], f[3]}, to[1] = {f[4], f[5], f[6], f[7]};
+      for (int i = 0; i < 8; ++i) f[i] += q[i];
     }
   }
-};
+  float q[8];
+  unpack16<float>(low, q), unpack16<float>(high, q + 4);
+  reinterpret_cast<float4*>(to)[0] = {f[0] + q[0], f[1] + q[1], f[2] + q[2], f[3] + q[3]};
+  reinterpret_cast<float4*>(to)[1] = {f[4] + q[4], f[5] + q[5], f[6] + q[6], f[7] + q[7]};
+}
+
+// c[16 x 8 NT] += w[16 x k] x[8 NT x k]^T from shared memory; w and x are the lane's places in the first fragments.
+template <typename T, int NT>
+__device__ __forceinline__ void multiply(float (&c)[NT][4], const T* w, const T* x, int x_step, int k) {
+#pragma unroll 3
+  for (int k0 = 0; k0 < k; k0 += 16) {
+    uint32_t f[4];
+    ldmatrix4(f, w + k0);
+#pragma unroll
+    for (int i = 0; i < NT; ++i) {
+      const T* from = x + i * x_step + k0;
+      mma16816<T>(c[i], f, *reinterpret_cast<const uint32_t*>(from), *reinterpret_cast<const uint32_t*>(from + 8));
+    }
+  }
+}
+
+// Adds up what parts of attention made: `count` rows of 64 sums, the largest score, the sum of weights.
+__device__ __forceinline__ float combine(const float* from, int row, int count, int d, float& largest, float& sum) {
+  largest = -INFINITY, sum = 0.f;
+  float x = 0.f;
+#pragma unroll 1
+  for (int w = 0; w < count; w += 4) {
+    // Rows past the last count as the last.
+    float scores[4], most = largest;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) scores[i] = w + i < count ? from[(w + i) * row + kHead] : -INFINITY, most = fmaxf(most, scores[i]);
+    const float base = most == -INFINITY ? 0.f : most, before = power_of_2(largest - base);
+    sum *= before, x *= before, largest = most;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const float by = power_of_2(scores[i] - base);
+      if (w + i < count) sum += from[(w + i) * row + kHead + 1] * by, x += from[(w + i) * row + d] * by;
+    }
+  }
+  return x;
+}
 
 template <typename T, bool ATTENTION, int NT>
 __global__ void __launch_bounds__(kHalfThreads, 2) half_layer(const __grid_constant__ HalfArgs a) {
   extern __shared__ __align__(16) unsigned char half_shared[];
   if (!a.first) launch_dependents();
-  cluster_arrive();
+  const HalfLayout& at = a.at;
   const int tid = threadIdx.x, lane = tid & 31, warp = tid >> 5, g = lane >> 2, t = lane & 3;
   // Clusters of the same weights, one for each group of sequences, follow one another, so that the weights are in the L2 cache.
-  const int rank = static_cast<int>(cluster_rank()), groups = (a.batch + a.group - 1) / a.group, unit = blockIdx.x / kRanks;
-  const int cluster = unit / groups, row0 = unit % groups * a.group, m = min(a.group, a.batch - row0), slice = a.hidden / kRanks;
-  const HalfLayout at(ATTENTION, a.group, slice, a.rows, a.inner);
+  const int rank = static_cast<int>(cluster_rank()), all_clusters = blockIdx.x / kRanks;
+  const int cluster = all_clusters / a.groups, row0 = all_clusters % a.groups * a.group, m = min(a.group, a.batch - row0);
+  const int slice = a.hidden / kRanks, chunks1 = slice / 8, chunks2 = a.inner / 8, stride1 = slice + 8, stride2 = a.inner + 8;
   T* const w1 = reinterpret_cast<T*>(half_shared + at.w1);
   T* const w2 = reinterpret_cast<T*>(half_shared + at.w2);
   T* const xs = reinterpret_cast<T*>(half_shared + at.x);
-  T* const norm = reinterpret_cast<T*>(half_shared + at.norm);
   T* const operand = reinterpret_cast<T*>(half_shared + at.operand);
-  float* const sums = reinterpret_cast<float*>(half_shared + at.sums);
-  float* const received = reinterpret_cast<float*>(half_shared + at.received);    // [own][m][ranks]
-  float* const constants = reinterpret_cast<float*>(half_shared + at.constants);  // [own][2][ranks]: W w, W b
-  float* const stats = reinterpret_cast<float*>(half_shared + at.stats);          // [m][3][ranks]: mean, squares, deviation
-  float* const values = reinterpret_cast<float*>(half_shared + at.values);        // [m][rows]
-  const int stride1 = slice + 8, stride2 = a.inner + 8, chunks1 = slice / 8, chunks2 = a.inner / 8;
-  const auto row_of = [&](int i) {  // of w1
+  float* const sums = reinterpret_cast<float*>(half_shared + at.sums);          // [m][groups][slice]
+  float* const received = reinterpret_cast<float*>(half_shared + at.received);  // [m][ranks][own]
+  float* const stats = reinterpret_cast<float*>(half_shared + at.stats);        // [m][3][ranks]: mean, squares, deviation
+  float* const values = reinterpret_cast<float*>(half_shared + at.values);      // [m][rows]
+  const auto row_of = [&](int i) {                                              // of w1
     return ATTENTION ? (i / kHead * a.heads + cluster) * kHead + i % kHead : cluster * a.rows + i;
   };
 
-  // Weights.
-  for (int i = tid; i < a.rows * chunks1; i += kHalfThreads) {
-    const int row = i / chunks1, c = i - row * chunks1;
-    copy_async16(w1 + row * stride1 + c * 8,
-                 static_cast<const T*>(a.w1) + static_cast<int64_t>(row_of(row)) * a.hidden + rank * slice + c * 8, true);
+  // What comes from other blocks: sums of the first product, what is finished of them, attention.
+  uint64_t* const barriers = reinterpret_cast<uint64_t*>(half_shared + at.barriers);
+  const int slot = rank / at.splits, split = rank % at.splits;
+  if (tid == 0) {
+    const int sequences = slot < m ? (m - slot + at.slots - 1) / at.slots : 0;
+    barrier_init(barriers, (at.own + 3) * m * kRanks * 4);
+    barrier_init(barriers + 1, ATTENTION ? sequences * a.rows * 4 : m * a.inner * 2);
+    barrier_init(barriers + 2, m * at.splits * (kHead + 2) * 4);
   }
-  for (int c = tid; c < 2 * chunks1; c += kHalfThreads) {
-    const int which = c / chunks1, k = (c - which * chunks1) * 8;
-    const T* from = static_cast<const T*>(which ? a.norm_bias : a.norm_weight);
-    copy_async16(norm + which * stride1 + k, (from ? from : static_cast<const T*>(a.norm_weight)) + rank * slice + k, from != nullptr);
-  }
-  copy_async_commit();
-  for (int i = tid; i < slice * chunks2; i += kHalfThreads) {
-    const int row = i / chunks2, c = i - row * chunks2;
-    copy_async16(w2 + row * stride2 + c * 8,
-                 static_cast<const T*>(a.w2) + static_cast<int64_t>(rank * slice + row) * a.w2_stride + cluster * a.inner + c * 8, true);
-  }
-  copy_async_commit();
-  const int first_row = at.whole ? 0 : rank * at.own;  // of w1's that this block finishes
-  const float bias0 = tid < at.own * m && a.b1 ? to_float(static_cast<const T*>(a.b1)[row_of(first_row + tid % at.own)]) : 0.f;
+  __syncwarp();
+  cluster_arrive();
 
+  // Weights.
+  const int unit = tid / chunks1, column = tid % chunks1 * 8;
+  if (unit < at.units) {
+    const T* from = static_cast<const T*>(a.w1) + rank * slice + column;
+#pragma unroll 1
+    for (int row = unit; row < a.rows; row += at.units)
+      copy_async16(w1 + row * stride1 + column, from + static_cast<int64_t>(row_of(row)) * a.hidden, true);
+  }
+  copy_async_commit();
+  {
+    const int unit2 = tid / chunks2, units2 = kHalfThreads / chunks2, k = tid % chunks2 * 8;
+    const T* from = static_cast<const T*>(a.w2) + static_cast<int64_t>(rank * slice) * a.w2_stride + cluster * a.inner + k;
+#pragma unroll 1
+    for (int row = unit2; row < slice && unit2 < units2; row += units2)
+      copy_async16(w2 + row * stride2 + k, from + static_cast<int64_t>(row) * a.w2_stride, true);
+  }
+  copy_async_commit();
+  float norm[kPerLane];
+#pragma unroll
+  for (int e = 0; e < kPerLane; ++e)
+    norm[e] = lane + 32 * e < slice ? to_float(static_cast<const T*>(a.norm_weight)[rank * slice + lane + 32 * e]) : 0.f;
+  // The sum that this thread finishes.
+  const int my_row = tid / at.own, my_n = (at.whole ? 0 : rank * at.own) + tid % at.own;
+  const bool finishes = my_row < m;
+  float ww[kRanks], wb = 0.f;
+  if (finishes) {
+    const int n = row_of(my_n);
+#pragma unroll
+    for (int r = 0; r < kRanks; ++r) ww[r] = a.ww[r * a.n + n];
+    wb = a.wb[n];
+  }
+  float bias2[2] = {};  // of the second product, of which a warp has a tile
+#pragma unroll
+  for (int half = 0; half < 2; ++half)
+    if (cluster == 0 && a.b2 && warp * 16 < slice)
+      bias2[half] = to_float(static_cast<const T*>(a.b2)[rank * slice + warp * 16 + g + half * 8]);
+  cluster_wait();  // all blocks run
+
+  if (a.first) {
+    wait_for_predecessor();
+    launch_dependents();
+  }
   // Keys and values of this block's first sequence.
   using Queries = FewQueries<T, kHead, 1, kHalfWarps>;
   using L = FewLayout<T, kHead>;
@@ -195,7 +274,6 @@ __global__ void __launch_bounds__(kHalfThreads, 2) half_layer(const __grid_const
   static_assert(L::kChunks == 1);
   uint4 kp[U][1], vp[U][1];
   Queries state;
-  const int slot = rank / at.splits, split = rank % at.splits;
   T *k = nullptr, *v = nullptr;
   int position = 0, j0 = 0, last = 0;
   const auto open = [&](int b) {
@@ -208,187 +286,160 @@ __global__ void __launch_bounds__(kHalfThreads, 2) half_layer(const __grid_const
     state.template load<U>(vp, v, kHead, j0, last);
   };
   if constexpr (ATTENTION)
-    if (!a.first && slot < m) open(slot);
+    if (slot < m) open(slot);
+  wait_for_predecessor();
 
-  // What of the first product does not depend on x.
+  // x of the first layer.
+  if (a.first) {
+    const SkinnyEmbedding& e = a.embedding;
+#pragma unroll 1
+    for (int i = tid; i < m * slice; i += kHalfThreads) {
+      const int row = i / slice, c = rank * slice + i - row * slice;
+      const int token = min(max(e.tokens[row0 + row], 0), e.vocabulary - 1), place = min(max(e.lengths[row0 + row], 0), e.capacity - 1);
+      sums[(row * at.groups) * slice + i - row * slice] =
+          to_float(static_cast<const T*>(e.table)[static_cast<int64_t>(token) * a.hidden + c]) * e.scale +
+          to_float(static_cast<const T*>(e.positions)[static_cast<int64_t>(place) * a.hidden + c]);
+    }
+  }
+  // Of the others.
+#pragma unroll 1
+  for (int i = unit; i < m * at.groups && unit < at.units && !a.first; i += at.units)
+    gather<T>(a.x, a.parts, a.num_parts, slice, static_cast<int64_t>(rank) * a.batch + row0 + i / at.groups, column, i % at.groups,
+              at.groups, sums + i * slice + column);
   copy_async_wait_but_one();
   __syncthreads();
-  cluster_wait();  // all blocks run
-  for (int tile = warp; tile * 16 < a.rows; tile += kHalfWarps) {
-    float c[4] = {};
-    for (int k0 = 0; k0 < slice; k0 += 16) {
-      uint32_t w[4];
-      ldmatrix4(w, w1 + (tile * 16 + lane % 16) * stride1 + k0 + lane / 16 * 8);
-      const T* from = norm + g * stride1 + k0 + 2 * t;
-      mma16816<T>(c, w, *reinterpret_cast<const uint32_t*>(from), *reinterpret_cast<const uint32_t*>(from + 8));
-    }
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int n = tile * 16 + g + (i >> 1) * 8, of_owner = at.whole ? n : n % at.own;
-      float* to = constants + (of_owner * 2 + (i & 1)) * kRanks + rank;
-      const float value = __shfl_sync(~0u, c[i], lane & ~3);
-      if (at.whole)
-        for (int r = 2 * t; r < 2 * t + 2; ++r) store_remote(remote_address(to, r), value);
-      else if (t == 0)
-        store_remote(remote_address(to, n / at.own), value);
-    }
-  }
-
-  wait_for_predecessor();
-  if (a.first) {
-    launch_dependents();
-    if constexpr (ATTENTION)
-      if (slot < m) open(slot);
-  }
-
-  // x: its mean and variance in these columns, and what is left of it.
-  const Gather<T> gather(chunks1, m, a.num_parts);
-  gather.run(a.embedding, a.x, a.parts, a.num_parts, a.batch, a.hidden, row0, m, rank * slice, sums);
-  __syncthreads();
+  // Its mean and variance in these columns, and what is left of it.
+#pragma unroll 1
   for (int row = warp; row < m; row += kHalfWarps) {
-    float x[kPerLane], sum = 0.f, squares = 0.f;
+    float x[kPerLane] = {}, sum = 0.f, squares = 0.f;
+    const float* from = sums + row * at.groups * slice + lane;
+#pragma unroll 1
+    for (int p = a.first ? 1 : at.groups; p > 0; --p, from += slice)
+#pragma unroll
+      for (int e = 0; e < kPerLane; ++e) x[e] += lane + 32 * e < slice ? from[32 * e] : 0.f;
+#pragma unroll
+    for (int e = 0; e < kPerLane; ++e) sum += x[e], squares += x[e] * x[e];
+#pragma unroll
+    for (int i = 16; i > 0; i >>= 1) sum += __shfl_xor_sync(~0u, sum, i), squares += __shfl_xor_sync(~0u, squares, i);
+    const float mean = sum * a.per_column, variance = fmaxf(squares * a.per_column - mean * mean, 1e-30f), inverse = rsqrtf(variance);
 #pragma unroll
     for (int e = 0; e < kPerLane; ++e) {
       const int i = lane + 32 * e;
-      x[e] = 0.f;
-      if (i < slice)
-        for (int p = 0; p < gather.groups; ++p) x[e] += sums[(row * gather.groups + p) * slice + i];
-      sum += x[e];
+      if (i < slice) xs[row * stride1 + i] = from_float<T>((x[e] - mean) * inverse * norm[e]);
+      if (i < slice && cluster == 0) a.x_out[(static_cast<int64_t>(rank) * a.batch + row0 + row) * slice + i] = x[e];
     }
-    const float mean = warp_sum(sum) / slice;
-#pragma unroll
-    for (int e = 0; e < kPerLane; ++e)
-      if (lane + 32 * e < slice) squares += (x[e] - mean) * (x[e] - mean);
-    squares = warp_sum(squares);
-    const float deviation = squares > 0.f ? sqrtf(squares / slice) : 1.f, inverse = 1.f / deviation;
-#pragma unroll
-    for (int e = 0; e < kPerLane; ++e) {
-      const int i = lane + 32 * e;
-      if (i >= slice) continue;
-      xs[row * stride1 + i] = from_float<T>((x[e] - mean) * inverse * to_float(norm[i]));
-      if (cluster == 0) a.x_out[static_cast<int64_t>(row0 + row) * a.hidden + rank * slice + i] = x[e];
-    }
-    if (lane < 3 * kRanks) {
-      const int which = lane / kRanks;
-      const float value = which == 0 ? mean : which == 1 ? squares : deviation;
-      store_remote(remote_address(stats + (row * 3 + which) * kRanks + rank, lane % kRanks), value);
-    }
+    const int which = lane / kRanks;
+    const float value = which == 0 ? mean : which == 1 ? variance : variance * inverse;
+    if (which < 3) send1(stats + (row * 3 + which) * kRanks + rank, barriers, lane % kRanks, value);
   }
   __syncthreads();
 
-  // The first product.
+  // The first product. 8 lanes with consecutive rows of w1 send to one block.
+#pragma unroll 1
   for (int tile = warp; tile * 16 < a.rows; tile += kHalfWarps) {
     float c[NT][4] = {};
-    for (int k0 = 0; k0 < slice; k0 += 16) {
-      uint32_t w[4];
-      ldmatrix4(w, w1 + (tile * 16 + lane % 16) * stride1 + k0 + lane / 16 * 8);
-#pragma unroll
-      for (int i = 0; i < NT; ++i) {
-        const T* from = xs + (i * 8 + g) * stride1 + k0 + 2 * t;
-        mma16816<T>(c[i], w, *reinterpret_cast<const uint32_t*>(from), *reinterpret_cast<const uint32_t*>(from + 8));
-      }
-    }
+    multiply<T, NT>(c, w1 + (tile * 16 + lane % 16) * stride1 + lane / 16 * 8, xs + g * stride1 + 2 * t, 8 * stride1, slice);
     if (at.whole) {
+      // Lane l sends rows 4 (l / 8) .. of the tile to block l % 8.
+      const int quad = lane / kRanks, source = quad % 2 * 16;
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const float value = __shfl_sync(~0u, c[0][i], lane & ~3);
-        if ((i & 1) >= m) continue;
-        const float* to = received + ((tile * 16 + g + (i >> 1) * 8) * m + (i & 1)) * kRanks + rank;
-        for (int r = 2 * t; r < 2 * t + 2; ++r) store_remote(remote_address(to, r), value);
+      for (int j = 0; j < 2; ++j) {
+        float v[4];
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          const float low = __shfl_sync(~0u, c[0][j], source + 4 * i), high = __shfl_sync(~0u, c[0][j + 2], source + 4 * i);
+          v[i] = quad < 2 ? low : high;
+        }
+        if (j < m) send4(received + (j * kRanks + rank) * at.own + tile * 16 + quad * 4, barriers, lane % kRanks, v[0], v[1], v[2], v[3]);
       }
     } else {
 #pragma unroll
-      for (int i = 0; i < NT; ++i)
+      for (int half = 0; half < 2; ++half) {
+        const int n = tile * 16 + half * 8, owner = n / at.own;
+        const float* to = received + rank * at.own + n - owner * at.own + g;
 #pragma unroll
-        for (int j = 0; j < 4; ++j) {
-          const int n = tile * 16 + g + (j >> 1) * 8, row = i * 8 + 2 * t + (j & 1);
-          if (row < m) store_remote(remote_address(received + (n % at.own * m + row) * kRanks + rank, n / at.own), c[i][j]);
-        }
+        for (int i = 0; i < NT; ++i)
+#pragma unroll
+          for (int j = 0; j < 2; ++j) {
+            const float v = c[i][half * 2 + j], v1 = __shfl_down_sync(~0u, v, 4), v2 = __shfl_down_sync(~0u, v, 8),
+                        v3 = __shfl_down_sync(~0u, v, 12);
+            const int row = i * 8 + 2 * t + j;
+            if (row < m && g % 4 == 0) send4(to + row * kRanks * at.own, barriers, owner, v, v1, v2, v3);
+          }
+      }
     }
   }
-  __syncwarp();
-  cluster_arrive();
-  cluster_wait();
+  barrier_wait(barriers);
 
   // Its sums, the norm, the bias, and on to where they are needed.
-  const auto sum8 = [](const float* from, float* f) {
-    const float4 low = *reinterpret_cast<const float4*>(from), high = *reinterpret_cast<const float4*>(from + 4);
-    f[0] = low.x, f[1] = low.y, f[2] = low.z, f[3] = low.w, f[4] = high.x, f[5] = high.y, f[6] = high.z, f[7] = high.w;
-    return ((f[0] + f[1]) + (f[2] + f[3])) + ((f[4] + f[5]) + (f[6] + f[7]));
-  };
-  for (int i = tid; i < at.own * m; i += kHalfThreads) {
-    const int row = i / at.own, n = i - row * at.own, all = first_row + n;
-    float means[kRanks], squares[kRanks], deviations[kRanks], product[kRanks], ww[kRanks], wb[kRanks];
-    const float mean = sum8(stats + row * 3 * kRanks, means) / kRanks;
-    float variance = sum8(stats + (row * 3 + 1) * kRanks, squares) / slice;
-    sum8(stats + (row * 3 + 2) * kRanks, deviations);
-    sum8(received + (n * m + row) * kRanks, product);
-    sum8(constants + n * 2 * kRanks, ww);
-    float y = 0.f;
+  float y = 0.f;
+  if (finishes) {
+    const float* told = stats + my_row * 3 * kRanks;
+    const float* from = received + my_row * kRanks * at.own + tid % at.own;
+    float mean = 0.f, variance = 0.f;
+#pragma unroll
+    for (int r = 0; r < kRanks; ++r) mean += told[r], variance += told[kRanks + r];
+    mean *= 1.f / kRanks;
 #pragma unroll
     for (int r = 0; r < kRanks; ++r) {
-      variance += (means[r] - mean) * (means[r] - mean);
-      y += product[r] * deviations[r] + (means[r] - mean) * ww[r];
+      const float off = told[r] - mean;
+      variance += off * off;
+      y += from[r * at.own] * told[2 * kRanks + r] + off * ww[r];
     }
-    y = y * rsqrtf(variance / kRanks + a.epsilon) + sum8(constants + (n * 2 + 1) * kRanks, wb);
-    y += i == tid ? bias0 : a.b1 ? to_float(static_cast<const T*>(a.b1)[row_of(all)]) : 0.f;
-    if constexpr (ATTENTION) {
-      float* to = values + row * a.rows + all;
-      if (at.whole)
-        *to = y;
-      else
-        for (int s = 0; s < at.splits; ++s) store_remote(remote_address(to, row % at.slots * at.splits + s), y);
+    y = y * rsqrtf(variance * (1.f / kRanks) + a.epsilon) + wb;
+    if constexpr (!ATTENTION) y = activate(a.activation, y);
+  }
+  if constexpr (ATTENTION) {
+    float* to = values + my_row * a.rows + my_n;
+    if (at.whole) {
+      if (finishes) *to = y;
     } else {
-      const T h = from_float<T>(activate(a.activation, y));
-      T* to = operand + row * stride2 + all;
-      if (at.whole)
-        *to = h;
-      else
-        for (int r = 0; r < kRanks; ++r) store_remote16(remote_address(to, r), *reinterpret_cast<const uint16_t*>(&h));
+      const float y1 = __shfl_down_sync(~0u, y, 1), y2 = __shfl_down_sync(~0u, y, 2), y3 = __shfl_down_sync(~0u, y, 3);
+      if (finishes && tid % 4 == 0)
+        for (int s = 0; s < at.splits; ++s) send4(to, barriers + 1, my_row % at.slots * at.splits + s, y, y1, y2, y3);
     }
+  } else if (at.whole) {
+    if (finishes) operand[my_row * stride2 + my_n] = from_float<T>(y);
+  } else {
+    // 8 lanes have 16 bytes, which each sends to another block.
+    const float pair = __uint_as_float(pack2<T>(y, __shfl_down_sync(~0u, y, 1)));
+    float v[4];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) v[i] = __shfl_sync(~0u, pair, (lane & ~7) + 2 * i);
+    if (finishes) send4(operand + my_row * stride2 + my_n / 8 * 8, barriers + 1, lane % 8, v[0], v[1], v[2], v[3]);
   }
   copy_async_wait_all();
-  if (at.whole) {
-    __syncthreads();
-  } else {
-    __syncthreads();  // the copies of all threads
-    cluster_arrive();
-    cluster_wait();
-  }
+  __syncthreads();
+  if (!at.whole) barrier_wait(barriers + 1);
 
   if constexpr (ATTENTION) {
     constexpr int kRow = kHead + 2;
     float* const warps = reinterpret_cast<float*>(half_shared + at.warps);
     float* const gathered = reinterpret_cast<float*>(half_shared + at.gathered);  // [m][splits][kRow]
     int held = 0;                                                                 // sequences of this block
+#pragma unroll 1
     for (int b = slot; b < m; b += at.slots, ++held) {
-      if (held > 0) {
+      if (NT > 1 && held > 0) {
         state = Queries();
         open(b);
       }
-      const float* row = values + b * a.rows;
-      const auto piece = [&](int of, float by, float* f) {
+      const float* row = values + b * a.rows + state.piece(0);
 #pragma unroll
-        for (int e = 0; e < V; ++e) f[e] = row[of * kHead + state.piece(0) + e] * by;
-      };
-      piece(0, a.scale, state.q[0]);
+      for (int e = 0; e < V; ++e) state.q[0][e] = row[e] * a.scale;
       if (split == at.splits - 1 && warp == kHalfWarps - 1 && position < a.capacity) {
-        uint4 kn[1][1], vn[1][1];
-        float f[V];
-        piece(1, 1.f, f);
-        kn[0][0] = pack16<T>(f);
-        piece(2, 1.f, f);
-        vn[0][0] = pack16<T>(f);
+        const uint4 kn[1][1] = {{pack16<T>(row + kHead)}}, vn[1][1] = {{pack16<T>(row + 2 * kHead)}};
         if (state.which == 0) {
           *reinterpret_cast<uint4*>(k + static_cast<int64_t>(position) * kHead + state.piece(0)) = kn[0][0];
           *reinterpret_cast<uint4*>(v + static_cast<int64_t>(position) * kHead + state.piece(0)) = vn[0][0];
         }
         state.template add<1>(kn, vn, [&](int, int, float product) { return state.which == 0 ? product : -INFINITY; });
       }
+#pragma unroll 1
       while (j0 < last) {
         state.template add<U>(kp, vp,
                               [&](int, int u, float product) { return j0 + u * L::kGroups + state.which < last ? product : -INFINITY; });
         j0 += kHalfWarps * L::kGroups * U;
+        if (j0 >= last) break;
         state.template load<U>(kp, k, kHead, j0, last);
         state.template load<U>(vp, v, kHead, j0, last);
       }
@@ -411,69 +462,41 @@ __global__ void __launch_bounds__(kHalfThreads, 2) half_layer(const __grid_const
       if (lane == 0) to[kHead] = largest, to[kHead + 1] = sum;
     }
     __syncthreads();
-    // Adds up rows [part][kRow].
-    const auto combine = [](const float* from, int count, int d, float& largest, float& sum) {
-      largest = -INFINITY, sum = 0.f;
-      float x = 0.f;
-      for (int w = 0; w < count; ++w) largest = fmaxf(largest, from[w * kRow + kHead]);
-      const float base = largest == -INFINITY ? 0.f : largest;
-      for (int w = 0; w < count; ++w) {
-        const float correction = power_of_2(from[w * kRow + kHead] - base);
-        sum += from[w * kRow + kHead + 1] * correction;
-        x += from[w * kRow + d] * correction;
-      }
-      return x;
-    };
+#pragma unroll 1
     for (int i = 0; i < held; ++i) {
       const int d = tid % kHead;
       float largest, sum;
-      const float x = combine(warps + i * kHalfWarps * kRow, kHalfWarps, d, largest, sum);
-      const float* to = gathered + ((slot + i * at.slots) * at.splits + split) * kRow;
+      const float x = combine(warps + i * kHalfWarps * kRow, kRow, kHalfWarps, d, largest, sum);
+      const float x1 = __shfl_down_sync(~0u, x, 1), x2 = __shfl_down_sync(~0u, x, 2), x3 = __shfl_down_sync(~0u, x, 3);
+      const float* to = gathered + ((slot + i * at.slots) * at.splits + split) * kGathered;
+#pragma unroll 1
       for (int r = tid / kHead; r < kRanks; r += kHalfThreads / kHead) {
-        const uint32_t address = remote_address(to, r);
-        store_remote(address + d * 4, x);
-        if (d == 0) store_remote(address + kHead * 4, largest), store_remote(address + kHead * 4 + 4, sum);
+        if (d % 4 == 0) send4(to + d, barriers + 2, r, x, x1, x2, x3);
+        if (d == 1) send2(to + kHead, barriers + 2, r, largest, sum);
       }
     }
-    __syncwarp();
-    cluster_arrive();
-    cluster_wait();
+    barrier_wait(barriers + 2);
+#pragma unroll 1
     for (int i = tid; i < m * kHead; i += kHalfThreads) {
       float largest, sum;
-      const float x = combine(gathered + i / kHead * at.splits * kRow, at.splits, i % kHead, largest, sum);
-      operand[i / kHead * stride2 + i % kHead] = from_float<T>(sum == 0.f ? 0.f : x / sum);
+      const float x = combine(gathered + i / kHead * at.splits * kGathered, kGathered, at.splits, i % kHead, largest, sum);
+      operand[i / kHead * stride2 + i % kHead] = from_float<T>(sum == 0.f ? 0.f : __fdividef(x, sum));
     }
     __syncthreads();
   }
 
   // The second product.
-  for (int tile = warp; tile * 16 < slice; tile += kHalfWarps) {
-    float c[2][NT][4] = {};
-    for (int k0 = 0; k0 < a.inner; k0 += 32)
+  if (warp * 16 < slice) {
+    float c[NT][4] = {};
+    multiply<T, NT>(c, w2 + (warp * 16 + lane % 16) * stride2 + lane / 16 * 8, operand + g * stride2 + 2 * t, 8 * stride2, a.inner);
+    T* to = static_cast<T*>(a.parts_out) + ((static_cast<int64_t>(rank) * a.batch + row0) * a.clusters + cluster) * slice + warp * 16 + g;
 #pragma unroll
-      for (int odd = 0; odd < 2; ++odd) {
-        const int at_k = k0 + odd * 16;
-        if (at_k >= a.inner) break;
-        uint32_t w[4];
-        ldmatrix4(w, w2 + (tile * 16 + lane % 16) * stride2 + at_k + lane / 16 * 8);
+    for (int i = 0; i < NT; ++i)
 #pragma unroll
-        for (int i = 0; i < NT; ++i) {
-          const T* from = operand + (i * 8 + g) * stride2 + at_k + 2 * t;
-          mma16816<T>(c[odd][i], w, *reinterpret_cast<const uint32_t*>(from), *reinterpret_cast<const uint32_t*>(from + 8));
-        }
-      }
-#pragma unroll
-    for (int j = 0; j < 4; ++j) {
-      const int n = rank * slice + tile * 16 + g + (j >> 1) * 8;
-      const float bias = cluster == 0 && a.b2 ? to_float(static_cast<const T*>(a.b2)[n]) : 0.f;
-#pragma unroll
-      for (int i = 0; i < NT; ++i) {
+      for (int j = 0; j < 4; ++j) {
         const int row = i * 8 + 2 * t + (j & 1);
-        if (row < m)
-          static_cast<T*>(a.parts_out)[(static_cast<int64_t>(cluster) * a.batch + row0 + row) * a.hidden + n] =
-              from_float<T>(c[0][i][j] + c[1][i][j] + bias);
+        if (row < m) to[row * a.clusters * slice + (j >> 1) * 8] = from_float<T>(c[i][j] + bias2[j >> 1]);
       }
-    }
   }
 }
 
@@ -483,20 +506,22 @@ struct LastNorm {
   void* y;
   const void* weight;
   const void* bias;
-  int32_t num_parts, m, hidden;
+  int32_t num_parts, batch, hidden;
   float epsilon;
 };
 
 // A block normalises a row.
 template <typename T>
 __global__ void __launch_bounds__(kHalfThreads) last_norm(const __grid_constant__ LastNorm a) {
-  extern __shared__ __align__(16) float last_shared[];  // Gather's sums
+  __shared__ __align__(16) float sums[8 * kHalfThreads];  // [groups][hidden]
   __shared__ float partial[2][kHalfWarps];
-  const int tid = threadIdx.x;
   launch_dependents();
   wait_for_predecessor();
-  const Gather<T> gather(a.hidden / 8, 1, a.num_parts);
-  gather.run({}, a.x, a.parts, a.num_parts, a.m, a.hidden, blockIdx.x, 1, 0, last_shared);
+  const int tid = threadIdx.x, chunks = a.hidden / 8, groups = kHalfThreads / chunks, group = tid / chunks, column = tid % chunks * 8;
+  const int slice = a.hidden / kRanks, rank = column / slice;
+  if (group < groups)
+    gather<T>(a.x, a.parts, a.num_parts, slice, static_cast<int64_t>(rank) * a.batch + blockIdx.x, column - rank * slice, group, groups,
+              sums + group * a.hidden + column);
   __syncthreads();
   const auto block_sum = [&](float x, int which) {
     x = warp_sum(x);
@@ -511,8 +536,8 @@ __global__ void __launch_bounds__(kHalfThreads) last_norm(const __grid_constant_
   for (int e = 0; e < kPerLane; ++e) {
     const int i = tid + e * kHalfThreads;
     x[e] = 0.f;
-    if (i < a.hidden)
-      for (int p = 0; p < gather.groups; ++p) x[e] += last_shared[p * a.hidden + i];
+#pragma unroll 1
+    for (int p = 0; p < groups && i < a.hidden; ++p) x[e] += sums[p * a.hidden + i];
     sum += x[e];
   }
   const float mean = block_sum(sum, 0) / a.hidden;
@@ -530,6 +555,28 @@ __global__ void __launch_bounds__(kHalfThreads) last_norm(const __grid_constant_
   }
 }
 
+// ww[r][n] = sum of W[n][k] w[k] over the columns k of rank r, wb[n] = sum of W[n][k] b[k] + bias[n]. A warp has a row.
+template <typename T>
+__global__ void __launch_bounds__(256)
+    norm_constants(const T* w, const T* bias, const T* norm_weight, const T* norm_bias, int n, int hidden, float* ww, float* wb) {
+  const int row = blockIdx.x * 8 + threadIdx.x / 32, lane = threadIdx.x % 32, slice = hidden / kRanks;
+  if (row >= n) return;
+  float all = 0.f;
+  for (int r = 0; r < kRanks; ++r) {
+    float sum = 0.f;
+    for (int i = lane; i < slice; i += 32) {
+      const int k = r * slice + i;
+      const float x = to_float(w[static_cast<int64_t>(row) * hidden + k]);
+      sum += x * to_float(norm_weight[k]);
+      if (norm_bias) all += x * to_float(norm_bias[k]);
+    }
+    sum = warp_sum(sum);
+    if (lane == 0) ww[static_cast<int64_t>(r) * n + row] = sum;
+  }
+  all = warp_sum(all);
+  if (lane == 0) wb[row] = all + (bias ? to_float(bias[row]) : 0.f);
+}
+
 // Sequences of a cluster.
 int group_of(const DecoderConfig& c) {
   const int groups = (c.batch + kMostSequences - 1) / kMostSequences;
@@ -538,12 +585,15 @@ int group_of(const DecoderConfig& c) {
 
 // Clusters that share the inner columns of the feed-forward part; 0: it does not fit.
 int inner_clusters(const DecoderConfig& c) {
-  for (const int clusters : {16, 12, 20, 24, 32, 48, kMostClusters}) {
-    if (c.ffn % (clusters * 16)) continue;
-    if (HalfLayout(false, group_of(c), c.hidden / kRanks, c.ffn / clusters, c.ffn / clusters).total <= 112 * 1024) return clusters;
+  for (const int clusters : {16, 12, 24, 32, 48, kMostClusters}) {
+    const int rows = c.ffn / clusters, m = group_of(c);
+    if (c.ffn % (clusters * 64) || (m <= 2 ? rows : rows / kRanks) * m > kHalfThreads || rows / 8 > kHalfThreads) continue;
+    if (HalfLayout(false, m, c.hidden / kRanks, rows, rows).total <= 112 * 1024) return clusters;
   }
   return 0;
 }
+
+int products(const DecoderConfig& c) { return 3 * c.heads * kHead; }  // rows of the first matrix of attention
 
 // Where things lie in the workspace, in bytes; enough for fewer sequences too.
 struct Workspace {
@@ -562,8 +612,9 @@ template <typename T>
 cudaError_t run_layers(const DecoderConfig& c, const DecoderWeights& w, const DecoderState& s, uint8_t* base, void* normed,
                        cudaStream_t stream) {
   const Workspace at(c);
-  const int slice = c.hidden / kRanks, clusters = inner_clusters(c), groups = (c.batch + group_of(c) - 1) / group_of(c);
+  const int slice = c.hidden / kRanks, clusters = inner_clusters(c), group = group_of(c), groups = (c.batch + group - 1) / group;
   const auto x = [&](int i) { return reinterpret_cast<float*>(base + at.x[i]); };
+  const float* constants = static_cast<const float*>(w.constants);
   for (int i = 0; i < 2 * c.layers; ++i) {
     const DecoderLayer& layer = w.layers[i / 2];
     const bool attention = i % 2 == 0;
@@ -575,29 +626,49 @@ cudaError_t run_layers(const DecoderConfig& c, const DecoderWeights& w, const De
     }
     a.first = i == 0;
     a.x = x((i + 1) % 2), a.x_out = x(i % 2), a.parts = base + at.parts[(i + 1) % 2], a.parts_out = base + at.parts[i % 2];
-    a.num_parts = i == 0 ? 0 : attention ? clusters : c.heads;
-    a.batch = c.batch, a.group = group_of(c), a.hidden = c.hidden, a.epsilon = c.epsilon, a.heads = c.heads, a.capacity = c.capacity;
-    const DecoderMatrix &first = attention ? layer.qkv : layer.up, &second = attention ? layer.out : layer.down;
-    a.w1 = first.w, a.b1 = first.bias, a.w2 = second.w, a.b2 = second.bias;
-    a.norm_weight = attention ? layer.norm1_weight : layer.norm2_weight, a.norm_bias = attention ? layer.norm1_bias : layer.norm2_bias;
+    a.num_parts = i == 0 ? 0 : attention ? clusters : c.heads, a.clusters = attention ? c.heads : clusters;
+    a.batch = c.batch, a.group = group, a.groups = groups, a.hidden = c.hidden, a.epsilon = c.epsilon, a.heads = c.heads;
+    const DecoderMatrix& second = attention ? layer.out : layer.down;
+    a.w1 = attention ? layer.qkv.w : layer.up.w, a.w2 = second.w, a.b2 = second.bias;
+    a.norm_weight = attention ? layer.norm1_weight : layer.norm2_weight;
+    a.n = attention ? products(c) : c.ffn;
+    a.ww = constants, a.wb = constants + int64_t{kRanks} * a.n, constants += int64_t{kRanks + 1} * a.n;
     a.rows = attention ? 3 * kHead : c.ffn / clusters, a.inner = attention ? kHead : c.ffn / clusters;
-    a.w2_stride = attention ? c.heads * kHead : c.ffn;
+    a.w2_stride = attention ? c.heads * kHead : c.ffn, a.capacity = c.capacity;
     a.activation = c.activation, a.lengths = s.lengths, a.k_cache = layer.k_cache, a.v_cache = layer.v_cache;
     a.scale = (c.attention_scale != 0.f ? c.attention_scale : 1.f / std::sqrt(static_cast<float>(kHead))) * kLog2e;
+    a.per_column = 1.f / static_cast<float>(slice);
+    a.at = HalfLayout(attention, group, slice, a.rows, a.inner);
     LaunchShape shape{.grid = dim3((attention ? c.heads : clusters) * groups * kRanks), .block = dim3(kHalfThreads)};
-    shape.shared = HalfLayout(attention, a.group, slice, a.rows, a.inner).total;
-    shape.cluster = kRanks, shape.dependent = true;
+    shape.shared = a.at.total, shape.cluster = kRanks, shape.dependent = true;
     const auto go = [&](auto kernel) { return launch(kernel, shape, stream, a); };
-    const cudaError_t e = attention ? (a.group <= 8 ? go(half_layer<T, true, 1>) : go(half_layer<T, true, 2>))
-                                    : (a.group <= 8 ? go(half_layer<T, false, 1>) : go(half_layer<T, false, 2>));
+    const cudaError_t e = attention ? (group <= 8 ? go(half_layer<T, true, 1>) : go(half_layer<T, true, 2>))
+                                    : (group <= 8 ? go(half_layer<T, false, 1>) : go(half_layer<T, false, 2>));
     if (e != cudaSuccess) return e;
   }
   LastNorm n{};
   n.x = x(1), n.parts = base + at.parts[1], n.y = normed, n.weight = w.final_norm_weight, n.bias = w.final_norm_bias;
-  n.num_parts = clusters, n.m = c.batch, n.hidden = c.hidden, n.epsilon = c.epsilon;
+  n.num_parts = clusters, n.batch = c.batch, n.hidden = c.hidden, n.epsilon = c.epsilon;
   LaunchShape shape{.grid = dim3(c.batch), .block = dim3(kHalfThreads)};
-  shape.shared = sizeof(float) * 8 * kHalfThreads, shape.dependent = true;
+  shape.dependent = true;
   return launch(last_norm<T>, shape, stream, n);
+}
+
+template <typename T>
+cudaError_t prepare(const DecoderConfig& c, const DecoderWeights& w, float* to, cudaStream_t stream) {
+  for (int i = 0; i < 2 * c.layers; ++i) {
+    const DecoderLayer& l = w.layers[i / 2];
+    const bool attention = i % 2 == 0;
+    const int n = attention ? products(c) : c.ffn;
+    const DecoderMatrix& matrix = attention ? l.qkv : l.up;
+    const auto of = [](const void* p) { return static_cast<const T*>(p); };
+    norm_constants<T><<<(n + 7) / 8, 256, 0, stream>>>(of(matrix.w), of(matrix.bias), of(attention ? l.norm1_weight : l.norm2_weight),
+                                                       of(attention ? l.norm1_bias : l.norm2_bias), n, c.hidden, to,
+                                                       to + int64_t{kRanks} * n);
+    if (const cudaError_t e = cudaGetLastError(); e != cudaSuccess) return e;
+    to += int64_t{kRanks + 1} * n;
+  }
+  return cudaSuccess;
 }
 
 }  // namespace
@@ -610,7 +681,7 @@ const char* decoder_fused_refusal(const DecoderConfig& c, const DecoderWeights& 
   if (c.batch < 1 || c.batch > 64) return "not 1 to 64 sequences";
   if (c.norm != NormKind::kLayer || c.activation == Activation::kSwiGlu || c.rope_cos || !w.position_embedding) return "not like GPT-2";
   if (c.heads != c.kv_heads || c.head_size != kHead) return "heads are not of 64, with keys of their own";
-  if (c.hidden % (16 * kRanks) || c.hidden > 32 * kPerLane * kRanks) return "the hidden size is no multiple of 128, or above 2048";
+  if (c.hidden % (16 * kRanks) || c.hidden > 32 * kPerLane * kRanks) return "the hidden size is no multiple of 128, or above 1024";
   if (inner_clusters(c) == 0) return "the feed-forward part is not covered";
   if (HalfLayout(true, group_of(c), c.hidden / kRanks, 3 * kHead, kHead).total > 112 * 1024) return "the attention part is not covered";
   for (int i = 0; i < c.layers; ++i) {
@@ -619,6 +690,16 @@ const char* decoder_fused_refusal(const DecoderConfig& c, const DecoderWeights& 
       if (matrix->format != WeightFormat::kPlain) return "weights are quantised";
   }
   return nullptr;
+}
+
+int64_t decoder_fused_constants(const DecoderConfig& c) {
+  return int64_t{c.layers} * (kRanks + 1) * (products(c) + c.ffn) * static_cast<int64_t>(sizeof(float));
+}
+
+cudaError_t decoder_fused_prepare(const DecoderConfig& config, const DecoderWeights& weights, void* constants, cudaStream_t stream) {
+  auto* to = static_cast<float*>(constants);
+  return config.type == Scalar::kFloat16 ? prepare<__half>(config, weights, to, stream)
+                                         : prepare<__nv_bfloat16>(config, weights, to, stream);
 }
 
 cudaError_t decoder_fused_layers(const DecoderConfig& config, const DecoderWeights& weights, const DecoderState& state, void* workspace,

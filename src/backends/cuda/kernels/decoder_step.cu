@@ -17,6 +17,7 @@
 #include "backends/cuda/kernels/decoder_fused.h"
 #include "backends/cuda/kernels/skinny_gemm.cuh"
 #include "backends/cuda/kernels/skinny_variants.h"
+#include "backends/cuda/kernels/tile_gemm.h"
 
 namespace cameo::cuda {
 namespace {
@@ -271,7 +272,7 @@ class Step {
       : c_(config), w_(weights), s_(state), at_(config), base_(static_cast<uint8_t*>(workspace)), device_(device), stream_(stream) {}
 
   cudaError_t run() {
-    const bool fused = c_.fused && decoder_fused_refusal(c_, w_, device_) == nullptr;
+    const bool fused = w_.constants && decoder_fused_refusal(c_, w_, device_) == nullptr;
     if (fused) keep(decoder_fused_layers(c_, w_, s_, base_ + at_.fused, base_ + at_.normed, stream_));
     for (int i = 0; i < c_.layers && !fused && ok(); ++i) {
       const DecoderLayer& layer = w_.layers[i];
@@ -359,8 +360,31 @@ class Step {
       keep(skinny_f32(a, device_, stream_));
       return;
     }
+    if (c_.batch > 16 && !around.sample && by_tiles(a)) return;
     if (around.sample) p.sampling = sampling();
     keep(c_.type == Scalar::kFloat16 ? skinny_f16(p, device_, stream_) : skinny_bf16(p, device_, stream_));
+  }
+
+  // A product of many rows by tiles of them, where that is covered.
+  bool by_tiles(const SkinnyGemmArgs& a) {
+    if (a.format != WeightFormat::kPlain || a.norm != NormKind::kNone || a.activation == Activation::kSwiGlu || a.x_stride != a.k ||
+        a.y_stride != a.n)
+      return false;
+    TileGemmArgs t;
+    t.type = a.type, t.m = a.m, t.n = a.n, t.k = a.k, t.x = a.x, t.w = a.w, t.bias = a.bias, t.addend = a.residual, t.y = a.y;
+    t.activation = a.activation == Activation::kRelu       ? TileActivation::kRelu
+                   : a.activation == Activation::kGelu     ? TileActivation::kGelu
+                   : a.activation == Activation::kGeluTanh ? TileActivation::kGeluTanh
+                   : a.activation == Activation::kSilu     ? TileActivation::kSilu
+                                                           : TileActivation::kNone;
+    t.dependent = true;
+    // Choices are 4 * size + log2(parts of k); sizes 32 x 64 and 64 x 64. About as many blocks as multiprocessors.
+    const int size = a.m > 32 ? 1 : 0, tiles = (a.n + 63) / 64;
+    int parts = 0;
+    while (parts < 3 && tiles << parts < device_.multiprocessors && a.k >> (parts + 1) >= 128) ++parts;
+    if (tile_gemm_refusal(t, 4 * size + parts, device_) != nullptr) return false;
+    keep(tile_gemm(t, 4 * size + parts, device_, stream_));
+    return true;
   }
 
   void normalise(const Around& around) {
