@@ -117,7 +117,7 @@ Status DecoderModel::load() {
   CAMEO_ASSIGN(weights_.final_norm_weight, vector(g.norm.weight));
   CAMEO_ASSIGN(weights_.final_norm_bias, vector(g.norm.bias));
   CAMEO_ASSIGN(weights_.head, matrix({{&g.head}}));
-  return prepare();
+  return {};
 }
 
 // What two kernels a layer need.

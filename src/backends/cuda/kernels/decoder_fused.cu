@@ -344,13 +344,14 @@ __global__ void __launch_bounds__(kHalfThreads, 2) half_layer(const __grid_const
       const int quad = lane / kRanks, source = quad % 2 * 16;
 #pragma unroll
       for (int j = 0; j < 2; ++j) {
+        if (j >= m) break;
         float v[4];
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
           const float low = __shfl_sync(~0u, c[0][j], source + 4 * i), high = __shfl_sync(~0u, c[0][j + 2], source + 4 * i);
           v[i] = quad < 2 ? low : high;
         }
-        if (j < m) send4(received + (j * kRanks + rank) * at.own + tile * 16 + quad * 4, barriers, lane % kRanks, v[0], v[1], v[2], v[3]);
+        send4(received + (j * kRanks + rank) * at.own + tile * 16 + quad * 4, barriers, lane % kRanks, v[0], v[1], v[2], v[3]);
       }
     } else {
 #pragma unroll
