@@ -1,8 +1,6 @@
 // Decoder steps against plain kernels in float32, for GPT-2-like and Llama-like models of random weights.
 #include "backends/cuda/kernels/decoder_step.h"
 
-#include "backends/cuda/kernels/decoder_fused.h"
-
 #include <chrono>
 
 #include "harness.cuh"
@@ -18,7 +16,6 @@ struct Case {
   WeightFormat format;
   bool llama;
   int layers, hidden, heads, kv_heads, head_size, ffn, vocabulary, batch, capacity;
-  bool fused = true;
 };
 
 struct Matrix {
@@ -64,7 +61,7 @@ struct Model {
   Case c;
   std::vector<Layer> layers;
   std::vector<DecoderLayer> views;
-  Buffer embedding, positions, norm, norm_bias, cos, sin, tokens, lengths, done, history, logits, workspace, constants;
+  Buffer embedding, positions, norm, norm_bias, cos, sin, tokens, lengths, done, history, logits, workspace;
   Matrix head;
   DecoderConfig config;
   DecoderWeights weights;
@@ -106,11 +103,6 @@ struct Model {
              .done = done.as<int32_t>(),
              .history = history.as<int32_t>(),
              .history_stride = c.capacity};
-    if (c.fused && !decoder_fused_refusal(config, weights, device_traits())) {
-      constants = Buffer(decoder_fused_constants(config));
-      MUST(decoder_fused_prepare(config, weights, constants.as(), nullptr));
-      weights.constants = constants.as();
-    }
     workspace = Buffer(decoder_workspace(config));
     workspace.zero();
   }
@@ -334,15 +326,14 @@ void bench(const DeviceTraits& device) {
       }
     }
     std::sort(times.begin(), times.end()), std::sort(walls.begin(), walls.end());
-    std::printf("%-10s %-4s w%-2d b%-2d%s S256: %7.1f us a step, %7.1f launched alone\n", c.what, name(c.type),
+    std::printf("%-10s %-4s w%-2d b%-2d S256: %7.1f us a step, %7.1f launched alone\n", c.what, name(c.type),
                 c.format == WeightFormat::kInt4   ? 4
                 : c.format == WeightFormat::kInt8 ? 8
                                                   : int(bytes_of(c.type)) * 8,
-                c.batch, c.fused ? "" : " (five kernels a layer)", times[times.size() / 2], walls[walls.size() / 2]);
+                c.batch, times[times.size() / 2], walls[walls.size() / 2]);
   };
   for (int b : {1, 4, 8, 16, 64})
-    for (bool fused : {true, false})
-      one({"distilgpt2", Scalar::kFloat16, WeightFormat::kPlain, false, 6, 768, 12, 12, 64, 3072, 50257, b, 512, fused});
+    one({"distilgpt2", Scalar::kFloat16, WeightFormat::kPlain, false, 6, 768, 12, 12, 64, 3072, 50257, b, 512});
   for (int b : {1, 8}) one({"distilgpt2", Scalar::kFloat16, WeightFormat::kInt8, false, 6, 768, 12, 12, 64, 3072, 50257, b, 512});
   one({"distilgpt2", Scalar::kFloat32, WeightFormat::kPlain, false, 6, 768, 12, 12, 64, 3072, 50257, 1, 512});
   one({"smollm2", Scalar::kFloat16, WeightFormat::kPlain, true, 30, 576, 9, 3, 64, 1536, 49152, 1, 512});
@@ -353,8 +344,7 @@ void run(bool timed) {
   for (Scalar type : {Scalar::kFloat16, Scalar::kBFloat16, Scalar::kFloat32})
     for (int batch : {1, 2, 7, 16, 33, 64}) {
       if (type == Scalar::kFloat32 && batch > 16) continue;
-      for (bool fused : {true, false})
-        run_case({"gpt", type, WeightFormat::kPlain, false, 3, 256, 4, 4, 64, 1024, 1003, batch, 160, fused}, device);
+      run_case({"gpt", type, WeightFormat::kPlain, false, 3, 256, 4, 4, 64, 1024, 1003, batch, 160}, device);
       run_case({"llama", type, WeightFormat::kPlain, true, 3, 576, 9, 3, 64, 1536, 2000, batch, 100}, device);
     }
   for (WeightFormat format : {WeightFormat::kInt8, WeightFormat::kInt4})

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "backends/cuda/fast_kernels.h"
-#include "backends/cuda/kernels/decoder_fused.h"
 #include "backends/cuda/source.h"
 
 namespace cameo::cuda {
@@ -117,23 +115,6 @@ Status DecoderModel::load() {
   CAMEO_ASSIGN(weights_.final_norm_weight, vector(g.norm.weight));
   CAMEO_ASSIGN(weights_.final_norm_bias, vector(g.norm.bias));
   CAMEO_ASSIGN(weights_.head, matrix({{&g.head}}));
-  return {};
-}
-
-// What two kernels a layer need.
-Status DecoderModel::prepare() {
-  DecoderConfig config = config_;
-  config.batch = config.capacity = 1;
-  DecoderWeights weights = weights_;
-  weights.layers = layers_.data();
-  const DeviceTraits traits = traits_of(device_);
-  if (decoder_fused_refusal(config, weights, traits) != nullptr) return {};
-  const auto bytes = static_cast<size_t>(decoder_fused_constants(config));
-  CAMEO_ASSIGN(weights_.constants, stored(fmt::format("{}:decoder constants", weights.layers[0].qkv.w), bytes, [&](void* to) -> Status {
-                 const std::lock_guard lock(device_.mutex());
-                 CAMEO_TRY(check(decoder_fused_prepare(config, weights, to, device_.stream()), "preparing a decoder's weights"));
-                 return synchronize(device_.stream());
-               }));
   return {};
 }
 

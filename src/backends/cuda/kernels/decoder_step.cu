@@ -3,18 +3,16 @@
 // The embedding is part of the first, the final norm and the choice of the token are part of the head's product. Each kernel
 // has its weights (attention: its cached keys and values) on the way before it waits for the one before it, so that a step
 // costs about what reading the weights costs, and some 2 us of latency a kernel where they are small.
-// Above 16 sequences (or where x does not fit) norms are kernels of their own, for blocks then have many rows to normalise.
-// GPT-2-like models take two kernels a layer instead (decoder_fused.cu), then the last norm and the head.
+// Above 16 sequences (or where x does not fit) norms are kernels of their own, for blocks then have many rows to normalise, and
+// products go by tiles (tile_gemm.h).
 //
 // The step's first kernel lets others start only when all before it is done; so whatever later kernels read before they wait
 // (lengths, caches, weights) is not being written by the step before.
 #include "backends/cuda/kernels/decoder_step.h"
 
-#include <algorithm>
 #include <cmath>
 
 #include "backends/cuda/kernels/attention_few.cuh"
-#include "backends/cuda/kernels/decoder_fused.h"
 #include "backends/cuda/kernels/skinny_gemm.cuh"
 #include "backends/cuda/kernels/skinny_variants.h"
 #include "backends/cuda/kernels/tile_gemm.h"
@@ -246,7 +244,7 @@ cudaError_t run_attention_of(int size, const StepAttention& a, int batch, const 
 
 // Where things lie in the workspace, in bytes.
 struct Layout {
-  int64_t x, normed, qkv, attended, ffn, logits, best, blocks_done, fused, total;
+  int64_t x, normed, qkv, attended, ffn, logits, best, blocks_done, total;
   explicit Layout(const DecoderConfig& c) {
     int64_t at = 0;
     const auto place = [&](int64_t bytes) {
@@ -260,7 +258,6 @@ struct Layout {
     qkv = place(row * (c.heads + 2 * c.kv_heads) * c.head_size), attended = place(row * c.heads * c.head_size);
     ffn = place(row * c.ffn);
     logits = place(c.type == Scalar::kFloat32 ? row * c.vocabulary : 0);
-    fused = place(decoder_fused_workspace(c));
     total = at;
   }
 };
@@ -272,9 +269,7 @@ class Step {
       : c_(config), w_(weights), s_(state), at_(config), base_(static_cast<uint8_t*>(workspace)), device_(device), stream_(stream) {}
 
   cudaError_t run() {
-    const bool fused = w_.constants && decoder_fused_refusal(c_, w_, device_) == nullptr;
-    if (fused) keep(decoder_fused_layers(c_, w_, s_, base_ + at_.fused, base_ + at_.normed, stream_));
-    for (int i = 0; i < c_.layers && !fused && ok(); ++i) {
+    for (int i = 0; i < c_.layers && ok(); ++i) {
       const DecoderLayer& layer = w_.layers[i];
       const int qkv = (c_.heads + 2 * c_.kv_heads) * c_.head_size;
       product(layer.qkv, base_ + at_.x, c_.hidden, base_ + at_.qkv, qkv, qkv,
@@ -294,11 +289,8 @@ class Step {
     }
     const bool exact = c_.type == Scalar::kFloat32;
     void* logits = exact && !s_.logits ? base_ + at_.logits : s_.logits;
-    if (fused)
-      product(w_.head, base_ + at_.normed, c_.hidden, logits, c_.vocabulary, c_.vocabulary, {.sample = true});
-    else
-      product(w_.head, base_ + at_.x, c_.hidden, logits, c_.vocabulary, c_.vocabulary,
-              {.weight = w_.final_norm_weight, .bias = w_.final_norm_bias, .sample = true});
+    product(w_.head, base_ + at_.x, c_.hidden, logits, c_.vocabulary, c_.vocabulary,
+            {.weight = w_.final_norm_weight, .bias = w_.final_norm_bias, .sample = true});
     if (exact && ok()) {
       LaunchShape shape{.grid = dim3(c_.batch), .block = dim3(1024)};
       shape.dependent = true;

@@ -54,8 +54,6 @@ struct DecoderWeights {
   const void* final_norm_weight = nullptr;
   const void* final_norm_bias = nullptr;
   DecoderMatrix head;  // [vocabulary, hidden]
-  // Of decoder_fused_prepare(): layers take two kernels each where that is covered (decoder_fused.h); null: five.
-  const void* constants = nullptr;
 };
 
 // State on the device. A step embeds tokens[b] at lengths[b], appends its keys and values there, writes the next token to
