@@ -33,6 +33,21 @@ run "$cameo" bench generate "$model" --rounds 3
 step "5. Where the time goes: 1 sequence of 32 tokens, again and again"
 run "$cameo" bench "$work/tiny-gpt2.plan" --duration 2
 
+# With an NVIDIA GPU, and CUDA's compiler to build for it, the same there.
+if command -v nvidia-smi > /dev/null && nvidia-smi -L > /dev/null 2>&1; then
+  cmake --build "$(dirname "$cameo")" --target cameo_cuda > /dev/null 2>&1 || true
+  if "$cameo" devices --json | grep -q '"cuda": true'; then
+    step "6. The same on the GPU that was found: $(nvidia-smi -L | head -1)"
+    run "$cameo" generate "$model" --device cuda --prompt "And the LORD said unto Moses" --max-new-tokens 40
+    run "$cameo" bench generate "$model" --device cuda --rounds 3
+  else
+    step "6. There is a GPU, but Cameo cannot use it"
+    run "$cameo" devices
+  fi
+else
+  printf '\nAll of this ran on the CPU: there is no NVIDIA GPU here.\n'
+fi
+
 step "Where to go next"
 cat <<EOF
   $cameo generate $model --prompt "The LORD is my"           your own sentence (docs/text.md)
