@@ -197,7 +197,8 @@ class Lowering {
       candidates_.push_back(node.outputs[0]);
       LayerPrecision layer;
       layer.layer = node.name;
-      layer.precision = runtime::precision_name(static_cast<runtime::Precision>(options_.precision));
+      const auto precision = static_cast<runtime::Precision>(options_.precision);
+      layer.precision = precision == runtime::Precision::kFloat32 ? type_name(WeightType::kFloat32) : runtime::precision_name(precision);
       if (options_.int8) layer.reason = passes::int8_refusal(graph_, node, ranges_);
       layers_.push_back(std::move(layer));
     }

@@ -83,7 +83,7 @@ class Product {
     const auto& kernels = cpu::gemm_f32_kernels();
     const float* b = b_ == nullptr ? nullptr : b_ + node_.b_index(index) * matrix_;
     const int64_t first = begin / kPanelColumns, last = ceil_div(end, kPanelColumns), whole = end / kPanelColumns;
-    float* packed = scratch + kGemmScratch;
+    float* packed = scratch == nullptr ? nullptr : scratch + kGemmScratch;
     switch (variant_) {
       case Variant::kDots:
         gemm.b = b;
