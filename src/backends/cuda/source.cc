@@ -390,4 +390,16 @@ Status copy_strided(StepBuilder& b, const Dims& dims, const Strided& from, const
   return map(b, dims, to, {from}, [](Source&, std::span<const std::string> x) { return x[0]; });
 }
 
+Status copy_splits(StepBuilder& b, const Operand& y, std::span<const int64_t> splits) {
+  int64_t column = 0;
+  for (size_t i = 0; i < splits.size(); column += splits[i++]) {
+    if (!b.has_output(i)) continue;
+    const Operand part = b.output(i);
+    Strided from = dense(y);
+    from.offset = column;
+    CAMEO_TRY(copy_strided(b, part.dims, from, dense(part)));
+  }
+  return {};
+}
+
 }  // namespace cameo::cuda

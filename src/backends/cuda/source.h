@@ -104,5 +104,7 @@ Status map(StepBuilder& b, const Operand& to, std::span<const Operand> from, con
 // to[i] = from[i], converted.
 Status copy_elements(StepBuilder& b, const Operand& from, const Operand& to);
 Status copy_strided(StepBuilder& b, const Dims& dims, const Strided& from, const Strided& to);
+// Output i of the node is the next splits[i] columns of y, as far as it is wanted.
+Status copy_splits(StepBuilder& b, const Operand& y, std::span<const int64_t> splits);
 
 }  // namespace cameo::cuda

@@ -224,15 +224,7 @@ Status make(StepBuilder& b) {
   CAMEO_ASSIGN(const bool done, by_tensor_cores(b, p, x, program, y));
   if (!done) CAMEO_TRY(by_library(b, p, x, program, y));
   if (first.pitch) return {};
-  int64_t column = 0;
-  for (size_t i = 0; i < splits.size(); column += splits[i++]) {
-    if (!b.has_output(i)) continue;
-    const Operand part = b.output(i);
-    Strided from = dense(y);
-    from.offset = column;
-    CAMEO_TRY(copy_strided(b, part.dims, from, dense(part)));
-  }
-  return {};
+  return copy_splits(b, y, splits);
 }
 
 }  // namespace
