@@ -100,6 +100,24 @@ TEST(PlanDamage, OtherVersionsAndTargets) {
   EXPECT_EQ(plan_info(*older)->cameo_version, "0.0.1");
 }
 
+TEST(Plan, KeepsWhatWasChosenForADevice) {
+  plan::Content content = plan::read(build(softmax_model()), true).value();
+  content.backend = content.target = "cuda";
+  content.precision = "fp16";
+  content.tuned_for = "some GPU, driver 1";
+  content.choices = {{"gemm 1x2x3", 4}, {"conv", 0}};
+  content.tuning_level = 2;
+  content.deterministic = true;
+  const auto back = plan::read(plan::write(content).value(), true);
+  ASSERT_TRUE(back.ok()) << back.error().message();
+  EXPECT_EQ(back->tuned_for, content.tuned_for);
+  EXPECT_EQ(back->choices, content.choices);
+  EXPECT_EQ(back->tuning_level, 2);
+  EXPECT_TRUE(back->deterministic);
+  content.tuning_level = 9;
+  EXPECT_ERROR(plan::read(plan::write(content).value(), true), ErrorCode::kInvalidPlan, S("tuning level 9"));
+}
+
 TEST(PlanDamage, NodesThatTheirOperatorDoesNotAllow) {
   plan::Content good = plan::read(build(softmax_model()), true).value();
   const auto load_with = [&](auto change) {

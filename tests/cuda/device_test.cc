@@ -13,6 +13,7 @@
 #include "../conformance/compare.h"
 #include "cameo/builder.h"
 #include "cameo/engine.h"
+#include "plan/content.h"
 #include "runtime/backend.h"
 
 namespace cameo {
@@ -277,6 +278,20 @@ Status check_profile(Model& m) {
   return outputs(context, m).ok() ? Status() : Status(Error(ErrorCode::kInternal, "wrong after shapes that do not fit"));
 }
 
+// A plan that was tuned for another GPU, with choices that do not exist here, runs with choices of its own.
+Status check_tuned_elsewhere(Model& m) {
+  CAMEO_ASSIGN(plan::Content content, plan::read(m.plan, true));
+  expect(!content.tuned_for.empty(), m.c.name + ": the plan does not say what it was tuned for");
+  content.tuned_for = "another GPU";
+  for (auto& [problem, choice] : content.choices) choice = 12345;
+  CAMEO_ASSIGN(const Plan changed, plan::write(content));
+  CAMEO_ASSIGN(Engine engine, Engine::load(changed));
+  CAMEO_ASSIGN(ExecutionContext context, engine.create_context());
+  CAMEO_TRY(set_inputs(context, m.c));
+  CAMEO_TRY(context.run());
+  return outputs(context, m).ok() ? Status() : Status(Error(ErrorCode::kInternal, "wrong with what was chosen anew"));
+}
+
 // More than 2^31 elements, in memory of the GPU.
 Status check_many_elements(Model& m) {
   const Dims dims{3, 26843, 26843};  // 2.16e9
@@ -382,6 +397,8 @@ int run(const std::string& folder) {
       check(name, "model.onnx", {.device = "cuda", .deterministic = true}, check_deterministic);
     check("test_relu", "open.onnx", {.profiles = {{.inputs = {{"x", Dims{1, 1, 1}, Dims{3, 4, 5}, Dims{8, 8, 8}}}}}, .device = "cuda"},
           check_profile);
+    for (const char* name : {"test_gemm_all_attributes", "test_conv_with_strides_padding"})
+      check(name, "model.onnx", {.device = "cuda"}, check_tuned_elsewhere);
     check("test_relu", "open.onnx", {.device = "cuda"}, check_many_elements);
   }
   // Afterwards nothing runs on the GPU any more.
