@@ -14,13 +14,14 @@ import subprocess
 import sys
 import time
 
-def call(env, *command):
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tests" / "cuda"))
+from on_device import call, gpu
+
+
+def timed(env, *command):
     start = time.monotonic()
-    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, env=env)
-    seconds = time.monotonic() - start
-    if done.returncode != 0:
-        raise ValueError((done.stderr or done.stdout).strip()[:500])
-    return seconds, done.stdout
+    text = call(*command, env=env)
+    return time.monotonic() - start, text
 
 
 def gpu_memory():
@@ -39,11 +40,11 @@ def cost(cameo, model, shapes, work, precision, level):
         if shapes:
             flags += [flag, shapes]
     row = {"precision": precision, "level": level}
-    row["build_empty_s"], _ = call(env, cameo, "build", model, "-o", plan, *flags)
-    row["build_full_s"], _ = call(env, cameo, "build", model, "-o", plan, *flags)
-    row["build_error_on_miss_s"], _ = call(env, cameo, "build", model, "-o", plan, *flags, "--error-on-miss")
-    row["first_answer_s"], _ = call(env, cameo, "run", plan)
-    row["first_answer_again_s"], _ = call(env, cameo, "run", plan)
+    row["build_empty_s"], _ = timed(env, cameo, "build", model, "-o", plan, *flags)
+    row["build_full_s"], _ = timed(env, cameo, "build", model, "-o", plan, *flags)
+    row["build_error_on_miss_s"], _ = timed(env, cameo, "build", model, "-o", plan, *flags, "--error-on-miss")
+    row["first_answer_s"], _ = timed(env, cameo, "run", plan)
+    row["first_answer_again_s"], _ = timed(env, cameo, "run", plan)
     # What a process has on the GPU while it answers, less what was there before.
     before = gpu_memory()
     running = subprocess.Popen([str(cameo), "bench", str(plan), "--duration", "4"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -52,7 +53,7 @@ def cost(cameo, model, shapes, work, precision, level):
         most = max(most, gpu_memory())
         time.sleep(0.2)
     row["gpu_memory_mb"] = most - before
-    _, text = call(env, cameo, "inspect", plan, "--json")
+    _, text = timed(env, cameo, "inspect", plan, "--json")
     described = json.loads(text)
     row["weights_mb"] = described["weight_bytes"] / 1e6
     row["tuned_for"] = described.get("tuned_for", "")
@@ -67,6 +68,8 @@ def main():
     parser.add_argument("--level", type=int, default=3)
     parser.add_argument("models", nargs="+", help="NAME=MODEL.onnx[@SHAPES], for example resnet50=resnet50.onnx@pixel_values:8x3x224x224")
     options = parser.parse_args()
+    if gpu(options.cameo) is None:
+        return 0
     rows = []
     for text in options.models:
         name, _, rest = text.partition("=")

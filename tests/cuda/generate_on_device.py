@@ -7,17 +7,13 @@ NAME is tiny-gpt2 (in ../../models) or a language model of ../models, with drawn
 In float32 every token must be the CPU's: greedy with one row and several of different lengths, drawn, with penalties, by beam search.
 In float16 log-probabilities must be close until the tokens part. Prints SKIPPED where there is no GPU.
 """
-import argparse
-import concurrent.futures
 import json
-import pathlib
 import shutil
-import subprocess
 import sys
 
-HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "models"))
-TINY = HERE.parent.parent / "models" / "tiny-gpt2"
+from on_device import ROOT, call, check_all, parser
+
+TINY = ROOT / "models" / "tiny-gpt2"
 NAMES = ["tiny-gpt2", "distilgpt2", "distilgpt2-with-past", "smollm2-135m-with-past", "qwen2-4l-with-past"]
 
 SHORT, LONG = "In the beginning", "And the LORD spake unto Moses, saying, Speak unto the children of Israel, and say unto them, When ye are come into the land"
@@ -39,13 +35,6 @@ CASES = {
     "drawn": (flags(*MANY[:4]), ["--temperature", "0.9", "--top-k", "20", "--seed", "5", "--repetition-penalty", "1.2"], 16),
     "beams": (flags(*MANY[:2]), ["--num-beams", "3"], 10),
 }
-
-
-def call(*command):
-    done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
-    if done.returncode != 0:
-        raise ValueError((done.stderr or done.stdout).strip()[:600] or f"exit code {done.returncode}")
-    return done.stdout
 
 
 def generate(cameo, plan, case):
@@ -99,26 +88,8 @@ def check(name, args):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", metavar="NAME", nargs="*")
-    parser.add_argument("--cameo", required=True, type=pathlib.Path)
-    parser.add_argument("--work", required=True, type=pathlib.Path)
-    parser.add_argument("--jobs", type=int, default=2)
-    args = parser.parse_args()
-    args.cameo = args.cameo.resolve()
-    probe = subprocess.run([args.cameo, "devices"], capture_output=True, text=True)
-    if "cuda" not in probe.stdout:
-        print("SKIPPED: no usable GPU:", (probe.stdout + probe.stderr).strip())
-        return 0
-    passed = total = 0
-    with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
-        for lines in pool.map(lambda n: check(n, args), args.names or NAMES):
-            for ok, line in lines:
-                passed += ok
-                total += 1
-                print(line, flush=True)
-    print(f"generation on the GPU: {passed} of {total} passed")
-    return 0 if passed == total else 1
+    args = parser(__doc__, 2, "models; all of " + ", ".join(NAMES)).parse_args()
+    return check_all(args, args.names or NAMES, lambda name: check(name, args), "generation")
 
 
 if __name__ == "__main__":

@@ -6,17 +6,13 @@
 float32 outputs may be off by 1e-3 of the largest value, tf32 ones by 1e-2, 16-bit ones by 2e-2 (bf16: 1e-1) with a cosine of
 0.9999 (bf16: 0.999). Needs numpy and onnx. Prints SKIPPED where there is no GPU.
 """
-import argparse
-import concurrent.futures
-import pathlib
 import shutil
-import subprocess
 import sys
 import time
 
 import numpy as np
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "models"))
+from on_device import call, check_all, parser, run_plan  # before what lies in tests/models
 import fill_weights
 import inputs
 
@@ -31,24 +27,6 @@ SCALE_16 = {"inception_v3": (1, 1e-5), "shufflenet_v2": (1, 1e-2)}
 # Not compared in 16 bits: under the drawn weights the scores of ssdlite320's second image lie so close that they come in another
 # order, and the signal of efficientnet_b0 fades from 2.5 to 6e-7, below float16's normal numbers.
 FLOAT32_ONLY = {("ssdlite320", 1), ("efficientnet_b0", 0), ("efficientnet_b0", 1)}
-
-
-def call(*command):
-    done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
-    if done.returncode != 0:
-        raise ValueError((done.stderr or done.stdout).strip()[:600] or f"exit code {done.returncode}")
-    return done.stdout
-
-
-def run(cameo, plan, feeds, names, folder):
-    folder.mkdir(parents=True, exist_ok=True)
-    arguments = []
-    for k, (name, value) in enumerate(feeds.items()):
-        path = folder / f"in{k}.npy"
-        np.save(path, value)
-        arguments += ["--input", f"{name}={path}"]
-    call(cameo, "run", plan, *arguments, "--output-dir", folder)
-    return {n: np.load(folder / (n.replace("/", "_").replace(":", "_") + ".npy")) for n in names}
 
 
 def compare(name, got, want, limits):
@@ -81,7 +59,7 @@ def check(name, args):
         sets = inputs.input_sets(name, graph)
         model = fill_weights.fill(name, work)
         call(args.cameo, "build", model, "-o", work / "cpu.plan", "--opt-level", "0")
-        want = [run(args.cameo, work / "cpu.plan", feeds, names, work / f"cpu{i}") for i, (_, feeds) in enumerate(sets)]
+        want = [run_plan(args.cameo, work / "cpu.plan", feeds, names, work / f"cpu{i}") for i, (_, feeds) in enumerate(sets)]
         for precision in args.precision:
             flags = [] if precision == "fp32" else ["--" + precision]
             plan = work / f"{precision}.plan"
@@ -98,8 +76,8 @@ def check(name, args):
                     expected = want[i]
                     if precision.endswith("16") and name in SCALE_16 and SCALE_16[name][i] != 1:
                         feeds = {k: (v * np.float32(SCALE_16[name][i]) if v.dtype == np.float32 else v) for k, v in feeds.items()}
-                        expected = run(args.cameo, work / "cpu.plan", feeds, names, work / f"cpu{i}s")
-                    got = run(args.cameo, plan, feeds, names, work / f"{precision}{i}")
+                        expected = run_plan(args.cameo, work / "cpu.plan", feeds, names, work / f"cpu{i}s")
+                    got = run_plan(args.cameo, plan, feeds, names, work / f"{precision}{i}")
                     worst, cosine = 0.0, 1.0
                     for n in names:
                         w, c = compare(n, got[n], expected[n], LIMITS[precision])
@@ -115,28 +93,11 @@ def check(name, args):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", metavar="NAME", nargs="*")
-    parser.add_argument("--cameo", required=True, type=pathlib.Path)
-    parser.add_argument("--work", required=True, type=pathlib.Path)
-    parser.add_argument("--jobs", type=int, default=4)
-    parser.add_argument("--precision", action="append", choices=list(LIMITS))
-    args = parser.parse_args()
-    args.cameo = args.cameo.resolve()
+    p = parser(__doc__, 4, "networks of ../models; all")
+    p.add_argument("--precision", action="append", choices=list(LIMITS))
+    args = p.parse_args()
     args.precision = args.precision or ["fp32", "fp16"]
-    probe = subprocess.run([args.cameo, "devices"], capture_output=True, text=True)
-    if "cuda" not in probe.stdout:
-        print("SKIPPED: no usable GPU:", (probe.stdout + probe.stderr).strip())
-        return 0
-    passed = total = 0
-    with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
-        for lines in pool.map(lambda n: check(n, args), args.names or fill_weights.names()):
-            for ok, line in lines:
-                passed += ok
-                total += 1
-                print(line, flush=True)
-    print(f"models on the GPU: {passed} of {total} passed")
-    return 0 if passed == total else 1
+    return check_all(args, args.names or fill_weights.names(), lambda name: check(name, args), "models")
 
 
 if __name__ == "__main__":

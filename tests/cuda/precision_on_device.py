@@ -6,18 +6,16 @@
 Covers products and convolutions of int8 (QDQ), of 8-bit floats, weights of 4 and 8 bits, and `cameo build --int8`, `--fp8` and
 `--weights`. Needs numpy and onnx. Prints SKIPPED where there is no GPU.
 """
-import argparse
-import concurrent.futures
 import itertools
-import pathlib
 import shutil
-import subprocess
 import sys
 import zlib
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+
+from on_device import call, check_all, parser, run_plan
 
 
 class Model:
@@ -246,13 +244,6 @@ CASES = {
 }
 
 
-def call(*command):
-    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=120)
-    if done.returncode != 0:
-        raise ValueError((done.stderr or done.stdout).strip()[:1500] or f"exit code {done.returncode}")
-    return done.stdout
-
-
 def check(name, args):
     make, device_flags, cpu_flags, least_cosine, most_error = CASES[name]
     work = args.work / name.replace(" ", "_").replace(",", "")
@@ -262,16 +253,12 @@ def check(name, args):
         m = Model(zlib.crc32(name.encode()))
         onnx.save(m.proto(make(m)), work / "m.onnx")
         np.savez(work / "calib.npz", **m.feeds)
-        arguments = []
-        for key, value in m.feeds.items():
-            np.save(work / f"{key}.npy", value)
-            arguments += ["--input", f"{key}={work / (key + '.npy')}"]
         results = []
         for device, flags in (("cpu", cpu_flags), ("cuda", device_flags)):
             flags = [str(work / "calib.npz") if f == "CALIB" else f for f in flags]
-            call(args.cameo, "build", work / "m.onnx", "-o", work / f"{device}.plan", "--device", device, *flags)
-            call(args.cameo, "run", work / f"{device}.plan", *arguments, "--output-dir", work / device)
-            results.append(np.load(work / device / "y.npy").astype(np.float64))
+            plan = work / f"{device}.plan"
+            call(args.cameo, "build", work / "m.onnx", "-o", plan, "--device", device, *flags, timeout=120)
+            results.append(run_plan(args.cameo, plan, m.feeds, ["y"], work / device)["y"].astype(np.float64))
         want, got = results
         if want.shape != got.shape:
             raise ValueError(f"shape {got.shape} instead of {want.shape}")
@@ -279,33 +266,17 @@ def check(name, args):
         cosine = float((got * want).sum() / (np.linalg.norm(got) * np.linalg.norm(want)))
         if not (error <= most_error and cosine >= least_cosine):
             raise ValueError(f"error {error:.2e}, cosine {cosine:.7f}")
-        return True, f"ok   {name}: error {error:.1e}, cosine {cosine:.6f}"
-    except (ValueError, OSError, subprocess.TimeoutExpired) as problem:
-        return False, f"FAIL {name}: {problem}"
+        return [(True, f"ok   {name}: error {error:.1e}, cosine {cosine:.6f}")]
+    except (ValueError, OSError) as problem:
+        return [(False, f"FAIL {name}: {problem}")]
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", metavar="NAME", nargs="*")
-    parser.add_argument("--cameo", required=True, type=pathlib.Path)
-    parser.add_argument("--work", required=True, type=pathlib.Path)
-    parser.add_argument("--jobs", type=int, default=4)
-    args = parser.parse_args()
-    args.cameo = args.cameo.resolve()
-    probe = subprocess.run([args.cameo, "devices"], capture_output=True, text=True)
-    if "cuda" not in probe.stdout:
-        print("SKIPPED: no usable GPU:", (probe.stdout + probe.stderr).strip())
-        return 0
+    args = parser(__doc__, 4, "parts of cases' names; all cases").parse_args()
     names = [n for n in CASES if not args.names or any(part in n for part in args.names)]
-    passed = 0
-    with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
-        for good, line in pool.map(lambda n: check(n, args), names):
-            passed += good
-            print(line, flush=True)
-    print(f"quantised models on the GPU: {passed} of {len(names)} passed")
-    return 0 if passed == len(names) else 1
+    return check_all(args, names, lambda name: check(name, args), "quantised models")
 
 
 if __name__ == "__main__":

@@ -210,4 +210,4 @@ void run(bool bench) {
 }  // namespace
 }  // namespace cameo::cuda_test
 
-int main(int argc, char** argv) { return cameo::cuda_test::test_main(argc, argv, "tile_gemm", cameo::cuda_test::run); }
+int main(int argc, char** argv) { return cameo::cuda_test::test_main(argc, argv, "cuda tile_gemm", cameo::cuda_test::run); }
