@@ -22,6 +22,7 @@ constexpr int64_t kOpenExtent = 64;             // where no profile says more
 constexpr size_t kOpenDims = 3;                 // so many open extents of an input have it; more are 1
 constexpr size_t kMostBytes = size_t{1} << 30;  // of a node's inputs and outputs: a larger problem is not tried
 constexpr double kReferenceLimit = 1e6;         // µs: a reference slower than that is run once, for the check
+constexpr size_t kCachedBytes = 32 << 20;       // of all constants: more come from memory in each run of the graph
 constexpr const char* kReference = "reference";
 
 // What is known of every value when the inputs have these extents.
@@ -102,13 +103,35 @@ bool is_settled(const ir::Node& node, const std::vector<ops::Fact>& facts) {
   return std::all_of(node.inputs.begin(), node.inputs.end(), fits) && std::all_of(node.outputs.begin(), node.outputs.end(), fits);
 }
 
-std::string problem_text(const ir::Graph& graph, const ir::Node& node, const std::vector<ops::Fact>& facts) {
+bool constants_exceed_cache(const ir::Graph& graph) {
+  size_t bytes = 0;
+  std::set<const void*> seen;  // several values may view the same bytes
+  for (const ir::Node& node : graph.nodes)
+    for (ir::ValueId id : node.inputs)
+      if (id != ir::kNoValue && graph.value(id).is_constant() && seen.insert(graph.value(id).constant.raw()).second)
+        bytes += graph.value(id).constant.num_bytes();
+  return bytes > kCachedBytes;
+}
+
+// Takes what a node reads of its constants out of the caches.
+void flush(const Tensor& tensor) {
+#if defined(__x86_64__)
+  if (tensor.dtype() == DType::kString) return;
+  constexpr size_t kLine = 64;
+  const auto* bytes = static_cast<const std::byte*>(tensor.raw());
+  for (size_t i = 0; i < tensor.num_bytes(); i += kLine) __builtin_ia32_clflush(bytes + i);
+#else
+  (void)tensor;
+#endif
+}
+
+std::string problem_text(const ir::Graph& graph, const ir::Node& node, const std::vector<ops::Fact>& facts, bool cold) {
   std::string text = fmt::format("{}{}{}-{}(", node.op->domain, node.op->domain.empty() ? "" : ".", node.op->name, node.version);
   for (size_t i = 0; i < node.inputs.size(); ++i) {
     if (i > 0) text += ", ";
     if (node.inputs[i] == ir::kNoValue) continue;
     text += facts[node.inputs[i]].type.to_string();
-    if (graph.value(node.inputs[i]).is_constant()) text += " constant";
+    if (graph.value(node.inputs[i]).is_constant()) text += cold ? " constant, cold" : " constant";
   }
   text += fmt::format(") {} outputs", node.outputs.size());
   if (const std::string attrs = ir::to_string(*node.attrs); !attrs.empty())
@@ -130,8 +153,10 @@ void fill_random(Tensor& tensor, uint32_t seed) {
 // A node alone, with inputs to run it on.
 class Trial {
  public:
-  static Result<Trial> make(const ir::Graph& graph, const ir::Node& node, const std::vector<ops::Fact>& facts) {
+  // Cold: constants are not in the cache when a run begins.
+  static Result<Trial> make(const ir::Graph& graph, const ir::Node& node, const std::vector<ops::Fact>& facts, bool cold) {
     Trial t;
+    t.cold_ = cold;
     t.node_ = node;
     std::map<ir::ValueId, ir::ValueId> ids;
     for (ir::ValueId& id : t.node_.inputs) {
@@ -175,11 +200,18 @@ class Trial {
     std::vector<ops::RtValue> outputs(graph.outputs.size());
     Outcome outcome;
     double spent = 0;
+    const auto make_cold = [&] {
+      if (!cold_) return;
+      for (const Tensor& tensor : prepared.packed) flush(tensor);
+      for (ir::ValueId id : node_.inputs)
+        if (id != ir::kNoValue && graph.value(id).is_constant()) flush(graph.value(id).constant);
+    };
     const auto microseconds_since = [](Clock::time_point start) {
       return std::chrono::duration<double, std::micro>(Clock::now() - start).count();
     };
     for (int i = 0; i <= effort.most && (i < 2 || spent < effort.microseconds); ++i) {
       const auto before = Clock::now();
+      make_cold();
       spread_inputs(state.threads);
       const auto start = Clock::now();
       CAMEO_TRY(executor.run(inputs_, {}, outputs));
@@ -214,6 +246,7 @@ class Trial {
   ir::Graph graph_;
   ir::Node node_;
   std::vector<ops::RtValue> inputs_;
+  bool cold_ = false;
 };
 
 // How far `got` is from `want`, relative to the largest value; 0 for equal elements of other types, infinity for different ones.
@@ -245,6 +278,7 @@ class Tuner {
   Tuner(ir::Graph& graph, const std::vector<Profile>& profiles, const TuneOptions& options, TimingCache& cache)
       : graph_(graph), options_(options), cache_(cache), machine_(machine_name(options.threads)), start_(Clock::now()) {
     if (options.level > 0) points_ = points(graph, profiles, options.level);
+    cold_ = constants_exceed_cache(graph);
   }
 
   Status run() {
@@ -332,7 +366,7 @@ class Tuner {
     std::map<std::string, float, std::less<>> first_time;
     std::set<std::string, std::less<>> failed;
     for (const Point& point : points_) {
-      const std::string problem = problem_text(graph_, node, point.facts);
+      const std::string problem = problem_text(graph_, node, point.facts, cold_);
       CAMEO_TRY(ensure_measured(node, candidates, point, problem));
       const TimingCache::Times& times = *cache_.find(machine_, problem);
       double best = INFINITY;
@@ -376,7 +410,7 @@ class Tuner {
     if (options_.error_on_miss)
       return error(ErrorCode::kInvalidArgument, "the timing cache has no times of {} on '{}', and measuring was forbidden", problem,
                    machine_);
-    CAMEO_ASSIGN(Trial trial, Trial::make(graph_, node, point.facts));
+    CAMEO_ASSIGN(Trial trial, Trial::make(graph_, node, point.facts, cold_));
     ir::Node prepared = node;
     CAMEO_TRY(tactics::assign_tactic(prepared, nullptr, facts_));
     const Effort effort = effort_of(options_.level);
@@ -419,6 +453,7 @@ class Tuner {
   Clock::time_point start_;
   std::vector<Point> points_;
   std::vector<ops::Fact> facts_;
+  bool cold_ = false;  // whether constants are read from memory in each run
 };
 
 }  // namespace

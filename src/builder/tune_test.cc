@@ -18,10 +18,10 @@ Tensor filled(const Dims& dims) {
 }
 
 // y = Softmax(MatMul(a, b)), a: [rows, 64] with open rows, b constant.
-ir::Graph model() {
+ir::Graph model(int64_t columns = 48) {
   ir::Graph graph;
   graph.inputs = {graph.add_value("a", ir::Type::tensor(DType::kFloat32, {ir::Dim::symbol("rows"), 64}))};
-  const ir::ValueId b = graph.add_constant("b", filled({64, 48})), product = graph.add_value("product"), y = graph.add_value("y");
+  const ir::ValueId b = graph.add_constant("b", filled({64, columns})), product = graph.add_value("product"), y = graph.add_value("y");
   const auto add = [&](const char* op, std::vector<ir::ValueId> inputs, ir::ValueId output) {
     ir::Node node;
     node.op = ops::find_op("", op);
@@ -68,6 +68,20 @@ TEST(Tune, MeasuresOnceAndThenReadsTheCache) {
     ASSERT_EQ(first.nodes[i].trials.size(), second.nodes[i].trials.size());
     for (size_t k = 0; k < first.nodes[i].trials.size(); ++k)
       EXPECT_EQ(first.nodes[i].trials[k].microseconds, second.nodes[i].trials[k].microseconds);
+  }
+}
+
+TEST(Tune, WeightsBeyondTheCacheAreMeasuredCold) {
+  if (cpu::current_isa() == cpu::Isa::kPortable) GTEST_SKIP() << "no vector instructions, no second candidate";
+  for (int64_t columns : {48, 140000}) {
+    ir::Graph graph = model(columns);
+    TimingCache cache;
+    ASSERT_TRUE(choose_tactics(graph, kProfiles, {.level = 1, .threads = 1}, cache).ok());
+    EXPECT_NE(graph.nodes[0].kernel, "");
+    const auto fastest = cache.fastest(machine_name(1));
+    const auto cold = std::count_if(fastest.begin(), fastest.end(),
+                                    [](const auto& known) { return known.first.find("constant, cold") != std::string::npos; });
+    EXPECT_EQ(cold, columns == 48 ? 0 : 1);
   }
 }
 

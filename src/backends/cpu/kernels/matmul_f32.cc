@@ -22,7 +22,7 @@ using cpu::kGemmScratch;
 using cpu::kPanelColumns;
 using cpu::MatMulF32Node;
 
-constexpr int64_t kMaxDotRows = 8, kMaxInPlaceRows = cpu::kGemmBlockRows;
+constexpr int64_t kMaxDotRows = 24, kMaxInPlaceRows = cpu::kGemmBlockRows;
 // Floats of B that one task packs at once: with A's block they fit the L2 cache.
 constexpr int64_t kPackedFloats = int64_t{1} << 17;
 // Columns that are dealt out together: a group of panels.
