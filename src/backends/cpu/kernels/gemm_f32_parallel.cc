@@ -159,7 +159,8 @@ int64_t gemm_f32_scratch(const ThreadPool& pool, std::span<const GemmF32> parts,
 void gemm_f32(ThreadPool& pool, std::span<const GemmF32> parts, int64_t rows, float* scratch) {
   const GemmF32Kernels& kernels = gemm_f32_kernels();
   const Split s = split(pool.size(), parts, rows);
-  const auto row_at = [&](int64_t block) { return rows * (s.tiles * block / s.row_blocks) / s.tiles; };
+  // Evenly: a few rows more or less make little difference to a tile, but one tile more does to a thread.
+  const auto row_at = [&](int64_t block) { return rows * block / s.row_blocks; };
   const auto group_at = [&](int64_t block) { return s.groups * block / s.column_blocks; };
   const auto packed_at = [&](int64_t block) { return scratch + row_at(block) * gemm_depth_blocks(parts[0].depth) * kGemmRowStride; };
   if (s.pack_first) {
