@@ -1,154 +1,32 @@
 #!/usr/bin/env python3
 """Text generation of Cameo on a GPU beside PyTorch: the tokens, the whole loop, and the time of a step.
 
-  generate.py --cameo build/cameo --model distilgpt2.onnx --tokenizer tokenizer.json [--rounds 3] [--out STEM]
-              [--tables 1x12,8x12,16x12,8x8,8x16,8x32] [--steps 1,8,16,64] [--whole 1,16] [--no-compile]
+  generate.py --cameo build/cameo --tokenizer tokenizer.json [--model distilgpt2.onnx] [--llama DIR] [--rounds 3] [--out STEM]
+              [--tables 1x12,8x12,16x12,8x8,8x16,8x32] [--steps 1,8,16,64] [--whole 1,16] [--long 512x128] [--no-compile]
 
-The model is a GPT-2 without a cache as ONNX; PyTorch takes its weights, in float16, as Cameo does. The peers:
+--model is a GPT-2 without a cache as ONNX; PyTorch takes its weights, in float16, as Cameo does. --llama is a Llama as Hugging Face
+saves it, for a long prompt and a long continuation; where DIR is not there, one of SmolLM2-135M's shape is drawn. The peers:
   Hugging Face generate   as its users call it
   compiled                the best loop over the same model that we know in PyTorch: keys and values at fixed places, the step compiled
                           with max-autotune and replayed as a CUDA graph, the token chosen on the GPU, no wait between steps
 Steps are timed at about 256 tokens of context: 240 of prompt, then 32 new ones. A round runs Cameo, then each peer; the median over
-rounds counts. Times are from the host to the host: prompt's ids in, all new tokens out.
+rounds counts. Times are from the host to the host: prompt's ids in, all new tokens out. Results are written as they come.
 """
 import argparse
 import json
+import pathlib
 import statistics
 import subprocess
 import sys
 import time
 
-import numpy as np
 import torch
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tests" / "cuda"))
+from on_device import gpu
+from torch_decoders import Compiled, HuggingFace, Static, StaticLlama, gpt2, make_llama, weights_of
+
 TEXT = "And the LORD spake unto Moses in the wilderness of Sinai, saying, Take ye the sum of all the congregation of the children of Israel. "
-
-
-def weights_of(path):
-    """GPT-2's weights by Hugging Face's names, from an exported graph."""
-    import onnx
-    from onnx import numpy_helper
-    graph = onnx.load(path).graph
-    held = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
-    renamed = {n.output[0]: n.input[0] for n in graph.node if n.op_type == "Identity" and n.input[0] in held}
-    weights = {}
-    for name in list(held) + list(renamed):
-        at = name.find("transformer.")
-        if at >= 0:
-            weights[name[at:]] = held.get(name, held.get(renamed.get(name)))
-    head = next(n for n in reversed(graph.node) if n.op_type == "MatMul" and n.input[1] in held)
-    weights["lm_head.weight"] = held[head.input[1]].T
-    return {k: torch.tensor(np.array(v)) for k, v in weights.items()}
-
-
-class HuggingFace:
-    def __init__(self, weights):
-        from transformers import GPT2Config, GPT2LMHeadModel
-        layers = 1 + max(int(n.split(".")[2]) for n in weights if n.startswith("transformer.h."))
-        vocabulary, hidden = weights["transformer.wte.weight"].shape
-        config = GPT2Config(vocab_size=vocabulary, n_positions=weights["transformer.wpe.weight"].shape[0], n_embd=hidden, n_layer=layers, n_head=hidden // 64,
-                            bos_token_id=0, eos_token_id=None, pad_token_id=0, tie_word_embeddings=False)
-        self.model = GPT2LMHeadModel(config).eval()
-        missing, _ = self.model.load_state_dict(weights, strict=False)
-        if [m for m in missing if not m.endswith((".attn.bias", ".attn.masked_bias"))]:
-            raise RuntimeError(f"no weights for {missing[:3]}")
-        self.model = self.model.half().cuda()
-
-    def run(self, rows, count):
-        ids = torch.tensor(rows, device="cuda")
-        with torch.inference_mode():
-            out = self.model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=count, min_new_tokens=count, do_sample=False, use_cache=True)
-        return out[:, ids.shape[1]:].tolist()
-
-
-class Static(torch.nn.Module):
-    """GPT-2 over a cache of fixed size."""
-
-    def __init__(self, weights, capacity):
-        super().__init__()
-        self.w = {k: v.half().cuda() for k, v in weights.items()}
-        self.layers = 1 + max(int(n.split(".")[2]) for n in weights if n.startswith("transformer.h."))
-        self.hidden = weights["transformer.wte.weight"].shape[1]
-        self.heads = self.hidden // 64
-        self.capacity = capacity
-
-    def caches(self, batch):
-        return [torch.zeros(batch, self.heads, self.capacity, 64, dtype=torch.float16, device="cuda") for _ in range(2 * self.layers)]
-
-    def forward(self, ids, positions, caches):
-        """ids [batch, n] at `positions` [n]; the likeliest next token of each row."""
-        w, f = self.w, torch.nn.functional
-        batch, n = ids.shape
-        x = w["transformer.wte.weight"][ids] + w["transformer.wpe.weight"][positions]
-        mask = torch.arange(self.capacity, device=ids.device)[None, :] <= positions[:, None]
-        norm = lambda x, at: f.layer_norm(x, (self.hidden,), w[at + ".weight"], w[at + ".bias"])
-        linear = lambda x, at: torch.addmm(w[at + ".bias"], x.reshape(-1, x.shape[-1]), w[at + ".weight"]).view(batch, n, -1)
-        for i in range(self.layers):
-            at = f"transformer.h.{i}."
-            q, k, v = linear(norm(x, at + "ln_1"), at + "attn.c_attn").view(batch, n, 3, self.heads, 64).permute(2, 0, 3, 1, 4)
-            keys, values = caches[2 * i], caches[2 * i + 1]
-            keys.index_copy_(2, positions, k)
-            values.index_copy_(2, positions, v)
-            y = f.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
-            x = x + linear(y.transpose(1, 2).reshape(batch, n, -1), at + "attn.c_proj")
-            x = x + linear(f.gelu(linear(norm(x, at + "ln_2"), at + "mlp.c_fc"), approximate="tanh"), at + "mlp.c_proj")
-        return (norm(x[:, -1], "transformer.ln_f") @ w["lm_head.weight"].T).argmax(-1)
-
-
-class Compiled:
-    """Static, each step one replay of a CUDA graph."""
-
-    def __init__(self, model, step, batch, prompt):
-        self.model, self.compiled = model, step
-        self.caches = model.caches(batch)
-        self.ids = torch.zeros(batch, prompt, dtype=torch.long, device="cuda")
-        self.token = torch.zeros(batch, 1, dtype=torch.long, device="cuda")
-        self.position = torch.zeros(1, dtype=torch.long, device="cuda")
-        self.made = torch.zeros(model.capacity, batch, dtype=torch.long, device="cuda")
-        self.all = torch.arange(prompt, device="cuda")
-        self.prompt = prompt
-        with torch.inference_mode():
-            self.fill = self.graph(self.first)
-            self.step = self.graph(self.next)
-
-    def first(self):
-        self.token.copy_(self.model(self.ids, self.all, self.caches)[:, None])  # not compiled, but a graph too
-        self.position.fill_(self.prompt)
-        self.made.index_copy_(0, self.position, self.token.T)
-
-    def next(self):
-        self.token.copy_(self.compiled(self.token, self.position, self.caches)[:, None])
-        self.position.add_(1)
-        self.made.index_copy_(0, self.position, self.token.T)
-
-    def graph(self, call):
-        stream = torch.cuda.Stream()
-        with torch.cuda.stream(stream):
-            for _ in range(3):
-                self.position.fill_(self.prompt)
-                call()
-        torch.cuda.current_stream().wait_stream(stream)
-        self.position.fill_(self.prompt)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            call()
-        return graph
-
-    def run(self, rows, count):
-        self.ids.copy_(torch.tensor(rows))
-        self.fill.replay()
-        for _ in range(count - 1):
-            self.step.replay()
-        return self.made[self.prompt:self.prompt + count].T.tolist()
-
-    def step_us(self, rows, count):
-        self.run(rows, 1)
-        torch.cuda.synchronize()
-        start = time.perf_counter()
-        for _ in range(count):
-            self.step.replay()
-        torch.cuda.synchronize()
-        return (time.perf_counter() - start) / count * 1e6
 
 
 def timed(call):
@@ -157,9 +35,9 @@ def timed(call):
     return (time.perf_counter() - start) * 1000, made
 
 
-def cameo(o, model, configurations, modes, prompt_tokens, prompt=None):
+def cameo(o, model, configurations, modes, prompt_tokens, prompt=None, most=512):
     done = subprocess.run([o.cameo, "bench", "generate", model, "--tokenizer", o.tokenizer, "--device", "cuda", "--fp16", "--configurations", configurations, "--modes", modes,
-                           "--prompt-tokens", str(prompt_tokens), *(["--prompt", prompt] if prompt else []), "--rounds", "9", "--fit-tokens", "3", "--max-length", "512", "--json"],
+                           "--prompt-tokens", str(prompt_tokens), *(["--prompt", prompt] if prompt else []), "--rounds", "9", "--fit-tokens", "3", "--max-length", str(most), "--json"],
                           capture_output=True, text=True)
     if done.returncode > 1 or not done.stdout:
         sys.exit(done.stderr)
@@ -170,41 +48,38 @@ def same(a, b):
     return [sum(x == y for x, y in zip(a, b)), len(b)]
 
 
-def measure(o):
+def compiled_step(o, model):
     torch._dynamo.config.recompile_limit = 64
-    weights = weights_of(o.model)
-    result = {"gpu": torch.cuda.get_device_name(), "torch": torch.__version__, "model": o.model.split("/")[-1], "compiled": not o.no_compile, "rounds": o.rounds, "compile_s": {}, "tables": [], "steps": [], "whole": []}
-    plan = o.model + ".plan"
-    subprocess.run([o.cameo, "build", o.model, "-o", plan, "--kv-cache=on", "--device", "cuda", "--fp16"], check=True, capture_output=True)
-    hugging_face = HuggingFace(weights)
-    # A loop over new tokens takes 4 prompt tokens, steps are timed behind 240.
-    kinds = sorted([("steps", b, 240, 32) for b in o.steps] + [("whole", b, 4, 12) for b in o.whole], key=lambda k: k[1])
-    model = Static(weights, 288)
-    step = model if o.no_compile else torch.compile(model, mode="max-autotune-no-cudagraphs", dynamic=False)
-    peers, started = {}, time.time()
-    for kind, batch, prompt, _ in kinds:
-        begun = time.time()
-        if begun - started > o.compile_seconds:
-            continue
-        peers[kind, batch] = Compiled(model, step, batch, prompt)
-        result["compile_s"][f"{kind} {batch}"] = time.time() - begun
-        print(kind, batch, "ready after", round(time.time() - begun, 1), "s", flush=True)
-    kinds = [k for k in kinds if k[:2] in peers]
-    times, rows, tables = {}, {}, []
-    for r in range(o.rounds):
-        for kind, prompt, text in (("steps", 240, TEXT * 12), ("whole", 4, None)):
-            mine = [k for k in kinds if k[0] == kind]
-            if not mine:
-                continue
-            run = cameo(o, plan, ",".join(f"{b}x{n}" for _, b, _, n in mine), "cached", prompt, text)["table"]
-            for (_, batch, _, new), row in zip(mine, run):
-                peer, key = peers[kind, batch], (kind, batch)
-                ours, theirs = times.setdefault(key, ([], []))
-                made = peer.run(row["prompt_token_ids"], new)
-                ours.append(row["cached_step_ms"] * 1000 if kind == "steps" else row["cached_ms"])
-                for _ in range(9):
-                    theirs.append(peer.step_us(row["prompt_token_ids"], new - 1) if kind == "steps" else timed(lambda: peer.run(row["prompt_token_ids"], new))[0])
-                rows[key] = {"batch": batch, "same_sequences": same(made, row["token_ids"]), "same_first_tokens": same([m[0] for m in made], [m[0] for m in row["token_ids"]])}
+    return model if o.no_compile else torch.compile(model, mode="max-autotune-no-cudagraphs", dynamic=False)
+
+
+def measure_loop(o, result, kind, plan, peer, batch, prompt, new, text):
+    """Rounds of a loop by Cameo and by `peer`, for `result`."""
+    most, unit = peer.model.capacity, "us" if kind == "steps" else "ms"
+    ours, theirs = [], []
+    for _ in range(o.rounds):
+        row = cameo(o, plan, f"{batch}x{new}", "cached", prompt, text, max(512, most))["table"][0]
+        ids = row["prompt_token_ids"]
+        made = peer.run(ids, new)
+        ours.append(row["cached_step_ms"] * 1000 if kind == "steps" else row["cached_ms"])
+        for _ in range(9 if kind != "long" else 3):
+            theirs.append(peer.step_us(ids, new - 1) if kind == "steps" else timed(lambda: peer.run(ids, new))[0])
+    first = lambda rows: [r[0] for r in rows]
+    result[kind].append({"batch": batch, "prompt": prompt, "new_tokens": new, "cameo_" + unit: statistics.median(ours), "pytorch_" + unit: statistics.median(theirs),
+                         "same_sequences": same(made, row["token_ids"]), "same_first_tokens": same(first(made), first(row["token_ids"]))})
+    return ids
+
+
+def build(o, model, plan):
+    subprocess.run([o.cameo, "build", model, "-o", plan, "--kv-cache=on", "--device", "cuda", "--fp16"], check=True, capture_output=True)
+    return plan
+
+
+def measure_gpt2(o, result):
+    weights, plan = weights_of(o.model), build(o, o.model, o.model + ".plan")
+    result["model"] = o.model.split("/")[-1]
+    hugging_face, tables = HuggingFace(gpt2(weights)), []
+    for r in range(o.rounds if o.tables else 0):
         run = cameo(o, o.model, o.tables, "recompute,o1,cached", 4)
         for row in run["table"]:
             ids, new = row["prompt_token_ids"], row["new_tokens"]
@@ -213,22 +88,43 @@ def measure(o):
             row["hugging_face_ms"], made = timed(lambda: hugging_face.run(ids, new))
             row["same_sequences"] = same(made, row["token_ids"])
         tables.append(run)
-        finish(o, {**result, "steps": [], "whole": []}, rows, times, tables)
-    return
+        result["rounds"], result["agreement"] = len(tables), run["agreement"]
+        result["tables"] = [{"batch": row["batch"], "new_tokens": row["new_tokens"], "same_sequences": row["same_sequences"],
+                             **{k: statistics.median(run["table"][i][k] for run in tables) for k in row if k.endswith("_ms")}} for i, row in enumerate(run["table"])]
+        write(o, result)
+    # A loop over new tokens takes 4 prompt tokens, steps are timed behind 240.
+    kinds = sorted([("steps", b, 240, 32) for b in o.steps] + [("whole", b, 4, 12) for b in o.whole], key=lambda k: k[1])
+    model, started = Static(weights, 288), time.time()
+    step = compiled_step(o, model)
+    for kind, batch, prompt, new in kinds:
+        begun = time.time()
+        if begun - started > o.compile_seconds:
+            print("no time to compile", kind, batch, flush=True)
+            continue
+        peer = Compiled(model, step, batch, prompt)
+        result["compile_s"][f"{kind} {batch}"] = time.time() - begun
+        measure_loop(o, result, kind, plan, peer, batch, prompt, new, TEXT * 12 if kind == "steps" else None)
+        write(o, result)
 
 
-def finish(o, result, rows, times, tables):
-    result["rounds"] = len(tables)
-    for key, row in rows.items():
-        unit = "_us" if key[0] == "steps" else "_ms"
-        ours, theirs = (statistics.median(t) for t in times[key])
-        result[key[0]].append({**row, "cameo" + unit: ours, "pytorch" + unit: theirs})
-    result["tables"] = []
-    for i, row in enumerate(tables[0]["table"]):
-        result["tables"].append({"batch": row["batch"], "new_tokens": row["new_tokens"], "same_sequences": row["same_sequences"],
-                                 **{k: statistics.median(run["table"][i][k] for run in tables) for k in row if k.endswith("_ms")}})
-    result["agreement"] = tables[0]["agreement"]
-    print(markdown(result), flush=True)
+def measure_llama(o, result):
+    import transformers
+    if not pathlib.Path(o.llama, "config.json").exists():
+        make_llama(o.llama)
+    prompt, new = o.long
+    plan, model = build(o, o.llama, o.llama.rstrip("/") + ".plan"), transformers.LlamaForCausalLM.from_pretrained(o.llama).eval()
+    static, begun = StaticLlama(model, prompt + new), time.time()
+    peer = Compiled(static, compiled_step(o, static), 1, prompt)
+    result["compile_s"]["long 1"] = time.time() - begun
+    ids = measure_loop(o, result, "long", plan, peer, 1, prompt, new, TEXT * (prompt // 20 + 1))
+    write(o, result)
+    hugging_face = HuggingFace(model)
+    hugging_face.run(ids, new)
+    result["long"][-1]["hugging_face_ms"] = statistics.median(timed(lambda: hugging_face.run(ids, new))[0] for _ in range(3))
+    write(o, result)
+
+
+def write(o, result):
     if o.out:
         with open(o.out + ".json", "w") as f:
             json.dump(result, f, indent=1)
@@ -247,6 +143,11 @@ def markdown(r):
         out += "\n4 tokens in, 12 new ones out, milliseconds:\n\n| batch | PyTorch | Cameo | PyTorch / Cameo |\n|---:|---:|---:|---:|\n"
         for s in r["whole"]:
             out += f"| {s['batch']} | {s['pytorch_ms']:.2f} | {s['cameo_ms']:.2f} | {s['pytorch_ms'] / s['cameo_ms']:.2f}x |\n"
+    for s in r["long"]:
+        out += (f"\nA Llama of SmolLM2-135M's shape, {s['prompt']} tokens in, {s['new_tokens']} new ones out, batch {s['batch']}, milliseconds: PyTorch {s['pytorch_ms']:.1f}, "
+                f"Cameo {s['cameo_ms']:.1f}, {s['pytorch_ms'] / s['cameo_ms']:.2f}x" + (f"; Hugging Face generate {s['hugging_face_ms']:.0f}" if "hugging_face_ms" in s else "") + ".\n")
+    if not r["tables"]:
+        return out
     out += "\nThe ways to continue a text, prompts of 4 tokens, milliseconds for the whole loop:\n\n| batch | new tokens | Hugging Face generate | Cameo, no cache | its compute | E2E / compute | Cameo O1 | O1 drop | Cameo, with cache | Hugging Face / Cameo |\n|" + "---:|" * 10 + "\n"
     for t in r["tables"]:
         hf = t["hugging_face_ms"]
@@ -260,18 +161,28 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     numbers = lambda text: [int(x) for x in text.split(",") if x]
     parser.add_argument("--cameo", required=True)
-    parser.add_argument("--model", required=True)
+    parser.add_argument("--model")
+    parser.add_argument("--llama", metavar="DIR")
     parser.add_argument("--tokenizer", required=True)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--tables", default="1x12,8x12,16x12,8x8,8x16,8x32")
     parser.add_argument("--steps", type=numbers, default=[1, 8, 16, 64])
     parser.add_argument("--whole", type=numbers, default=[1, 16])
+    parser.add_argument("--long", type=lambda text: [int(x) for x in text.split("x")], default=[512, 128])
     parser.add_argument("--no-compile", action="store_true")
     parser.add_argument("--compile-seconds", type=float, default=3600, help="batches whose step would begin to compile later are left out")
-    parser.add_argument("--out", help="files STEM.md and STEM.json, written anew after each round")
+    parser.add_argument("--out", help="files STEM.md and STEM.json, written anew after each step")
     o = parser.parse_args()
-    measure(o)
+    if gpu(o.cameo) is None:
+        return 0
+    result = {"gpu": torch.cuda.get_device_name(), "torch": torch.__version__, "model": "", "compiled": not o.no_compile, "rounds": o.rounds, "compile_s": {}, "tables": [], "steps": [], "whole": [], "long": []}
+    if o.model:
+        measure_gpt2(o, result)
+    if o.llama:
+        measure_llama(o, result)
+    print(markdown(result), flush=True)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
