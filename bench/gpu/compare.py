@@ -208,7 +208,7 @@ def main():
     parser.add_argument("--work", required=True, type=pathlib.Path)
     parser.add_argument("--out", required=True, type=pathlib.Path)
     parser.add_argument("--rows", action="append", help="only rows with this text in their names; =TEXT: the row of that name; repeatable")
-    parser.add_argument("--new", action="store_true", help="only rows that gpu.json does not have in this mode")
+    parser.add_argument("--new", action="store_true", help="only rows that gpu.json does not have beside a compiled PyTorch")
     parser.add_argument("--mode", default="max-autotune", choices=MODES)
     parser.add_argument("--library-convolutions", action="store_true", help="max-autotune tries no convolutions but the library's")
     parser.add_argument("--jobs", type=int, default=4, help="rows that are made ready at once")
@@ -230,7 +230,7 @@ def main():
     mode = args.mode + (", cuDNN's convolutions" if args.library_convolutions else "")
     wanted = [r for r in rows() if not args.rows or any(r.name == t[1:] if t.startswith("=") else t in r.name for t in args.rows)]
     if args.new:
-        wanted = [r for r in wanted if results["rows"].get(r.name, {}).get("mode") != mode]
+        wanted = [r for r in wanted if "compiled_ms" not in results["rows"].get(r.name, {})]
     job = {"library": str(args.library), "work": str(args.work), "mode": args.mode, "check": not args.no_check, "lock": str(args.work / "gpu.lock"),
            "library_convolutions": args.library_convolutions, "compile_seconds": args.compile_seconds}
     for at in range(0, len(wanted), args.jobs):

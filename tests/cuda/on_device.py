@@ -61,8 +61,8 @@ def check_all(args, names, check, title):
         return 0
     passed = total = 0
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
-        for lines in pool.map(check, names):
-            for good, line in lines:
+        for done in concurrent.futures.as_completed([pool.submit(check, name) for name in names]):
+            for good, line in done.result():
                 passed += good
                 total += 1
                 print(line, flush=True)
