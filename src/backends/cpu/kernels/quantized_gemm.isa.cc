@@ -81,33 +81,99 @@ void multiply(const QuantizedGemm& g, int64_t rows, int64_t first_panel, int64_t
   }
 }
 
+CAMEO_INLINE Vec load_bytes(const void* p, ByteType type, int64_t i) {
+  const uint8_t* at = static_cast<const uint8_t*>(p) + i;
+  return to_float(type == ByteType::kUint8 ? load_u8(at) : load_s8(at));
+}
+CAMEO_INLINE float load_byte(const void* p, ByteType type, int64_t i) {
+  return type == ByteType::kUint8 ? static_cast<const uint8_t*>(p)[i] : static_cast<const int8_t*>(p)[i];
+}
+
+// To the nearest integer, halves to even, for |x| < 2^22.
+CAMEO_INLINE VecI nearest(Vec x) {
+#if defined(__AVX512F__)
+  return (VecI)_mm512_cvtps_epi32((__m512)x);
+#elif defined(__AVX2__)
+  return (VecI)_mm256_cvtps_epi32((__m256)x);
+#else
+  const Vec magic = splat(12582912.f);
+  return as_int(x + magic) - as_int(magic);
+#endif
+}
+CAMEO_INLINE float lowest(ByteType type) { return type == ByteType::kUint8 ? 0.f : -128.f; }
+// Codes are rounded before the zero point is added, as QuantizeLinear does it.
+CAMEO_INLINE void store_bytes(void* p, int64_t i, Vec cut, int32_t zero) {
+  store_low_bytes(static_cast<uint8_t*>(p) + i, nearest(cut) + splat_i(zero));
+}
+CAMEO_INLINE void store_byte(void* p, int64_t i, float cut, int32_t zero) {
+  static_cast<uint8_t*>(p)[i] = static_cast<uint8_t>(static_cast<int32_t>(__builtin_nearbyintf(cut)) + zero);
+}
+
+#if defined(__AVX512BW__)
+// Four vectors of integers plus `zero` as 64 bytes, saturated and then cut to [low, high]. The lower bound and the saturation are
+// left to the bytes because NaN and what is too low are converted to the least integer.
+struct BytePacking {
+  __m512i zero, low, high;
+  bool is_signed;
+
+  explicit BytePacking(const QuantizedFinish& f)
+      : zero(_mm512_set1_epi16(static_cast<int16_t>(f.zero))),
+        low(bound(f.low, f.zero)),
+        high(bound(f.high, f.zero)),
+        is_signed(f.y_type == ByteType::kInt8) {}
+  static __m512i bound(float value, int32_t zero) {
+    return _mm512_set1_epi8(static_cast<char>(static_cast<int32_t>(__builtin_nearbyintf(value)) + zero));
+  }
+  [[gnu::always_inline]] __m512i operator()(const __m512i* v) const {
+    const __m512i a = _mm512_adds_epi16(_mm512_packs_epi32(v[0], v[1]), zero), b = _mm512_adds_epi16(_mm512_packs_epi32(v[2], v[3]), zero);
+    // Packing works within quarters of the vectors.
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    if (is_signed) {
+      const __m512i bytes = _mm512_permutexvar_epi32(order, _mm512_packs_epi16(a, b));
+      return _mm512_min_epi8(_mm512_max_epi8(bytes, low), high);
+    }
+    const __m512i bytes = _mm512_permutexvar_epi32(order, _mm512_packus_epi16(a, b));
+    return _mm512_min_epu8(_mm512_max_epu8(bytes, low), high);
+  }
+};
+#endif
+
 #if defined(__AVX512F__)
 #define CAMEO_VNNI __attribute__((target("avx512vnni")))
 
+// The loops are unrolled by name: what is left to later passes of the compiler keeps its sums in memory.
 template <int Rows, int Panels>
 CAMEO_VNNI void tile(const QuantizedGemm& g, int64_t row, int64_t panel, int32_t* c) {
   __m512i sums[Rows][Panels];
+#pragma GCC unroll 8
   for (int p = 0; p < Panels; ++p) {
     const __m512i start = _mm512_loadu_si512(g.start + (panel + p) * 16);
+#pragma GCC unroll 8
     for (int r = 0; r < Rows; ++r) sums[r][p] = start;
   }
-  const int64_t stride = g.taps * g.depth * 16;
+  const int64_t stride = g.taps * g.depth * 16, depth = g.depth;
   const int8_t* b = g.b + panel * stride;
   for (int64_t t = 0; t < g.taps; ++t) {
     const uint8_t* a[Rows];
+#pragma GCC unroll 8
     for (int r = 0; r < Rows; ++r) a[r] = g.rows[t * g.row_pitch + row + r];
-    for (int64_t k = 0; k < g.depth; k += 4, b += 64) {
+    for (int64_t k = 0; k < depth; k += 4, b += 64) {
       __m512i w[Panels];
+#pragma GCC unroll 8
       for (int p = 0; p < Panels; ++p) w[p] = _mm512_loadu_si512(b + p * stride);
+#pragma GCC unroll 8
       for (int r = 0; r < Rows; ++r) {
         int32_t four;
         __builtin_memcpy(&four, a[r] + k, 4);
         const __m512i x = _mm512_set1_epi32(four);
+#pragma GCC unroll 8
         for (int p = 0; p < Panels; ++p) sums[r][p] = _mm512_dpbusd_epi32(sums[r][p], x, w[p]);
       }
     }
   }
+#pragma GCC unroll 8
   for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 8
     for (int p = 0; p < Panels; ++p) _mm512_storeu_si512(c + r * g.ldc + p * 16, sums[r][p]);
 }
 
@@ -137,45 +203,36 @@ CAMEO_VNNI void multiply_vnni(const QuantizedGemm& g, int64_t rows, int64_t firs
 }
 #endif
 
-CAMEO_INLINE Vec load_bytes(const void* p, ByteType type, int64_t i) {
-  const uint8_t* at = static_cast<const uint8_t*>(p) + i;
-  return to_float(type == ByteType::kUint8 ? load_u8(at) : load_s8(at));
-}
-CAMEO_INLINE float load_byte(const void* p, ByteType type, int64_t i) {
-  return type == ByteType::kUint8 ? static_cast<const uint8_t*>(p)[i] : static_cast<const int8_t*>(p)[i];
-}
-
-// To the nearest integer, halves to even, for |x| < 2^22.
-CAMEO_INLINE VecI nearest(Vec x) {
-#if defined(__AVX512F__)
-  return (VecI)_mm512_cvtps_epi32((__m512)x);
-#elif defined(__AVX2__)
-  return (VecI)_mm256_cvtps_epi32((__m256)x);
-#else
-  const Vec magic = splat(12582912.f);
-  return as_int(x + magic) - as_int(magic);
-#endif
-}
-CAMEO_INLINE float lowest(ByteType type) { return type == ByteType::kUint8 ? 0.f : -128.f; }
-// Codes are rounded before the zero point is added, as QuantizeLinear does it.
-CAMEO_INLINE void store_bytes(void* p, int64_t i, Vec cut, int32_t zero) {
-  store_low_bytes(static_cast<uint8_t*>(p) + i, nearest(cut) + splat_i(zero));
-}
-CAMEO_INLINE void store_byte(void* p, int64_t i, float cut, int32_t zero) {
-  static_cast<uint8_t*>(p)[i] = static_cast<uint8_t>(static_cast<int32_t>(__builtin_nearbyintf(cut)) + zero);
-}
-
 template <ByteType Residual, ByteType Y>
 void finish_as(const QuantizedFinish& given) {
   constexpr int64_t kResidualSize = Residual == ByteType::kFloat ? 4 : 1, kSize = Y == ByteType::kFloat ? 4 : 1;
   const QuantizedFinish f = given;  // bytes that are stored may alias what is given, but not a copy
   const Vec low = splat(f.low), high = splat(f.high), residual_scale = splat(f.residual_scale);
+#if defined(__AVX512BW__)
+  const BytePacking pack(f);
+#endif
   for (int64_t row = 0; row < f.rows; ++row) {
     const int32_t* acc = f.acc + row * f.acc_stride;
     const void* residual =
         f.residual == nullptr ? nullptr : static_cast<const uint8_t*>(f.residual) + row * f.residual_stride * kResidualSize;
     void* y = static_cast<uint8_t*>(f.y) + row * f.y_stride * kSize;
     int64_t i = 0;
+#if defined(__AVX512BW__)
+    if constexpr (Y != ByteType::kFloat)
+      for (; i + 64 <= f.count; i += 64) {
+        __m512i codes[4];
+#pragma GCC unroll 4
+        for (int64_t j = 0; j < 4; ++j) {
+          const int64_t at = i + j * kLanes;
+          Vec v = fma(to_float(load_i(acc + at)), load(f.scales + at), load(f.bias + at));
+          if constexpr (Residual == ByteType::kFloat) v = fma(load(static_cast<const float*>(residual) + at), residual_scale, v);
+          if constexpr (Residual == ByteType::kUint8 || Residual == ByteType::kInt8)
+            v = fma(load_bytes(residual, Residual, at), residual_scale, v);
+          codes[j] = _mm512_cvtps_epi32(_mm512_min_ps((__m512)high, (__m512)v));
+        }
+        _mm512_storeu_si512(static_cast<uint8_t*>(y) + i, pack(codes));
+      }
+#endif
     for (; i + kLanes <= f.count; i += kLanes) {
       Vec v = fma(to_float(load_i(acc + i)), load(f.scales + i), load(f.bias + i));
       if constexpr (Residual == ByteType::kFloat) v = fma(load(static_cast<const float*>(residual) + i), residual_scale, v);

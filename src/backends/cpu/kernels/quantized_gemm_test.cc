@@ -97,6 +97,59 @@ TEST(QuantizedGemm, BytesAndFloats) {
       }
 }
 
+// Scales are powers of two, so that all is exact.
+TEST(QuantizedGemm, FinishedSums) {
+  std::mt19937 random(3);
+  struct Bounds {
+    float low, high;
+  };
+  for (int64_t count : {1, 7, 16, 63, 64, 70, 130, 200})
+    for (ByteType residual_type : {ByteType::kNone, ByteType::kUint8, ByteType::kInt8, ByteType::kFloat})
+      for (ByteType y_type : {ByteType::kUint8, ByteType::kInt8, ByteType::kFloat})
+        for (const Bounds bounds : {Bounds{-INFINITY, INFINITY}, Bounds{0, INFINITY}, Bounds{-1.5f, 6.25f}}) {
+          const int64_t rows = 3, stride = count + 5;
+          const int32_t zero = y_type == ByteType::kInt8 ? -3 : 7;
+          const float least =
+              y_type == ByteType::kFloat ? -INFINITY : (y_type == ByteType::kUint8 ? 0.f : -128.f) - static_cast<float>(zero);
+          const float low = std::max(bounds.low, least), high = std::min(bounds.high, y_type == ByteType::kFloat ? INFINITY : least + 255);
+          std::vector<int32_t> acc(static_cast<size_t>(rows * stride));
+          std::vector<float> scales(static_cast<size_t>(count), 0.25f), bias(scales.size()), floats(acc.size());
+          std::vector<uint8_t> bytes(acc.size());
+          for (auto& x : acc)
+            x = random() % 8 == 0 ? static_cast<int32_t>(random()) >> 8 << 8 : static_cast<int32_t>(random() % 2048) - 1024;
+          for (auto& x : bias) x = static_cast<float>(random() % 64) / 2;
+          bias[0] = NAN;
+          if (count > 5) bias[5] = INFINITY;
+          for (auto& x : bytes) x = random_byte(random);
+          for (auto& x : floats) x = static_cast<float>(random() % 256) / 4;
+          const void* residual = residual_type == ByteType::kFloat ? static_cast<const void*>(floats.data()) : bytes.data();
+          const int64_t size = y_type == ByteType::kFloat ? 4 : 1;
+          for (const Table& table : tables()) {
+            std::vector<uint8_t> y(static_cast<size_t>(rows * stride * size), 99);
+            table.kernels->finish({acc.data(), scales.data(), bias.data(), residual_type == ByteType::kNone ? nullptr : residual,
+                                   residual_type, 0.5f, low, high, y.data(), y_type, zero, count, rows, stride, stride, stride});
+            for (int64_t i = 0; i < rows * stride; ++i) {
+              const auto at = static_cast<size_t>(i), column = static_cast<size_t>(i % stride);
+              float got = y_type == ByteType::kUint8 ? y[at] : static_cast<int8_t>(y[at]);
+              if (y_type == ByteType::kFloat) std::memcpy(&got, &y[4 * at], 4);
+              if (i % stride >= count) {
+                float untouched = 99;
+                if (y_type == ByteType::kFloat) std::memset(&untouched, 99, 4);
+                ASSERT_EQ(got, untouched);
+                continue;
+              }
+              float want = static_cast<float>(acc[at]) * scales[column] + bias[column];
+              if (residual_type == ByteType::kFloat) want += floats[at] / 2;
+              if (residual_type == ByteType::kUint8) want += bytes[at] / 2.f;
+              if (residual_type == ByteType::kInt8) want += static_cast<int8_t>(bytes[at]) / 2.f;
+              want = want > low ? std::min(want, high) : low;
+              if (y_type != ByteType::kFloat) want = std::nearbyint(want) + static_cast<float>(zero);
+              ASSERT_EQ(got, want) << table.name << " count " << count << " at " << i << " low " << low << " high " << high;
+            }
+          }
+        }
+}
+
 TEST(QuantizedGemm, BytesWithAScaleAnElement) {
   for (const Table& table : tables())
     for (int64_t count : {1, 7, 16, 33, 70}) {

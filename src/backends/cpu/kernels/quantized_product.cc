@@ -7,13 +7,15 @@
 
 #include "backends/cpu/kernels/quantized_gemm.h"
 #include "backends/cpu/kernels/row_epilogue.h"
+#include "backends/cpu/kernels/worker_scratch.h"
 #include "base/error.h"
 #include "base/thread_pool.h"
 
 namespace cameo::cpu {
 namespace {
 
-constexpr int64_t kTileRows = 48, kTilePanels = 8;
+// The sums of a tile, 16 KiB, stay in the L1 cache beside its rows.
+constexpr int64_t kTileRows = 60, kTilePanels = 4;
 
 ByteType byte_type(DType type) {
   return type == DType::kUint8 ? ByteType::kUint8 : type == DType::kInt8 ? ByteType::kInt8 : ByteType::kFloat;
@@ -140,13 +142,17 @@ class Finisher {
       low_ = std::clamp(low_, least, least + 255);
       high_ = std::clamp(high_, least, least + 255);
     }
-    const auto scales = c.scratch<float>(attrs.n), bias = c.scratch<float>(attrs.n);
-    for (size_t j = 0; j < scales.size(); ++j) {
-      scales[j] = attrs.x_scale * c.input(2).data<float>()[j] * unit;
-      bias[j] = (s.bias != nullptr ? s.bias[j] * unit : 0) - (byte_residual ? s.residual_zero * residual_scale_ : 0);
-    }
-    scales_ = scales.data();
-    bias_ = bias.data();
+    float* scales = c.scratch<float>(attrs.n).data();
+    float* bias = c.scratch<float>(attrs.n).data();
+    const float* w_scales = c.input(2).data<float>();
+    const float x_scale = attrs.x_scale, less = byte_residual ? s.residual_zero * residual_scale_ : 0;
+    for (int64_t j = 0; j < attrs.n; ++j) scales[j] = x_scale * w_scales[j] * unit;
+    if (s.bias != nullptr)
+      for (int64_t j = 0; j < attrs.n; ++j) bias[j] = s.bias[j] * unit - less;
+    else
+      std::fill_n(bias, attrs.n, 0 - less);
+    scales_ = scales;
+    bias_ = bias;
   }
 
   std::optional<SimpleEpilogue> simple_;
@@ -196,9 +202,9 @@ Status run_quantized(ops::KernelContext& c, const ops::QuantizedAttrs& attrs, co
     return error(ErrorCode::kInvalidPlan, "the output does not fit {} rows of {} columns", rows, n);
   if (rows == 0 || n == 0) return {};
   CAMEO_ASSIGN(const Finisher finisher, Finisher::make(c, attrs));
-  const auto start = c.scratch<int32_t>(columns);
-  for (size_t j = 0; j < start.size(); ++j)
-    start[j] = static_cast<int32_t>(0u - static_cast<uint32_t>(x_zero) * static_cast<uint32_t>(packed[0].data<int32_t>()[j]));
+  int32_t* start = c.scratch<int32_t>(columns).data();
+  const auto* column_sum = packed[0].data<uint32_t>();
+  for (int64_t j = 0; j < columns; ++j) start[j] = static_cast<int32_t>(0u - static_cast<uint32_t>(x_zero) * column_sum[j]);
   CAMEO_TRY(c.check_cancelled());
 
   const auto& kernels = quantized_gemm_kernels();
@@ -206,47 +212,48 @@ Status run_quantized(ops::KernelContext& c, const ops::QuantizedAttrs& attrs, co
   const auto* w = weight.data<int8_t>();
   const int64_t workers = c.threads().size();
   // All panels for a tile of rows, so that its rows are looked up once, unless that leaves threads without work.
-  const int64_t tile_rows = depthwise ? 16 : kTileRows;
-  const int64_t row_tiles = (rows + tile_rows - 1) / tile_rows;
+  const int64_t most_rows = depthwise ? 16 : kTileRows;
+  int64_t row_tiles = (rows + most_rows - 1) / most_rows;
+  if (row_tiles > workers) row_tiles = std::min(rows, (row_tiles + workers - 1) / workers * workers);
   int64_t step = panels;
   if (!depthwise && row_tiles < 4 * workers) {
     const int64_t parts = (4 * workers + row_tiles - 1) / row_tiles;
     step = std::min(panels, std::max<int64_t>(4, (panels + parts - 1) / parts + 3) / 4 * 4);
   }
   const int64_t panel_tiles = depthwise ? 1 : (panels + step - 1) / step;
-  const int64_t most_rows = std::min(rows, tile_rows), group = depthwise ? panels : std::min(step, kTilePanels);
-  const int64_t acc_size = depthwise ? columns : most_rows * group * 16;
-  const auto acc = c.scratch<int32_t>(workers * acc_size);
-  const auto pointers = c.scratch<const uint8_t*>(workers * source.taps * most_rows);
-  const auto pack = c.scratch<uint8_t>(workers * source.pack_bytes * most_rows);
-  const auto taps = c.scratch<const uint8_t*>(depthwise ? workers * source.taps : 0);
+  // A worker's sums, pointers to rows, and copies of rows.
+  const int64_t tile_rows = std::min(rows, most_rows), acc_stride = kTilePanels * 16;
+  const int64_t acc_bytes = (depthwise ? (columns + 15) / 16 * 16 : tile_rows * acc_stride) * 4,
+                pointer_bytes = source.taps * tile_rows * 8;
+  const int64_t row_pointer_bytes = depthwise ? source.taps * 8 : 0;
+  const WorkerScratch scratch(c, (acc_bytes + pointer_bytes + row_pointer_bytes + source.pack_bytes * tile_rows + 3) / 4);
   c.threads().parallel_for(row_tiles * panel_tiles, [&](int64_t task, int worker) {
-    const int64_t first_row = task / panel_tiles * tile_rows, count = std::min(rows - first_row, tile_rows);
-    const uint8_t** at = pointers.data() + worker * source.taps * most_rows;
-    int32_t* sums = acc.data() + worker * acc_size;
-    source.locate(first_row, count, at, pack.data() + worker * source.pack_bytes * most_rows);
+    const int64_t tile = task / panel_tiles, first_row = rows * tile / row_tiles, count = rows * (tile + 1) / row_tiles - first_row;
+    auto* sums = reinterpret_cast<int32_t*>(scratch.of(worker));
+    auto* at = reinterpret_cast<const uint8_t**>(reinterpret_cast<uint8_t*>(sums) + acc_bytes);
+    const uint8_t** row = at + source.taps * tile_rows;
+    source.locate(first_row, count, at, reinterpret_cast<uint8_t*>(row) + row_pointer_bytes);
     if (depthwise) {
-      const uint8_t** row = taps.data() + worker * source.taps;
       for (int64_t r = 0; r < count; ++r) {
         for (int64_t t = 0; t < source.taps; ++t) row[t] = at[t * count + r];
-        kernels.depthwise(row, source.taps, w, start.data(), n, sums);
+        kernels.depthwise(row, source.taps, w, start, n, sums);
         finisher.run(first_row + r, 1, 0, n, sums, n);
       }
       return;
     }
     const int64_t begin = task % panel_tiles * step, end = std::min(panels, begin + step);
-    for (int64_t panel = begin; panel < end; panel += group) {
-      const int64_t last = std::min(end, panel + group);
+    for (int64_t panel = begin; panel < end; panel += kTilePanels) {
+      const int64_t last = std::min(end, panel + kTilePanels);
       multiply({.rows = at,
                 .row_pitch = count,
                 .taps = source.taps,
                 .depth = source.depth,
                 .b = w,
-                .start = start.data(),
+                .start = start,
                 .c = sums,
-                .ldc = group * 16},
+                .ldc = acc_stride},
                count, panel, last);
-      finisher.run(first_row, count, panel * 16, std::min(n, last * 16) - panel * 16, sums, group * 16);
+      finisher.run(first_row, count, panel * 16, std::min(n, last * 16) - panel * 16, sums, acc_stride);
     }
   });
   return {};
