@@ -56,24 +56,22 @@ Status convolve(ops::KernelContext& c, const ConvProblem& p, const float* packed
   const int64_t channels = p.all_out_channels(), threads = c.threads().size();
   const int64_t products = p.rows() * channels * p.taps() * p.in_channels;
   const auto run_rows = p.is_depthwise() ? cpu::depthwise_f32_kernels().run : cpu::grouped_f32_kernels().run;
-  const int64_t tasks = std::clamp<int64_t>(products / kTaskProducts, 1, 4 * threads);
-  // Strips of rows first: a thread then reads and writes what it wrote and reads in the nodes around, but for the edges.
-  const int64_t strips = std::clamp<int64_t>(p.out_height / 2, 1, tasks);
-  const int64_t vectors = padded_channels(p) / kPanelWidth;
-  const int64_t blocks = std::clamp<int64_t>((tasks + p.batch * strips - 1) / (p.batch * strips), 1, vectors);
-  const int64_t rows = (p.out_height + strips - 1) / strips, width = (vectors + blocks - 1) / blocks * kPanelWidth;
+  // A task is a run of the rows' vectors of channels, row after row: a thread then reads and writes what it wrote and reads in
+  // the nodes around, but for the edges.
+  const int64_t vectors = padded_channels(p) / kPanelWidth, rows = p.batch * p.out_height, units = rows * vectors;
+  const int64_t strips = std::clamp<int64_t>(rows / threads / (2 * p.kernel_height), 1, 4);
+  const int64_t tasks = products < 2 * kTaskProducts ? 1 : std::min(threads * strips, units);
   const int64_t in_size = p.in_height * p.in_width * channels, out_size = p.out_height * p.out_width * channels;
-  CAMEO_TRY(c.check_cancelled());
-  c.threads().parallel_for(p.batch * strips * blocks, [&](int64_t task, int) {
-    const int64_t first = task % blocks * width, image = task / blocks / strips, row = task / blocks % strips * rows;
-    if (first >= channels || row >= p.out_height) return;
+  // Some rows of one image, vectors [begin, end) of their channels.
+  const auto run_block = [&](int64_t image, int64_t first_row, int64_t last_row, int64_t begin, int64_t end) {
+    const int64_t first = begin * kPanelWidth;
     cpu::TileEpilogue e = p.epilogue;
     if (e.bias != nullptr) e.bias += first;
     if (e.residual != nullptr) e.residual += image * out_size + first;
     run_rows({.x = p.x + image * in_size + first,
               .w = packed + first,
               .y = p.y + image * out_size + first,
-              .channels = std::min(width, channels - first),
+              .channels = std::min(end * kPanelWidth, channels) - first,
               .pixel_step = channels,
               .weight_step = padded_channels(p),
               .group_channels = p.in_channels,
@@ -88,9 +86,20 @@ Status convolve(ops::KernelContext& c, const ConvProblem& p, const float* packed
               .dilation_width = p.dilation_width,
               .pad_top = p.pad_top,
               .pad_left = p.pad_left,
-              .first_row = row,
-              .last_row = std::min(p.out_height, row + rows),
+              .first_row = first_row,
+              .last_row = last_row,
               .epilogue = e});
+  };
+  CAMEO_TRY(c.check_cancelled());
+  c.threads().parallel_for(tasks, [&](int64_t task, int) {
+    const int64_t last = units * (task + 1) / tasks;
+    for (int64_t unit = units * task / tasks; unit < last;) {
+      const int64_t image = unit / vectors / p.out_height, row = unit / vectors % p.out_height, begin = unit % vectors;
+      const int64_t whole = begin > 0 ? 0 : std::min((last - unit) / vectors, p.out_height - row);
+      const int64_t end = whole > 0 ? vectors : std::min(vectors, begin + last - unit);
+      run_block(image, row, row + std::max<int64_t>(whole, 1), begin, end);
+      unit += whole > 0 ? whole * vectors : end - begin;
+    }
   });
   return {};
 }

@@ -7,11 +7,12 @@
 // contiguous runs as it has rows. Taps that lie in the padding for the whole block are left out: for dilated windows that are wider
 // than the image that is most of them.
 //
-// Work is shared by blocks of output pixels, or, where the weights are larger than the image, by output channels, so that
+// Work is shared by blocks of output pixels, or, where the weights are much larger than the image, by output channels, so that
 // no thread reads all of them. Sums run over taps and channels in one order whatever the blocks.
 #include <algorithm>
 
 #include "backends/cpu/kernels/conv_f32.h"
+#include "backends/cpu/kernels/tasks.h"
 #include "backends/cpu/kernels/worker_scratch.h"
 #include "base/thread_pool.h"
 #include "ops/cameo_pointwise.h"
@@ -25,7 +26,9 @@ using cpu::kPanelWidth;
 constexpr int64_t kChunkDepth = 512;          // taps * channels that are copied and multiplied at a time
 constexpr int64_t kBlockBytes = 256 << 10;    // of copied rows
 constexpr int64_t kSharedBytes = 8 << 20;     // of copied rows when threads share them
-constexpr int64_t kTaskProducts = 512 << 10;  // multiplications that make a task worth its start
+constexpr int64_t kSharedWeights = 3;         // times as many weights as what lies in another's cache: threads share them
+constexpr int64_t kTaskProducts = 512 << 10;  // multiplications that make a task worth its start,
+constexpr int64_t kTaskWeights = 64 << 10;    // or weights that are used once
 
 int64_t panels_of(int64_t columns) { return (columns + kPanelWidth - 1) / kPanelWidth; }
 int64_t depth_of(const ConvProblem& p) { return p.taps() * p.in_channels; }
@@ -67,9 +70,12 @@ class Convolution {
 
   Status run(ops::KernelContext& c) {
     const int64_t threads = c.threads().size(), products = p_.rows() * p_.all_out_channels() * depth_;
-    const int64_t tasks = std::clamp<int64_t>(products / kTaskProducts, 1, 4 * threads);
-    const bool shares = p_.group == 1 && p_.out_channels > p_.rows() &&
-                        (in_place_ || p_.rows() * depth_ <= kSharedBytes / static_cast<int64_t>(sizeof(float)));
+    const int64_t tasks =
+        cpu::even_tasks(p_.rows() == 1 ? p_.all_out_channels() * depth_ / kTaskWeights : products / kTaskProducts, threads);
+    // By columns each thread reads what the others wrote, and the next kernel, by rows, columns of theirs.
+    const int64_t inputs = p_.rows() * (in_place_ ? p_.in_channels : depth_);
+    const bool shares = p_.group == 1 && p_.out_channels * depth_ > kSharedWeights * (2 * inputs + p_.rows() * p_.out_channels) &&
+                        (in_place_ || inputs <= kSharedBytes / static_cast<int64_t>(sizeof(float)));
     if (shares) return run_by_columns(c, tasks);
     return is_better_padded() ? run_on_padded(c, tasks) : run_by_rows(c, tasks);
   }
@@ -176,19 +182,20 @@ class Convolution {
   }
 
   Status run_by_rows(ops::KernelContext& c, int64_t tasks) const {
+    const int64_t threads = c.threads().size(), all = p_.rows();
     const int64_t stride = padded_stride(std::min(chunk_, taps_) * p_.in_channels);
-    int64_t rows = (p_.rows() * p_.group + tasks - 1) / tasks;
-    // The rows that are read stay in the second cache, copied or not.
-    rows = std::min(
-        rows, std::max<int64_t>(in_place_ ? 56 : 14, kBlockBytes / static_cast<int64_t>(sizeof(float)) / std::min(stride, kChunkDepth)));
-    rows = std::min(rows, p_.rows());
-    const int64_t blocks = (p_.rows() + rows - 1) / rows;
-    rows = (p_.rows() + blocks - 1) / blocks;
-    const cpu::WorkerScratch copies(c, in_place_ ? 0 : rows * stride);
+    // The rows that are read stay in the second cache, copied or not, and are enough to pass over the weights for.
+    constexpr int64_t kFewRows = 56;
+    const int64_t most =
+        std::max<int64_t>(in_place_ ? kFewRows : 14, kBlockBytes / static_cast<int64_t>(sizeof(float)) / std::min(stride, kChunkDepth));
+    int64_t blocks = std::min(tasks, std::max(threads, all / kFewRows / threads * threads));
+    if (blocks * most < all) blocks = ((all + most - 1) / most + threads - 1) / threads * threads;
+    blocks = std::min(blocks, all);
+    const cpu::WorkerScratch copies(c, in_place_ ? 0 : (all + blocks - 1) / blocks * stride);
     CAMEO_TRY(c.check_cancelled());
     c.threads().parallel_for(blocks * p_.group, [&](int64_t task, int worker) {
-      const int64_t first = task % blocks * rows;
-      if (first < p_.rows()) block(task / blocks, first, std::min(rows, p_.rows() - first), in_place_ ? nullptr : copies.of(worker));
+      const int64_t index = task / p_.group, first = all * index / blocks, last = all * (index + 1) / blocks;
+      block(task % p_.group, first, last - first, in_place_ ? nullptr : copies.of(worker));
     });
     return {};
   }
@@ -199,9 +206,9 @@ class Convolution {
     const int64_t inside = std::clamp<int64_t>(line - before, 0, in_line);
     float* padded = c.scratch<float>(p_.batch * height * line).data();
     CAMEO_TRY(c.check_cancelled());
-    const int64_t lines = p_.batch * height, per_copy = (lines + tasks - 1) / tasks;
+    const int64_t lines = p_.batch * height;
     c.threads().parallel_for(tasks, [&](int64_t task, int) {
-      for (int64_t i = task * per_copy; i < std::min(lines, (task + 1) * per_copy); ++i) {
+      for (int64_t i = lines * task / tasks; i < lines * (task + 1) / tasks; ++i) {
         float* to = padded + i * line;
         const int64_t y = i % height - p_.pad_top;
         if (y < 0 || y >= p_.in_height) {
@@ -213,9 +220,9 @@ class Convolution {
         std::fill_n(to + before + inside, line - before - inside, 0.f);
       }
     });
-    const int64_t rows = p_.batch * p_.out_height, per_task = (rows + tasks - 1) / tasks;
+    const int64_t rows = p_.batch * p_.out_height;
     c.threads().parallel_for(tasks, [&](int64_t task, int) {
-      for (int64_t row = task * per_task; row < std::min(rows, (task + 1) * per_task); ++row) {
+      for (int64_t row = rows * task / tasks; row < rows * (task + 1) / tasks; ++row) {
         cpu::TileEpilogue e;
         cpu::PanelGemm m = product(0, row * p_.out_width, p_.out_width, 0, p_.out_channels, e);
         m.a = padded + (row / p_.out_height * height + row % p_.out_height * p_.stride_height) * line;
@@ -248,11 +255,11 @@ class Convolution {
       });
     }
     CAMEO_TRY(c.check_cancelled());
-    const int64_t panels = panels_of(p_.out_channels);
-    int64_t width = (panels + tasks - 1) / tasks;
-    if (width > 1) width += width % 2;
-    c.threads().parallel_for((panels + width - 1) / width, [&](int64_t task, int) {
-      const int64_t column = task * width * kPanelWidth, columns = std::min(width * kPanelWidth, p_.out_channels - column);
+    const int64_t pairs = (panels_of(p_.out_channels) + 1) / 2;
+    tasks = std::min(tasks, pairs);
+    c.threads().parallel_for(tasks, [&](int64_t task, int) {
+      const int64_t column = pairs * task / tasks * 2 * kPanelWidth;
+      const int64_t columns = std::min(pairs * (task + 1) / tasks * 2 * kPanelWidth, p_.out_channels) - column;
       cpu::TileEpilogue e;
       if (in_place_) return multiply_in_place(product(0, 0, all, column, columns, e));
       for (int64_t tap = 0; tap < taps_; tap += chunk_)

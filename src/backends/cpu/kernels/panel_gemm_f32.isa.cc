@@ -16,7 +16,8 @@ CAMEO_INLINE const float* panel_at(const PanelGemm& g, int64_t column) {
   return g.b + column / kPanelWidth * g.panel_step + column % kPanelWidth;
 }
 
-// The end of a tile whose last vectors are not full, or whose activation is long: from memory, a vector at a time.
+#if !defined(__AVX512F__)
+// The end of a tile whose last vectors are not full: from memory, a vector at a time.
 __attribute__((noinline)) void finish(const PanelGemm& g, int64_t row, int64_t column, int rows, int vectors, const float* sums) {
   for (int r = 0; r < rows; ++r)
     for (int v = 0; v < vectors; ++v, sums += kLanes) {
@@ -33,6 +34,16 @@ __attribute__((noinline)) void finish(const PanelGemm& g, int64_t row, int64_t c
       store_part(g.c + offset, x[0], n);
     }
 }
+#endif
+
+// An activation that takes many instructions, where a tile was stored: in a loop, to keep the tiles short.
+__attribute__((noinline)) void swish_stored(float* c, int64_t ldc, int rows, int64_t columns) {
+  for (int r = 0; r < rows; ++r, c += ldc) {
+    int64_t i = 0;
+    for (; i + kLanes <= columns; i += kLanes) store(c + i, swish(load(c + i)));
+    if (i < columns) store_part(c + i, swish(load_part(c + i, columns - i)), columns - i);
+  }
+}
 
 // The panels after those of a tile, of which it asks for `lines` rows in four of its own depth, to have them near in time.
 struct NextPanels {
@@ -42,37 +53,50 @@ struct NextPanels {
 
 template <int Rows, int Vectors>
 __attribute__((noinline)) void tile(const PanelGemm& g, int64_t row, int64_t column, NextPanels next) {
+  // The loops over a tile are unrolled by name: else the compiler keeps the sums in memory for a part of the way.
   constexpr int kBases = (Rows + 2) / 3;
   Vec sums[Rows][Vectors];
+#pragma GCC unroll 32
   for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 32
     for (int v = 0; v < Vectors; ++v) sums[r][v] = Vec{};
   const char* bases[kBases];
+#pragma GCC unroll 32
   for (int i = 0; i < kBases; ++i) {
     bases[i] = reinterpret_cast<const char*>(g.a + (row + 3 * i) * g.lda);
     __asm__("" : "+r"(bases[i]));  // keeps the compiler from computing each row's address from the first
   }
   const int64_t step = g.lda * static_cast<int64_t>(sizeof(float));
   const float* b[Vectors];
+#pragma GCC unroll 32
   for (int v = 0; v < Vectors; ++v) b[v] = panel_at(g, column + v * kLanes);
   const auto multiply_row = [&](int k) __attribute__((always_inline)) {
     Vec w[Vectors];
+#pragma GCC unroll 32
     for (int v = 0; v < Vectors; ++v) w[v] = load(b[v] + k * kPanelWidth);
+#pragma GCC unroll 32
     for (int r = 0; r < Rows; ++r) {
       const Vec x = splat(reinterpret_cast<const float*>(bases[r / 3] + r % 3 * step)[k]);
+#pragma GCC unroll 32
       for (int v = 0; v < Vectors; ++v) sums[r][v] = fma(x, w[v], sums[r][v]);
     }
   };
   const auto advance = [&](int k) __attribute__((always_inline)) {
+#pragma GCC unroll 32
     for (int i = 0; i < kBases; ++i) bases[i] += k * static_cast<int>(sizeof(float));
+#pragma GCC unroll 32
     for (int v = 0; v < Vectors; ++v) b[v] += k * kPanelWidth;
   };
-  // The memory of the result is on its way while the sums are made.
+// The memory of the result is on its way while the sums are made.
+#pragma GCC unroll 32
   for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 32
     for (int v = 0; v < Vectors * kLanes; v += 16) __builtin_prefetch(g.c + (row + r) * g.ldc + column + v, 1);
   for (int64_t segment = 0; segment < g.segments; ++segment) {
     int64_t k = g.depth;
     for (; k >= 4; k -= 4) {
       for (int i = 0; i < next.lines; ++i) {
+#pragma GCC unroll 32
         for (int v = 0; v < Vectors * kLanes; v += 16) __builtin_prefetch(next.b + v / 16 * g.panel_step, 0, 2);
         next.b += kPanelWidth;
       }
@@ -86,13 +110,13 @@ __attribute__((noinline)) void tile(const PanelGemm& g, int64_t row, int64_t col
       multiply_row(0);
       advance(1);
     }
+#pragma GCC unroll 32
     for (int i = 0; i < kBases; ++i) bases[i] += (g.segment_step - g.depth) * static_cast<int64_t>(sizeof(float));
   }
   const TileEpilogue* e = g.epilogue;
   const int64_t left = g.columns - column - (Vectors - 1) * kLanes;  // columns of the last vector
 #if defined(__AVX512F__)
   // Masks cost nothing there.
-  const bool is_short = false;
   const auto mask = static_cast<__mmask16>(left >= kLanes ? 0xffff : (1u << left) - 1);
   const auto load_at = [&](const float* p, int v) __attribute__((always_inline)) {
     return v + 1 < Vectors ? load(p) : (Vec)_mm512_maskz_loadu_ps(mask, p);
@@ -108,40 +132,59 @@ __attribute__((noinline)) void tile(const PanelGemm& g, int64_t row, int64_t col
   const auto load_at = [](const float* p, int) __attribute__((always_inline)) { return load(p); };
   const auto store_at = [](float* p, int, Vec x) __attribute__((always_inline)) { store(p, x); };
 #endif
-  if (is_short || (e != nullptr && e->activation > Activation::kHardSwish)) {
+#if !defined(__AVX512F__)
+  if (is_short) {
     float memory[Rows * Vectors * kLanes];
+#pragma GCC unroll 32
     for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 32
       for (int v = 0; v < Vectors; ++v) store(memory + (r * Vectors + v) * kLanes, sums[r][v]);
     finish(g, row, column, Rows, Vectors, memory);
     return;
   }
+#endif
   float* c = g.c + row * g.ldc + column;
   if (g.accumulate)
+#pragma GCC unroll 32
     for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 32
       for (int v = 0; v < Vectors; ++v) sums[r][v] += load_at(c + r * g.ldc + v * kLanes, v);
   if (e != nullptr) {
     if (e->bias != nullptr) {
       Vec bias[Vectors];
+#pragma GCC unroll 32
       for (int v = 0; v < Vectors; ++v) bias[v] = load_at(e->bias + column + v * kLanes, v);
+#pragma GCC unroll 32
       for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 32
         for (int v = 0; v < Vectors; ++v) sums[r][v] += bias[v];
     }
     if (e->residual != nullptr) {
       const float* residual = e->residual + row * g.ldc + column;
+#pragma GCC unroll 32
       for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 32
         for (int v = 0; v < Vectors; ++v) sums[r][v] += load_at(residual + r * g.ldc + v * kLanes, v);
     }
     if (e->activation == Activation::kClamp) {
       const Vec low = splat(e->low), high = splat(e->high);
+#pragma GCC unroll 32
       for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 32
         for (int v = 0; v < Vectors; ++v) sums[r][v] = clamp(sums[r][v], low, high);
     } else if (e->activation == Activation::kHardSwish) {
+#pragma GCC unroll 32
       for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 32
         for (int v = 0; v < Vectors; ++v) sums[r][v] = hard_swish(sums[r][v]);
     }
   }
+#pragma GCC unroll 32
   for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 32
     for (int v = 0; v < Vectors; ++v) store_at(c + r * g.ldc + v * kLanes, v, sums[r][v]);
+  if (e != nullptr && e->activation == Activation::kSwish)
+    swish_stored(c, g.ldc, Rows, left < kLanes ? (Vectors - 1) * kLanes + left : Vectors * kLanes);
 }
 
 using Tile = void (*)(const PanelGemm&, int64_t, int64_t, NextPanels);

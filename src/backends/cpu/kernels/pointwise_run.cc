@@ -4,6 +4,7 @@
 
 #include "backends/cpu/kernels/axes.h"
 #include "backends/cpu/kernels/pointwise.h"
+#include "backends/cpu/kernels/tasks.h"
 #include "base/error.h"
 #include "base/thread_pool.h"
 #include "ops/pointwise_program.h"
@@ -110,7 +111,7 @@ Status run_pointwise(ops::KernelContext& context, std::span<const ops::PointInst
   int64_t cost = 1;
   for (const ops::PointInstruction& instruction : code) cost += cost_of(instruction.op);
   ThreadPool& threads = context.threads();
-  const int64_t tasks = std::min<int64_t>(count / (kTaskCost / cost + 1), threads.size() * 4);
+  const int64_t tasks = even_tasks(count / (kTaskCost / cost + 1), threads.size());
   if (tasks < 2 || threads.size() == 1) {
     run_part(tile, axes, 0, rows, 0, columns);
     return {};

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "backends/cpu/kernels/pool_f32.h"
+#include "backends/cpu/kernels/tasks.h"
 #include "base/thread_pool.h"
 #include "ops/cameo_pool.h"
 #include "ops/channels_last.h"
@@ -48,7 +49,7 @@ Status run_pool(ops::KernelContext& c) {
     for (int64_t o = 0; o < out_width; ++o) counts[out_height + o] = static_cast<float>(ops::counted_taps(across, o, in_width, padding));
   }
   const int64_t threads = c.threads().size(), rows = in[0] * out_height;
-  const int64_t tasks = std::clamp<int64_t>(rows * out_width * channels * down.kernel * across.kernel / kTaskElements, 1, 4 * threads);
+  const int64_t tasks = cpu::even_tasks(rows * out_width * channels * down.kernel * across.kernel / kTaskElements, threads);
   // A task's rows lie in one image.
   const int64_t strips = std::min(out_height, (tasks + in[0] - 1) / in[0]), height = (out_height + strips - 1) / strips;
   CAMEO_TRY(c.check_cancelled());

@@ -1,5 +1,5 @@
 // Reduce operators and global pools of float32, by reduce_f32.isa.cc: along contiguous elements, or across rows of the
-// elements that are kept. Elements of the output are shared out to the threads; each is summed up by one.
+// elements that are kept. Elements of the output are shared out to the threads, or rows where the output is few of them.
 #include "backends/cpu/kernels/reduce_f32.h"
 
 #include <cmath>
@@ -37,7 +37,40 @@ int64_t offset_of(const Dims& extents, const Dims& strides, int64_t index) {
   return at;
 }
 
-void reduce(ThreadPool& threads, const ReducePlan& plan, ReduceOp op, Finish how, const float* x, float* y) {
+// Sums of few, long columns over parts of the rows, so that each thread reads the rows that it wrote; the parts depend on the
+// extents alone.
+constexpr int64_t kRowParts = 8, kMostParted = 16;
+bool in_row_parts(const ReducePlan& plan) {
+  return !plan.run_reduced && plan.reduced.rank() == 1 && plan.reduced[0] >= 4 * kRowParts && plan.kept.num_elements() < kMostParted;
+}
+
+void reduce_in_row_parts(ops::KernelContext& c, const ReducePlan& plan, ReduceOp op, Finish how, const float* x, float* y) {
+  const auto& kernels = cpu::reduce_kernels();
+  const int64_t columns = plan.run, rows = plan.reduced[0], parts = plan.kept.num_elements() * kRowParts;
+  float* results = c.scratch<float>(parts * columns).data();
+  const int64_t tasks =
+      std::clamp<int64_t>(parts * (rows / kRowParts) * columns / kTaskElements, 1, std::min<int64_t>(c.threads().size(), parts));
+  c.threads().parallel_for(tasks, [&](int64_t task, int) {
+    for (int64_t part = parts * task / tasks; part < parts * (task + 1) / tasks; ++part) {
+      const int64_t begin = rows * (part % kRowParts) / kRowParts, end = rows * (part % kRowParts + 1) / kRowParts;
+      float* to = results + part * columns;
+      std::fill_n(to, columns, start_of(op));
+      kernels.columns(op, x + offset_of(plan.kept, plan.kept_strides, part / kRowParts) + begin * plan.reduced_strides[0],
+                      plan.reduced_strides[0], end - begin, columns, to);
+    }
+  });
+  // What the parts give is summed up, even for sums of squares or magnitudes.
+  const ReduceOp join = op == ReduceOp::kMax || op == ReduceOp::kMin ? op : ReduceOp::kSum;
+  for (int64_t part = 0; part < parts; part += kRowParts, y += columns) {
+    std::fill_n(y, columns, start_of(op));
+    kernels.columns(join, results + part * columns, columns, kRowParts, columns, y);
+    finish(how, plan.count, y, columns);
+  }
+}
+
+void reduce(ops::KernelContext& c, const ReducePlan& plan, ReduceOp op, Finish how, const float* x, float* y) {
+  if (in_row_parts(plan)) return reduce_in_row_parts(c, plan, op, how, x, y);
+  ThreadPool& threads = c.threads();
   const auto& kernels = cpu::reduce_kernels();
   const int64_t kept = plan.kept.num_elements(), segments = plan.reduced.num_elements();
   // What stays together: an element of the output, or up to `width` neighbours.
@@ -82,7 +115,7 @@ template <ReduceOp Op, Finish How>
 Status run(ops::KernelContext& c) {
   if (c.input(0).dtype() != DType::kFloat32) return c.node().op->reference(c);
   CAMEO_ASSIGN(const ReducePlan plan, ops::plan_reduce(c));
-  reduce(c.threads(), plan, Op, How, c.input(0).data<float>(), c.output(0).data<float>());
+  reduce(c, plan, Op, How, c.input(0).data<float>(), c.output(0).data<float>());
   return {};
 }
 
@@ -96,7 +129,7 @@ Status run_global(ops::KernelContext& c) {
   plan.run_reduced = true;
   plan.kept = {planes};
   plan.kept_strides = {plan.run};
-  reduce(c.threads(), plan, Op, How, c.input(0).data<float>(), c.output(0).data<float>());
+  reduce(c, plan, Op, How, c.input(0).data<float>(), c.output(0).data<float>());
   return {};
 }
 

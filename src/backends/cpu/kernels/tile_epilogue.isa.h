@@ -13,7 +13,7 @@ CAMEO_INLINE Vec hard_swish(Vec x) { return x * clamp(fma(x, splat(1.f / 6.f), s
 CAMEO_INLINE Vec swish(Vec x) {
 #if defined(__AVX512F__)
   // e^-x as 2^n 2^f with |f| <= 1/2, the second by a minimax polynomial. Its relative error grows with |x| to 1e-5 at -88,
-  // where the result is near zero.
+  // where the result is near zero. The quotient is an estimate of 14 bits and a step of Newton's method.
   const Vec t = vmax(splat(-126.f), x * -1.44269504f);
   const Vec n = (Vec)_mm512_maskz_roundscale_ps(0xffff, (__m512)t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC), f = t - n;
   Vec p = splat(0.00132764818f);
@@ -22,7 +22,11 @@ CAMEO_INLINE Vec swish(Vec x) {
   p = fma(p, f, splat(0.240221202f));
   p = fma(p, f, splat(0.693146944f));
   p = fma(p, f, splat(1.f));
-  return x / (1.f + (Vec)_mm512_maskz_scalef_ps(0xffff, (__m512)p, (__m512)n));
+  const Vec d = 1.f + (Vec)_mm512_maskz_scalef_ps(0xffff, (__m512)p, (__m512)n);
+  const Vec r = (Vec)_mm512_maskz_rcp14_ps(0xffff, (__m512)d);
+  // Where e^-x is too large the factor is 0, which the step would not find.
+  const __mmask16 usual = _mm512_cmp_ps_mask((__m512)t, (__m512)splat(127.f), _CMP_LT_OQ);
+  return x * (Vec)_mm512_maskz_fmadd_ps(usual, (__m512)fma(-d, r, splat(1.f)), (__m512)r, (__m512)r);
 #else
   return x * vsigmoid(x);
 #endif
@@ -43,16 +47,8 @@ CAMEO_INLINE void activate(const TileEpilogue& e, Vec (&x)[N]) {
       for (int i = 0; i < N; ++i) x[i] = hard_swish(x[i]);
       break;
     case Activation::kSwish: {
-      if constexpr (N == 1) {
-        x[0] = swish(x[0]);
-        break;
-      }
-      // In a loop over memory: the code is long, and an index that is not constant would keep x out of registers.
-      float memory[N * kLanes];
-      for (int i = 0; i < N; ++i) store(memory + i * kLanes, x[i]);
-#pragma GCC unroll 1
-      for (int i = 0; i < N; ++i) store(memory + i * kLanes, swish(load(memory + i * kLanes)));
-      for (int i = 0; i < N; ++i) x[i] = load(memory + i * kLanes);
+#pragma GCC unroll 16
+      for (int i = 0; i < N; ++i) x[i] = swish(x[i]);
       break;
     }
   }
