@@ -21,7 +21,8 @@ using tactics::Tactic;
 constexpr int64_t kOpenExtent = 64;             // where no profile says more
 constexpr size_t kOpenDims = 3;                 // so many open extents of an input have it; more are 1
 constexpr size_t kMostBytes = size_t{1} << 30;  // of a node's inputs and outputs: a larger problem is not tried
-constexpr double kReferenceLimit = 1e6;         // µs: a reference slower than that is run once, for the check
+constexpr double kSlow = 1e6;                   // µs: a tactic slower than that is run once
+constexpr double kSlowReference = 2e4;          // likewise, where the check alone matters
 constexpr size_t kCachedBytes = 32 << 20;       // of all constants: more come from memory in each run of the graph
 constexpr const char* kReference = "reference";
 
@@ -34,6 +35,7 @@ struct Point {
 struct Effort {
   double microseconds;
   int most;
+  double slow = kSlow;
 };
 Effort effort_of(int level) {
   if (level <= 2) return {2000, 5};
@@ -219,7 +221,7 @@ class Trial {
       spent += microseconds_since(before);
       // The first run also makes memory; of a slow one, one run must do.
       outcome.microseconds = i <= 1 ? time : std::min(outcome.microseconds, time);
-      if (i == 0 && time > kReferenceLimit) break;
+      if (i == 0 && time > effort.slow) break;
     }
     for (const ops::RtValue& v : outputs) {
       CAMEO_ASSIGN(Tensor copy, v.tensor.clone());
@@ -414,7 +416,9 @@ class Tuner {
     ir::Node prepared = node;
     CAMEO_TRY(tactics::assign_tactic(prepared, nullptr, facts_));
     const Effort effort = effort_of(options_.level);
-    auto run = trial.run(prepared, options_.threads, options_.level >= 3 ? effort : Effort{0, 1});
+    Effort once_if_slow = options_.level >= 3 ? effort : Effort{0, 1};
+    once_if_slow.slow = kSlowReference;
+    auto run = trial.run(prepared, options_.threads, once_if_slow);
     if (!run.ok()) {
       // Extents that do not belong together, or values that the node refuses: all cost the same, and the order of preference
       // decides.

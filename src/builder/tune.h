@@ -14,8 +14,8 @@ namespace cameo::builder {
 // reference implementation on random inputs of the extents that the profiles have at opt (without profiles: 1 for the
 // first extent of an input, 64 for up to three others that are open), then timed, and the fastest is kept; of several profiles, the one
 // with the least time relative to the best of each. Level 1 and 2 skip nodes with one candidate; from level 3 on it is checked, and the
-// reference is timed as well where that takes less than a second; levels 4 and 5 measure longer, level 5 also at min and max. Nodes that
-// pose the same problem are measured once.
+// reference is timed as well (in its first run where that takes more than 20 ms); levels 4 and 5 measure longer, level 5 also at min and
+// max. Nodes that pose the same problem are measured once.
 //
 // A graph whose constants are larger than a processor's cache reads them from memory in each run: then they are taken out of
 // the cache before each run of a tactic.

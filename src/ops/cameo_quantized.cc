@@ -93,6 +93,26 @@ Result<Tensor> pack_int8(int64_t rows, int64_t columns, const std::function<int8
   return packed;
 }
 
+void unpack_panel(const int8_t* packed, int64_t rows, int64_t panel, int32_t* w) {
+  for (int64_t k = 0; k < rows; ++k)
+    for (int64_t j = 0; j < 16; ++j) w[16 * k + j] = packed_weight(packed, rows, k, 16 * panel + j);
+}
+
+void add_products(const Tensor& x, int64_t at, int64_t count, int64_t zero, const int32_t* w, uint32_t* sums) {
+  const auto add = [&](const auto* codes) {
+    uint32_t own[16] = {};
+    for (int64_t i = 0; i < count; ++i) {
+      const int32_t value = int32_t{codes[i]} - static_cast<int32_t>(zero);
+      for (int j = 0; j < 16; ++j) own[j] += static_cast<uint32_t>(value * w[16 * i + j]);
+    }
+    for (int j = 0; j < 16; ++j) sums[j] += own[j];
+  };
+  if (x.dtype() == DType::kUint8)
+    add(x.data<uint8_t>() + at);
+  else
+    add(x.data<int8_t>() + at);
+}
+
 Status finish_quantized(KernelContext& c, const QuantizedAttrs& a, const Dims& dims, const int32_t* acc) {
   const size_t operands = c.num_inputs() - std::min(c.num_inputs(), kQuantizedOperands);
   CAMEO_ASSIGN(const PointProgram program, a.decode(1 + operands));

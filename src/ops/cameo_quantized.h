@@ -75,6 +75,11 @@ Result<ir::Type> infer_quantized(InferContext& c, const QuantizedAttrs& attrs, i
 int8_t packed_weight(const int8_t* w, int64_t rows, int64_t k, int64_t j);
 Result<Tensor> pack_int8(int64_t rows, int64_t columns, const std::function<int8_t(int64_t k, int64_t j)>& weight);
 
+// The plain reference of the sums: a panel of 16 columns of packed W as numbers, [rows, 16], and
+// sums[j] += sum over i < count of (x[at + i] - zero) * w[16 * i + j], modulo 2^32, for the 16 columns. x is uint8 or int8.
+void unpack_panel(const int8_t* packed, int64_t rows, int64_t panel, int32_t* w);
+void add_products(const Tensor& x, int64_t at, int64_t count, int64_t zero, const int32_t* w, uint32_t* sums);
+
 // The plain reference of what follows the sums: y of these extents from acc, one sum an element.
 Status finish_quantized(KernelContext& c, const QuantizedAttrs& attrs, const Dims& dims, const int32_t* acc);
 

@@ -1,5 +1,7 @@
 // ai.cameo.QuantizedConv (1): the convolution of X [batch, spatial…, channels] of 8 bits with W of int8 (cameo_quantized.h). Padding
 // stands for the number 0.
+#include <algorithm>
+
 #include "ops/cameo_quantized.h"
 #include "ops/channels_last.h"
 #include "ops/convolve.h"
@@ -51,30 +53,41 @@ Status reference(KernelContext& c) {
   const auto acc = c.scratch<int32_t>(y.num_elements());
   const auto* w = c.input(1).data<int8_t>();
   const int64_t channels = a.channels, zero = a.x_zero;
-  const auto code = [&](int64_t i) { return x.dtype() == DType::kUint8 ? int{x.data<uint8_t>()[i]} : int{x.data<int8_t>()[i]}; };
-  for (int64_t row = 0; row < g.batch * g.out_size; ++row) {
-    uint32_t* sums = reinterpret_cast<uint32_t*>(acc.data()) + row * a.n;
-    std::fill_n(sums, a.n, 0u);
-    for (int64_t tap = 0; tap < g.taps; ++tap) {
-      int64_t position = row % g.out_size, rest = tap, at = 0, stride = 1;
-      bool inside = true;
-      for (size_t axis = g.window.rank; axis-- > 0;) {
-        const WindowAxis& window = g.window.axes[axis];
-        const int64_t i = position % g.out[axis] * window.stride - window.begin + rest % window.kernel * window.dilation;
-        inside &= i >= 0 && i < g.in[axis];
-        at += i * stride;
-        stride *= g.in[axis];
-        position /= g.out[axis];
-        rest /= window.kernel;
-      }
-      if (!inside) continue;
-      const int64_t from = (row / g.out_size * g.in_size + at) * channels;
-      for (int64_t j = 0; j < a.n; ++j)
-        if (a.depthwise())
-          sums[j] += static_cast<uint32_t>((code(from + j) - zero) * w[tap * a.n + j]);
-        else
-          for (int64_t i = 0; i < channels; ++i)
-            sums[j] += static_cast<uint32_t>((code(from + i) - zero) * packed_weight(w, g.taps * channels, tap * channels + i, j));
+  // The pixel of X under a tap of an output position, as an offset; -1 in the padding.
+  const auto pixel = [&](int64_t row, int64_t tap) {
+    int64_t position = row % g.out_size, rest = tap, at = 0, stride = 1;
+    for (size_t axis = g.window.rank; axis-- > 0;) {
+      const WindowAxis& window = g.window.axes[axis];
+      const int64_t i = position % g.out[axis] * window.stride - window.begin + rest % window.kernel * window.dilation;
+      if (i < 0 || i >= g.in[axis]) return int64_t{-1};
+      at += i * stride;
+      stride *= g.in[axis];
+      position /= g.out[axis];
+      rest /= window.kernel;
+    }
+    return (row / g.out_size * g.in_size + at) * channels;
+  };
+  const int64_t rows = g.batch * g.out_size;
+  if (a.depthwise()) {
+    const auto code = [&](int64_t i) { return x.dtype() == DType::kUint8 ? int{x.data<uint8_t>()[i]} : int{x.data<int8_t>()[i]}; };
+    for (int64_t row = 0; row < rows; ++row) {
+      uint32_t* sums = reinterpret_cast<uint32_t*>(acc.data()) + row * a.n;
+      std::fill_n(sums, a.n, 0u);
+      for (int64_t tap = 0; tap < g.taps; ++tap)
+        if (const int64_t from = pixel(row, tap); from >= 0)
+          for (int64_t j = 0; j < a.n; ++j) sums[j] += static_cast<uint32_t>((code(from + j) - zero) * w[tap * a.n + j]);
+    }
+    return finish_quantized(c, a, y.dims(), acc.data());
+  }
+  const auto panel = c.scratch<int32_t>(g.taps * channels * 16);
+  for (int64_t first = 0; first < a.n; first += 16) {
+    unpack_panel(w, g.taps * channels, first / 16, panel.data());
+    for (int64_t row = 0; row < rows; ++row) {
+      uint32_t sums[16] = {};
+      for (int64_t tap = 0; tap < g.taps; ++tap)
+        if (const int64_t from = pixel(row, tap); from >= 0)
+          add_products(x, from, channels, zero, panel.data() + tap * channels * 16, sums);
+      std::copy_n(sums, std::min<int64_t>(16, a.n - first), acc.data() + row * a.n + first);
     }
   }
   return finish_quantized(c, a, y.dims(), acc.data());

@@ -1,4 +1,6 @@
 // ai.cameo.QuantizedMatMul (1): X [..., k] of 8 bits times W, a packed k x n matrix of int8 (cameo_quantized.h).
+#include <algorithm>
+
 #include "ops/cameo_quantized.h"
 
 namespace cameo::ops {
@@ -28,15 +30,15 @@ Status reference(KernelContext& c) {
   if (size == 0) return {};
   const auto acc = c.scratch<int32_t>(size);
   const auto* w = c.input(1).data<int8_t>();
-  for (int64_t r = 0; r < size / attrs.n; ++r)
-    for (int64_t j = 0; j < attrs.n; ++j) {
-      uint32_t sum = 0;
-      for (int64_t i = 0; i < k; ++i) {
-        const int code = x.dtype() == DType::kUint8 ? x.data<uint8_t>()[r * k + i] : x.data<int8_t>()[r * k + i];
-        sum += static_cast<uint32_t>((code - static_cast<int>(attrs.x_zero)) * packed_weight(w, k, i, j));
-      }
-      acc[static_cast<size_t>(r * attrs.n + j)] = static_cast<int32_t>(sum);
+  const auto panel = c.scratch<int32_t>(k * 16);
+  for (int64_t first = 0; first < attrs.n; first += 16) {
+    unpack_panel(w, k, first / 16, panel.data());
+    for (int64_t r = 0; r < size / attrs.n; ++r) {
+      uint32_t sums[16] = {};
+      add_products(x, r * k, k, attrs.x_zero, panel.data(), sums);
+      std::copy_n(sums, std::min<int64_t>(16, attrs.n - first), acc.data() + r * attrs.n + first);
     }
+  }
   return finish_quantized(c, attrs, dims, acc.data());
 }
 
