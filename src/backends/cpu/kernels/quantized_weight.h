@@ -64,7 +64,9 @@ struct QuantizedWeightProduct {
   SplitRows split;              // for multiply_split: all rows of A as integers
   int64_t first_row, last_row;  // for multiply_split: whole blocks
   int64_t first_panel, last_panel;
-  int64_t ahead;  // set by multiply_split itself
+  // Set by multiply_split itself: while step i of a panel is multiplied, what lies at ahead + i * ahead_step bytes from the panel's
+  // beginning is asked for.
+  int64_t ahead, ahead_step;
   float* y;
   int64_t ldy;
   float* buffer;  // for multiply_float: kDequantizedRows * 16 floats

@@ -266,7 +266,7 @@ CAMEO_VNNI void split_panel(const QuantizedWeightProduct& p, int64_t panel, int6
       __m512i packed[Panels];
       for (int q = 0; q < Panels; ++q) {
         packed[q] = _mm512_loadu_si512(values + (i + q * deep) * 64);
-        _mm_prefetch(reinterpret_cast<const char*>(values + (i + q * deep) * 64 + p.ahead), _MM_HINT_T0);
+        _mm_prefetch(reinterpret_cast<const char*>(values + q * deep * 64 + p.ahead + i * p.ahead_step), _MM_HINT_T0);
       }
       const int8_t* x = a + i * Block * kRowsPerLane * 2;
       const auto multiply = [&](const __m512i* weights, const int8_t* four) CAMEO_VNNI __attribute__((always_inline)) {
@@ -328,6 +328,13 @@ CAMEO_VNNI void split_panel(const QuantizedWeightProduct& p, int64_t panel, int6
     for (int r = 0; r < Rows; ++r) store(y + r * p.ldy + q * kPanel, total[q][r] * splat(s.scales[row + r]));
 }
 
+// Vectors of weights a panel.
+template <int Bits>
+CAMEO_INLINE int64_t steps_of(const QuantizedWeight& w) {
+  constexpr int kRowsPerLane = Bits == 8 ? 4 : 8;
+  return (w.depth + kRowsPerLane - 1) / kRowsPerLane;
+}
+
 template <int Bits, int Rows, int Chains>
 CAMEO_VNNI void multiply_rows(const QuantizedWeightProduct& p, int64_t row) {
   const bool whole = p.w.group <= (Bits == 4 ? 4096 : 256);
@@ -335,13 +342,15 @@ CAMEO_VNNI void multiply_rows(const QuantizedWeightProduct& p, int64_t row) {
   float* y = p.y + (row - p.first_row) * p.ldy;
   if constexpr (Rows == 8) {
     // Not for one block alone, which waits for memory.
-    for (; p.split.rows > 8 && panel + 2 <= p.last_panel; panel += 2, y += 2 * kPanel)
-      for (int64_t half = 0; half < 8; half += 4) {
+    for (; p.split.rows > 8 && panel + 2 <= p.last_panel; panel += 2, y += 2 * kPanel) {
+      QuantizedWeightProduct half = p;
+      for (int64_t r = 0; r < 8; r += 4, half.ahead += half.ahead_step < 64 ? steps_of<Bits>(p.w) * half.ahead_step : 0) {
         if (whole)
-          split_panel<Bits, 4, 1, true, 2, 8>(p, panel, row + half, y + half * p.ldy);
+          split_panel<Bits, 4, 1, true, 2, 8>(half, panel, row + r, y + r * p.ldy);
         else
-          split_panel<Bits, 4, 1, false, 2, 8>(p, panel, row + half, y + half * p.ldy);
+          split_panel<Bits, 4, 1, false, 2, 8>(half, panel, row + r, y + r * p.ldy);
       }
+    }
   }
   for (; panel < p.last_panel; ++panel, y += kPanel) {
     if (whole)
@@ -367,25 +376,26 @@ CAMEO_VNNI void multiply_blocks(const QuantizedWeightProduct& p) {
   }
 }
 
-// A few blocks of rows pass over one panel after the other: while they compute, the next panel comes from memory.
+// A few blocks of rows pass over two panels after the other. Each pass asks memory for its share of the next two, so that all passes
+// compute at the same rate.
 template <int Bits>
 void multiply_split_bits(const QuantizedWeightProduct& p) {
   QuantizedWeightProduct part = p;
   part.ahead = kAhead;
+  part.ahead_step = 64;
   const int64_t rows = p.last_row - p.first_row;
   if (rows <= 8 || rows > kFewBlocks * 8) return multiply_blocks<Bits>(part);
+  const int64_t passes = rows / 8 * 2, panel_bytes = steps_of<Bits>(p.w) * 64;
   for (int64_t panels = 0; part.first_panel < p.last_panel; part.first_panel += panels, part.y += panels * kPanel) {
     panels = p.last_panel - part.first_panel > 1 ? 2 : 1;
     part.last_panel = part.first_panel + panels;
-    part.last_row = p.first_row + 8;
-    part.ahead = panels * ((p.w.depth * Bits + 31) / 32 * 64);
-    multiply_blocks<Bits>(part);
-    QuantizedWeightProduct others = part;
-    others.first_row = part.last_row;
-    others.last_row = p.last_row;
-    others.y += 8 * p.ldy;
-    others.ahead = kAhead;
-    multiply_blocks<Bits>(others);
+    part.ahead_step = panels == 2 ? 64 / passes : 64;
+    QuantizedWeightProduct block = part;
+    for (int64_t pass = 0; block.first_row < p.last_row; pass += 2, block.first_row = block.last_row, block.y += 8 * p.ldy) {
+      block.last_row = block.first_row + 8 < p.last_row ? block.first_row + 8 : p.last_row;
+      block.ahead = panels * panel_bytes + (panels == 2 ? pass * (panel_bytes / 64) * part.ahead_step : 0);
+      multiply_blocks<Bits>(block);
+    }
   }
 }
 

@@ -9,6 +9,7 @@
 
 #include "backends/cpu/kernels/quantized_weight.h"
 #include "backends/cpu/kernels/row_epilogue.h"
+#include "backends/cpu/kernels/worker_scratch.h"
 #include "base/error.h"
 #include "base/thread_pool.h"
 #include "ops/cameo_quantized_weight_matmul.h"
@@ -97,18 +98,23 @@ Status run(ops::KernelContext& c) {
   const int64_t panel_bytes = std::max<int64_t>(1, tensors.values.num_elements() * (attrs.bits == 16 ? 2 : 1) / panels);
   // Enough tasks to share evenly; of many rows, a block of panels that stays in the L2 cache for all rows of a tile.
   const int64_t row_tiles = (rows + kTileRows - 1) / kTileRows, share = row_tiles * panels / (4 * workers);
-  const int64_t step = std::clamp<int64_t>(rows <= 8 ? share : std::min(share, kTileBytes / panel_bytes), 1, kTilePanels);
-  const int64_t panel_tiles = (panels + step - 1) / step;
+  const int64_t most = std::clamp<int64_t>(rows <= 8 ? share : std::min(share, kTileBytes / panel_bytes), 1, kTilePanels);
+  // As many for each worker; of more than one block of rows by whole pairs of panels.
+  const int64_t unit = rows <= 8 ? 1 : 2, units = (panels + unit - 1) / unit;
+  int64_t panel_tiles = (panels + most - 1) / most;
+  if (panel_tiles > workers) panel_tiles = (panel_tiles + workers - 1) / workers * workers;
+  panel_tiles = std::min(panel_tiles, units);
+  const int64_t step = (units + panel_tiles - 1) / panel_tiles * unit;
   const int64_t tile_floats = std::min(rows, kTileRows) * step * 16, buffer_floats = split ? 0 : cpu::kDequantizedRows * 16;
-  float* const buffers = c.scratch<float>(workers * (tile_floats + buffer_floats)).data();
+  const cpu::WorkerScratch buffers(c, tile_floats + buffer_floats);
   CAMEO_TRY(c.check_cancelled());
   c.threads().parallel_for(row_tiles * panel_tiles, [&](int64_t task, int worker) {
     cpu::QuantizedWeightProduct p = product;
     p.first_row = task / panel_tiles * kTileRows;
     p.last_row = std::min(rows, p.first_row + kTileRows);
-    p.first_panel = task % panel_tiles * step;
-    p.last_panel = std::min(panels, p.first_panel + step);
-    p.y = buffers + worker * (tile_floats + buffer_floats);
+    p.first_panel = units * (task % panel_tiles) / panel_tiles * unit;
+    p.last_panel = std::min(panels, units * (task % panel_tiles + 1) / panel_tiles * unit);
+    p.y = buffers.of(worker);
     p.ldy = step * 16;
     p.buffer = p.y + tile_floats;
     // Whole panels of the only output are made where they belong.
