@@ -229,10 +229,12 @@ class Prepared:
         except Exception as problem:  # a peer that does not run is told, not fatal
             note(f"torch: {problem}")
         network = torch_models.with_positions(row.model, network, row.length)
+        from torch._inductor import config as inductor
+
         autotune_in_turn(turn)
-        torch._inductor.config.assert_indirect_indexing = False
+        inductor.assert_indirect_indexing = False
         if job["library_convolutions"]:
-            torch._inductor.config.max_autotune_conv_backends = "ATEN"
+            inductor.max_autotune_conv_backends = "ATEN"
         for kind, mode in (("eager", "none"), ("compiled", job["mode"])):
             if kind == "compiled" and mode == "none":
                 continue
