@@ -20,7 +20,7 @@ from on_device import call, gpu, run_plan  # before what lies in tests/models
 import fill_weights
 import inputs
 
-ROUNDS = 4
+ROUNDS = 3
 # label, graph, shapes, the ways beside float16
 ROWS = [
     ("ResNet-50, batch 32", "resnet50", "input:32x3x224x224", ["int8", "int8 symmetric"]),
