@@ -7,7 +7,8 @@
 //           for heads of 64, stay in the L1 cache while all queries pass over them.
 //   plain   for up to 6 queries (decoding): keys and values are read once, where they lie; products of a query and 16 keys
 //           are added up across lanes together.
-// The softmax of a query is relative to a bound that is within e^8 of the largest score so far. It moves only when a score
+// Weights are powers of two: the scale of the scores includes log2(e).
+// The softmax of a query is relative to a bound that is within 2^12 of the largest score so far. It moves only when a score
 // exceeds it by more, so that correcting the sums is rare; the sum of weights stays a vector until the end. Both follow
 // from the scores of that query alone: the result does not depend on the other queries or on the threads.
 #include "backends/cpu/kernels/attention_f32.h"
@@ -21,8 +22,10 @@ namespace {
 constexpr int kTileRows = 6;
 constexpr int kTileVectors = kLanes == 16 ? 4 : 2;
 constexpr int64_t kKeys = kAttentionKeys;
-constexpr float kSlack = 8.f;
+constexpr float kSlack = 12.f;
+constexpr float kLog2E = 1.44269504f;
 const float kInfinity = __builtin_inff();
+constexpr float kLargest = 3.40282347e38f;
 
 int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -56,7 +59,7 @@ void pack(const float* keys, int64_t key_stride, const float* values, int64_t va
 struct State {
   const AttentionBlock& block;
   int64_t padded_size, padded_value;
-  float* queries;  // rows x padded_size, scaled
+  float* queries;  // rows x padded_size, scaled, and by log2(e) where there is no softcap
   float* sums;     // rows x padded_value
   float* weights;  // rows x 16 lanes: sums of the weights
   float* bounds;   // rows
@@ -67,6 +70,7 @@ struct State {
 template <int Rows, int Vectors>
 void multiply_keys(const float* queries, int64_t query_stride, const float* keys, int64_t size, float* scores) {
   Vec acc[Rows][Vectors] = {};
+#pragma GCC unroll 4
   for (int64_t k = 0; k < size; ++k) {
     Vec b[Vectors];
     for (int v = 0; v < Vectors; ++v) b[v] = load(keys + k * kKeys + v * kLanes);
@@ -121,6 +125,7 @@ void add_values(const float* scores, const float* values, int64_t value_stride, 
   for (int r = 0; r < Rows; ++r)
     for (int v = 0; v < Vectors; ++v) acc[0][r][v] = load(sums + r * sum_stride + v * kLanes);
   int64_t j = 0;
+#pragma GCC unroll 4
   for (; j + kSets <= count; j += kSets)
     for (int set = 0; set < kSets; ++set) {
       Vec b[Vectors];
@@ -196,8 +201,13 @@ CAMEO_INLINE void weigh(const State& s, int64_t row, float* scores, int64_t j, i
   Vec x[kVectors], largest = splat(-kInfinity);
   for (int64_t v = 0; v < vectors; ++v) {
     x[v] = load(scores + v * kLanes);
-    if (!Full && block.softcap > 0) x[v] = block.softcap * vtanh(x[v] / block.softcap);
-    if (!Full && q.mask != nullptr) x[v] += mask_at(block, q.mask, j + v * kLanes);
+    if (!Full && block.softcap > 0) x[v] = block.softcap * kLog2E * vtanh(x[v] / block.softcap);
+    if (!Full && q.mask != nullptr) {
+      // The lowest number is still one: where all have it, all have the same weight.
+      const Vec mask = mask_at(block, q.mask, j + v * kLanes);
+      const Vec sum = vmax(splat(-kLargest), fma(mask, splat(kLog2E), x[v]));
+      x[v] = select(mask == splat(-kInfinity), mask + x[v], sum);
+    }
     if (limited) {
       const Vec lane = lane_numbers() + static_cast<float>(v * kLanes);
       const VecI inside = (lane >= splat(static_cast<float>(larger(begin, 0)))) & (lane < splat(static_cast<float>(larger(end, 0))));
@@ -209,7 +219,7 @@ CAMEO_INLINE void weigh(const State& s, int64_t row, float* scores, int64_t j, i
   if (any(largest > splat(bound + kSlack))) {
     const float next = max_lane(largest);
     if (bound != -kInfinity) {  // before, all sums are zero
-      const Vec factor = vexp(splat(bound - next));
+      const Vec factor = vexp2(splat(bound - next));
       float* sums = s.sums + row * s.padded_value;
       for (int64_t i = 0; i < s.padded_value; i += kLanes) store(sums + i, load(sums + i) * factor);
       float* weights = s.weights + row * 16;
@@ -220,7 +230,7 @@ CAMEO_INLINE void weigh(const State& s, int64_t row, float* scores, int64_t j, i
   const Vec base = splat(bound == -kInfinity ? 0.f : bound);
   Vec weight = load(s.weights + row * 16);
   for (int64_t v = 0; v < vectors; ++v) {
-    const Vec p = vexp(x[v] - base);
+    const Vec p = vexp2(x[v] - base);
     store(scores + v * kLanes, p);
     weight += p;
   }
@@ -297,12 +307,13 @@ void run(const AttentionBlock& block, float* scratch) {
   s.bounds = s.weights + kAttentionRows * 16;
   s.scores = s.bounds + kAttentionRows * 16;
   int64_t first = INT64_MAX, last = 0;
+  const float scale = block.softcap > 0 ? block.scale : block.scale * kLog2E;
   for (int64_t r = 0; r < block.rows; ++r) {
     const AttentionQuery& q = block.queries[r];
     float* to = s.queries + r * s.padded_size;
     for (int64_t k = 0; k < s.padded_size; k += kLanes) {
       const int64_t width = block.size - k;
-      store(to + k, block.scale * (width >= kLanes ? load(q.query + k) : width > 0 ? load_part(q.query + k, width) : Vec{}));
+      store(to + k, scale * (width >= kLanes ? load(q.query + k) : width > 0 ? load_part(q.query + k, width) : Vec{}));
     }
     for (int64_t i = 0; i < s.padded_value; i += kLanes) store(s.sums + r * s.padded_value + i, Vec{});
     store(s.weights + r * 16, Vec{});
@@ -365,7 +376,7 @@ void merge(const AttentionBlock& block, float* parts, int64_t count) {
     for (int64_t i = 0; i < count; ++i) {
       const float* part = sums + i * step;
       const float bound = part[padded + 16];
-      const Vec factor = bound == most ? splat(1.f) : vexp(splat(bound - most));
+      const Vec factor = bound == most ? splat(1.f) : vexp2(splat(bound - most));
       // The bound stays: only the sums and weights of the first part change.
       for (int64_t k = 0; k < padded + kLanes; k += kLanes) {
         const Vec scaled = load(part + k) * factor;

@@ -64,70 +64,81 @@ CAMEO_INLINE void store_columns(float* p, Vec v, int64_t count) {
     store_part(p, v, count);
 }
 
-// Applies fn(x, operand) to all elements of a tile of `width` columns, of which `columns` exist.
+// A tile in memory, and where the result of a step goes: to the tile itself, or to C if its columns are all there.
+struct Step {
+  float* tile;
+  int rows;
+  int64_t width;
+  float* to;
+  int64_t to_stride;
+};
+
 template <class Fn>
-CAMEO_INLINE void with_operand(float* tile, int rows, int64_t width, const Tile& t, const GemmStep& step, Fn fn) {
-  if (step.operand < 0) {
-    const Vec y = splat(step.constants[0]);
-    for (int64_t i = 0; i < rows * width; i += kLanes) store(tile + i, fn(load(tile + i), y));
-    return;
-  }
+CAMEO_INLINE void for_all(const Step& s, Fn fn) {
+  const float* from = s.tile;
+  float* to = s.to;
+  for (int r = 0; r < s.rows; ++r, from += s.width, to += s.to_stride)
+    for (int64_t j = 0; j < s.width; j += kLanes) store(to + j, fn(load(from + j)));
+}
+
+// Applies fn(x, operand) to all elements of a tile of which `columns` columns exist.
+template <class Fn>
+CAMEO_INLINE void with_operand(const Step& s, const Tile& t, const GemmStep& step, Fn fn) {
+  if (step.operand < 0) return for_all(s, [&, y = splat(step.constants[0])](Vec x) { return fn(x, y); });
   const GemmOperand& operand = t.epilogue->operands[step.operand];
-  for (int r = 0; r < rows; ++r, tile += width) {
+  const float* from = s.tile;
+  float* to = s.to;
+  for (int r = 0; r < s.rows; ++r, from += s.width, to += s.to_stride) {
     const float* p = operand_row(operand, t.row + r, t.column);
     if (!operand.by_column) {
       const Vec y = splat(*p);
-      for (int64_t j = 0; j < width; j += kLanes) store(tile + j, fn(load(tile + j), y));
+      for (int64_t j = 0; j < s.width; j += kLanes) store(to + j, fn(load(from + j), y));
     } else {
-      for (int64_t j = 0; j < t.columns; j += kLanes) store(tile + j, fn(load(tile + j), load_columns(p + j, t.columns - j)));
+      for (int64_t j = 0; j < t.columns; j += kLanes) store(to + j, fn(load(from + j), load_columns(p + j, t.columns - j)));
     }
   }
 }
 
-template <class Fn>
-CAMEO_INLINE void for_all(float* tile, int64_t count, Fn fn) {
-  for (int64_t i = 0; i < count; i += kLanes) store(tile + i, fn(load(tile + i)));
-}
-
-void run_step(float* tile, int rows, int64_t width, const Tile& t, const GemmStep& step) {
+void run_step(const Step& s, const Tile& t, const GemmStep& step) {
   using ops::PointOp;
-  const int64_t count = rows * width;
   const float* c = step.constants;
   switch (step.op) {
     case PointOp::kAdd:
-      return with_operand(tile, rows, width, t, step, [](Vec x, Vec y) { return x + y; });
+      return with_operand(s, t, step, [](Vec x, Vec y) { return x + y; });
     case PointOp::kMul:
-      return with_operand(tile, rows, width, t, step, [](Vec x, Vec y) { return x * y; });
+      return with_operand(s, t, step, [](Vec x, Vec y) { return x * y; });
     case PointOp::kSub:
-      if (step.swapped) return with_operand(tile, rows, width, t, step, [](Vec x, Vec y) { return y - x; });
-      return with_operand(tile, rows, width, t, step, [](Vec x, Vec y) { return x - y; });
+      if (step.swapped) return with_operand(s, t, step, [](Vec x, Vec y) { return y - x; });
+      return with_operand(s, t, step, [](Vec x, Vec y) { return x - y; });
     case PointOp::kDiv:
-      if (step.swapped) return with_operand(tile, rows, width, t, step, [](Vec x, Vec y) { return y / x; });
-      return with_operand(tile, rows, width, t, step, [](Vec x, Vec y) { return x / y; });
+      if (step.swapped) return with_operand(s, t, step, [](Vec x, Vec y) { return y / x; });
+      return with_operand(s, t, step, [](Vec x, Vec y) { return x / y; });
     case PointOp::kRelu:
-      return for_all(tile, count, [](Vec x) { return Vec{} > x ? Vec{} : x; });
+      return for_all(s, [](Vec x) { return Vec{} > x ? Vec{} : x; });
     case PointOp::kClip:
-      return for_all(tile, count, [low = splat(c[0]), high = splat(c[1])](Vec x) { return clip(x, low, high); });
+      return for_all(s, [low = splat(c[0]), high = splat(c[1])](Vec x) { return clip(x, low, high); });
     case PointOp::kGelu:
-      return for_all(tile, count, [](Vec x) { return x * 0.5f * (1.f + verf(x * 0.707106781f)); });
-    case PointOp::kGeluTanh:  // (1 + tanh u) / 2 = sigmoid(2 u)
-      return for_all(tile, count, [](Vec x) { return x * vsigmoid(1.595769122f * (x + 0.044715f * x * x * x)); });
+      return for_all(s, [](Vec x) { return x * 0.5f * (1.f + verf(x * 0.707106781f)); });
+    case PointOp::kGeluTanh:  // (1 + tanh u) / 2 = 1 / (1 + e^-2u)
+      return for_all(
+          s, [](Vec x) { return x / (1.f + vexp2(vmin(splat(200.f), x * fma(x * x, splat(-0.102943240f), splat(-2.30220819f))))); });
     case PointOp::kTanh:
-      return for_all(tile, count, [](Vec x) { return vtanh(x); });
+      return for_all(s, [](Vec x) { return vtanh(x); });
     case PointOp::kSigmoid:
-      return for_all(tile, count, [](Vec x) { return vsigmoid(x); });
+      return for_all(s, [](Vec x) { return vsigmoid(x); });
     case PointOp::kSwish:
-      return for_all(tile, count, [](Vec x) { return x * vsigmoid(x); });
+      return for_all(s, [](Vec x) { return x * vsigmoid(x); });
     case PointOp::kHardSigmoid:
-      return for_all(tile, count, [a = splat(c[0]), b = splat(c[1])](Vec x) { return clip(fma(x, a, b), Vec{}, splat(1)); });
+      return for_all(s, [a = splat(c[0]), b = splat(c[1])](Vec x) { return clip(fma(x, a, b), Vec{}, splat(1)); });
     case PointOp::kHardSwish:
-      return for_all(tile, count, [](Vec x) { return x * clip(x * (1.f / 6.f) + 0.5f, Vec{}, splat(1)); });
+      return for_all(s, [](Vec x) { return x * clip(x * (1.f / 6.f) + 0.5f, Vec{}, splat(1)); });
     default: {
       // One operation on the tile, by the kernels of element-by-element programs.
       const ops::PointInstruction code = {step.op, 0, -1, -2};
-      const float* inputs[1] = {tile};
+      const float* inputs[1] = {s.tile};
       const uint8_t steps[1] = {1};
-      t.epilogue->run_row({&code, 1, 1, step.constants, inputs, steps, tile, count});
+      t.epilogue->run_row({&code, 1, 1, step.constants, inputs, steps, s.tile, s.rows * s.width});
+      if (s.to != s.tile) for_all(s, [](Vec x) { return x; });
     }
   }
 }
@@ -159,7 +170,13 @@ void run_program(float* tile, int rows, int64_t width, const Tile& t) {
 // Runs what follows the first part of the epilogue on a tile and stores it.
 __attribute__((noinline)) void store_tile(float* tile, int rows, int64_t width, const Tile& t) {
   if (const GemmEpilogue* e = t.epilogue) {
-    for (int i = 0; i < e->num_steps; ++i) run_step(tile, rows, width, t, e->steps[i]);
+    Step step = {tile, rows, width, tile, width};
+    for (int i = 0; i < e->num_steps; ++i) {
+      const bool last = i + 1 == e->num_steps && t.columns == width;
+      if (last) step.to = t.c, step.to_stride = t.c_stride;
+      run_step(step, t, e->steps[i]);
+      if (last) return;
+    }
     if (e->num_instructions > 0) run_program(tile, rows, width, t);
   }
   for (int r = 0; r < rows; ++r)
@@ -173,13 +190,14 @@ __attribute__((noinline)) void finish_tile(float* tile, int rows, int64_t width,
       for (int64_t j = 0; j < t.columns; j += kLanes)
         store(tile + r * width + j, load(tile + r * width + j) + load_columns(t.c + r * t.c_stride + j, t.columns - j));
   if (const GemmEpilogue* e = t.epilogue) {
-    if (e->alpha != 1) for_all(tile, rows * width, [alpha = splat(e->alpha)](Vec x) { return x * alpha; });
+    const Step step = {tile, rows, width, tile, width};
+    if (e->alpha != 1) for_all(step, [alpha = splat(e->alpha)](Vec x) { return x * alpha; });
     GemmStep add{ops::PointOp::kAdd};
     for (int8_t operand : {e->bias, e->residual}) {
       add.operand = operand;
-      if (operand >= 0) run_step(tile, rows, width, t, add);
+      if (operand >= 0) run_step(step, t, add);
     }
-    if (e->clip) for_all(tile, rows * width, [low = splat(e->low), high = splat(e->high)](Vec x) { return clip(x, low, high); });
+    if (e->clip) for_all(step, [low = splat(e->low), high = splat(e->high)](Vec x) { return clip(x, low, high); });
   }
   store_tile(tile, rows, width, t);
 }

@@ -1,5 +1,5 @@
 // Elementary functions on vectors of floats, for .isa.cc files only. Errors, in units in the last place (ulp) of the result,
-// against the exact value: exp 1, expm1 2, log 1, tanh 3, sigmoid 3, softplus 2, erf 7 (4e-7); sin and cos 1e-7 absolute.
+// against the exact value: exp 1, exp2 2, expm1 2, log 1, tanh 3, sigmoid 3, softplus 2, erf 7 (4e-7); sin and cos 1e-7 absolute.
 // NaN, infinities, signed zeros and subnormal arguments behave as in <cmath>; results of exp that are subnormal are rounded
 // like others.
 //
@@ -91,6 +91,30 @@ CAMEO_INLINE Vec vexp(Vec x) {
 #endif
 }
 
+// 2^x of x up to 200: from 128 on infinity, below -150 zero; NaN passes.
+CAMEO_INLINE Vec vexp2(Vec x) {
+  x = vmax(splat(-160.f), x);
+#if defined(__AVX512F__)
+  const Vec n = (Vec)_mm512_maskz_roundscale_ps(0xffff, (__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#else
+  const Vec n = (x + kRoundingShift) - kRoundingShift;
+#endif
+  const Vec f = x - n;
+  Vec p = splat(0.00132647271f);  // |f| <= 1/2
+  p = fma(p, f, splat(0.00967151286f));
+  p = fma(p, f, splat(0.0555073375f));
+  p = fma(p, f, splat(0.240222421f));
+  p = fma(p, f, splat(0.693146978f));
+  p = fma(p, f, splat(1.f));
+#if defined(__AVX512F__)
+  return (Vec)_mm512_maskz_scalef_ps(0xffff, (__m512)p, (__m512)n);
+#else
+  // In two factors, because 2^n alone may be no normal number.
+  const VecI whole = truncate(n), half = whole >> 1;
+  return p * power_of_two(half) * power_of_two(whole - half);
+#endif
+}
+
 CAMEO_INLINE Vec vexpm1(Vec x) {
   const Vec limited = vmin(splat(89.f), vmax(splat(-20.f), x));
   Vec n;
@@ -140,11 +164,15 @@ CAMEO_INLINE Vec vtanh(Vec x) {
 
 CAMEO_INLINE Vec vsigmoid(Vec x) { return 1.f / (1.f + vexp(-x)); }
 
-// A quotient of polynomials in x^2, times x, inside [-3.92, 3.92]; beyond it floats have nothing between erf and 1.
+// A quotient of polynomials in x^2, times x, up to where floats have nothing between erf and 1. There, as rounded with and
+// without fused multiplication, it is exactly 1.
+#if defined(__FP_FAST_FMAF)
+inline constexpr float kErfEnd = 3.92f;
+#else
+inline constexpr float kErfEnd = 3.915f;
+#endif
 CAMEO_INLINE Vec verf(Vec x) {
-  const Vec magnitude = vabs(x);
-  const VecI large = magnitude > splat(3.92f);
-  const Vec t = select(large, splat(3.92f), x);
+  const Vec t = vmin(splat(kErfEnd), vmax(splat(-kErfEnd), x));
   const Vec z = t * t;
   Vec p = splat(2.05009352e-6f), q = splat(3.80917732e-5f);
   p = fma(p, z, splat(0.000284882612f));
@@ -157,7 +185,7 @@ CAMEO_INLINE Vec verf(Vec x) {
   q = fma(q, z, splat(0.502075734f));
   p = fma(p, z, splat(1.12837915f));
   q = fma(q, z, splat(1.f));
-  return select(large, copy_sign(splat(1.f), x), t * p / q);
+  return t * p / q;
 }
 
 // Arguments beyond this are left to the C library: the reduction below would lose them.
