@@ -14,8 +14,9 @@
 namespace cameo::cpu {
 namespace {
 
-// The sums of a tile, 16 KiB, stay in the L1 cache beside its rows.
-constexpr int64_t kTileRows = 60, kTilePanels = 4;
+constexpr int64_t kTileRows = 64;
+// Whose sums stay in the L1 cache beside the rows; programs take longer runs of columns, for each begins anew in every row.
+constexpr int64_t kTilePanels = 4, kProgramPanels = 16;
 
 ByteType byte_type(DType type) {
   return type == DType::kUint8 ? ByteType::kUint8 : type == DType::kInt8 ? ByteType::kInt8 : ByteType::kFloat;
@@ -84,6 +85,9 @@ class Finisher {
     f.fold(c, attrs);
     return f;
   }
+
+  // Panels to finish at once.
+  int64_t panels() const { return simple_ ? kTilePanels : kProgramPanels; }
 
   // Sums of some rows from column `first` on become elements of the output; they are overwritten.
   void run(int64_t row, int64_t rows, int64_t first, int64_t count, int32_t* acc, int64_t acc_stride) const {
@@ -222,7 +226,7 @@ Status run_quantized(ops::KernelContext& c, const ops::QuantizedAttrs& attrs, co
   }
   const int64_t panel_tiles = depthwise ? 1 : (panels + step - 1) / step;
   // A worker's sums, pointers to rows, and copies of rows.
-  const int64_t tile_rows = std::min(rows, most_rows), acc_stride = kTilePanels * 16;
+  const int64_t tile_rows = std::min(rows, most_rows), group = finisher.panels(), acc_stride = group * 16;
   const int64_t acc_bytes = (depthwise ? (columns + 15) / 16 * 16 : tile_rows * acc_stride) * 4,
                 pointer_bytes = source.taps * tile_rows * 8;
   const int64_t row_pointer_bytes = depthwise ? source.taps * 8 : 0;
@@ -242,8 +246,8 @@ Status run_quantized(ops::KernelContext& c, const ops::QuantizedAttrs& attrs, co
       return;
     }
     const int64_t begin = task % panel_tiles * step, end = std::min(panels, begin + step);
-    for (int64_t panel = begin; panel < end; panel += kTilePanels) {
-      const int64_t last = std::min(end, panel + kTilePanels);
+    for (int64_t panel = begin; panel < end; panel += group) {
+      const int64_t last = std::min(end, panel + group);
       multiply({.rows = at,
                 .row_pitch = count,
                 .taps = source.taps,
