@@ -28,7 +28,7 @@ constexpr int64_t kBlockBytes = 256 << 10;    // of copied rows
 constexpr int64_t kSharedBytes = 8 << 20;     // of copied rows when threads share them
 constexpr int64_t kSharedWeights = 3;         // times as many weights as what lies in another's cache: threads share them
 constexpr int64_t kTaskProducts = 512 << 10;  // multiplications that make a task worth its start,
-constexpr int64_t kTaskWeights = 64 << 10;    // or weights that are used once
+constexpr int64_t kTaskWeights = 24 << 10;    // or weights that are used once
 
 int64_t panels_of(int64_t columns) { return (columns + kPanelWidth - 1) / kPanelWidth; }
 int64_t depth_of(const ConvProblem& p) { return p.taps() * p.in_channels; }
@@ -138,7 +138,10 @@ class Convolution {
     m.b += tap * channels * kPanelWidth;
     m.depth = (last_tap - tap) * channels;
     m.accumulate = seen;
-    if (!last) m.epilogue = nullptr;
+    if (!last) {
+      m.epilogue = nullptr;
+      m.next_b = m.b + m.depth * kPanelWidth;
+    }
     cpu::panel_gemm_kernels().multiply(m);
   }
 
@@ -151,7 +154,10 @@ class Convolution {
       part.b += begin * kPanelWidth;
       part.depth = end - begin;
       part.accumulate = i > 0;
-      if (end < depth_) part.epilogue = nullptr;
+      if (end < depth_) {
+        part.epilogue = nullptr;
+        part.next_b = m.b + end * kPanelWidth;
+      }
       cpu::panel_gemm_kernels().multiply(part);
     }
   }

@@ -3,9 +3,8 @@
 //   conv_f32_winograd2   tiles of 2 x 2 outputs, 16 products: 4/9 of them, for small images and tighter rounding
 // The weights are transformed when they are packed, into panels [(M + 2)^2][ceil(N / 16)][C][16].
 //
-// Where the transformed weights fit into the second cache, a task takes some tiles through all three steps. Else threads
-// would read them all from further away: the input is transformed first, by all threads, and then each takes some of the
-// output channels.
+// Where the transformed weights are few, a task takes some tiles through all three steps. Else threads would read too much from
+// far away: the input is transformed first, by all threads, and then each takes some of the output channels.
 #include <algorithm>
 
 #include "backends/cpu/kernels/conv_f32.h"
@@ -20,8 +19,8 @@ namespace {
 using cpu::ConvProblem;
 using cpu::kPanelWidth;
 
-constexpr int64_t kCachedWeights = 256 << 10;  // floats of transformed weights that a task reads whole
-constexpr int64_t kCachedTiles = 128 << 10;    // floats of transformed tiles of a task
+constexpr int64_t kCachedWeights = 640 << 10;  // floats of transformed weights that a task reads whole
+constexpr int64_t kCachedTiles = 256 << 10;    // floats of transformed tiles of a task
 constexpr int64_t kSharedTiles = 64;           // whose transformed input threads share
 
 int64_t panels_of(int64_t columns) { return (columns + kPanelWidth - 1) / kPanelWidth; }

@@ -31,35 +31,52 @@ struct Spread {
   }
 };
 
-template <int Width, int Stride, int Pixels, bool Edge>
-CAMEO_INLINE void run_vector(const DepthwiseRows& d, const Run& run, int64_t channel) {
-  const Lanes lanes = lanes_of(d.channels - channel);
+// Two vectors of channels where registers allow: each sum waits for the one before it, and eight are too few to keep the
+// processor busy meanwhile.
+constexpr int kMostVectors = kVectorRegisters == 32 ? 2 : 1;
+
+template <int Width, int Stride, int Pixels, bool Edge, int Vectors>
+CAMEO_INLINE void run_vectors(const DepthwiseRows& d, const Run& run, int64_t channel) {
+  const Lanes lanes = lanes_of(d.channels - channel - (Vectors - 1) * kLanes);  // of the last vector
   const Spread spread(d.group_channels, channel);
-  Vec sums[Pixels];
-  for (int t = 0; t < Pixels; ++t) sums[t] = Vec{};
+  Vec sums[Vectors][Pixels];
+#pragma GCC unroll 2
+  for (int v = 0; v < Vectors; ++v)
+#pragma GCC unroll 8
+    for (int t = 0; t < Pixels; ++t) sums[v][t] = Vec{};
   const float *x = run.x + channel, *w = run.w + channel;
   const int64_t row_step = d.dilation_height * d.in_width * d.pixel_step, tap_step = d.group_channels * d.weight_step;
   for (int64_t k = 0; k < run.kernel_rows; ++k, x += row_step, w += Width * tap_step)
     for (int64_t c = 0; c < d.group_channels; ++c) {
-      Vec weights[Width];
-      for (int i = 0; i < Width; ++i) weights[i] = load(w + i * tap_step + c * d.weight_step);
+      Vec weights[Vectors][Width];
+#pragma GCC unroll 2
+      for (int v = 0; v < Vectors; ++v)
+#pragma GCC unroll 8
+        for (int i = 0; i < Width; ++i) weights[v][i] = load(w + i * tap_step + c * d.weight_step + v * kLanes);
       const float* at = x;
       constexpr int kReach = (Pixels - 1) * Stride + Width;
 #pragma GCC unroll 32
       for (int i = 0; i < kReach; ++i, at += d.pixel_step) {
         if (Edge && static_cast<uint64_t>(run.ix + i) >= static_cast<uint64_t>(d.in_width)) continue;
-        const Vec v = Spread::get(spread, at, d.group_channels, c, lanes);
+#pragma GCC unroll 2
+        for (int v = 0; v < Vectors; ++v) {
+          const Vec y = Spread::get(spread, at + v * kLanes, d.group_channels, c, v + 1 < Vectors ? lanes_of(kLanes) : lanes);
 #pragma GCC unroll 16
-        for (int t = 0; t < Pixels; ++t)
-          if (i >= t * Stride && i < t * Stride + Width) sums[t] = fma(v, weights[i - t * Stride], sums[t]);
+          for (int t = 0; t < Pixels; ++t)
+            if (i >= t * Stride && i < t * Stride + Width) sums[v][t] = fma(y, weights[v][i - t * Stride], sums[v][t]);
+        }
       }
     }
-  finish(d, run, channel, lanes, sums);
+#pragma GCC unroll 2
+  for (int v = 0; v < Vectors; ++v) finish(d, run, channel + v * kLanes, v + 1 < Vectors ? lanes_of(kLanes) : lanes, sums[v]);
 }
 
 template <int Width, int Stride, int Pixels, bool Edge>
 __attribute__((noinline)) void run_fixed(const DepthwiseRows& d, const Run& run, int64_t first, int64_t last) {
-  for (int64_t channel = first; channel < last; channel += kLanes) run_vector<Width, Stride, Pixels, Edge>(d, run, channel);
+  int64_t channel = first;
+  for (; channel + (kMostVectors - 1) * kLanes < last; channel += kMostVectors * kLanes)
+    run_vectors<Width, Stride, Pixels, Edge, kMostVectors>(d, run, channel);
+  if (kMostVectors > 1 && channel < last) run_vectors<Width, Stride, Pixels, Edge, 1>(d, run, channel);
 }
 
 // Any window.
