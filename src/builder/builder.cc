@@ -155,7 +155,7 @@ Result<Plan> build_graph(ir::Graph graph, const BuildOptions& options, Logger& l
     if (device)
       CAMEO_TRY(passes::lower_float8(
           content.graph, {}, [](const ir::Node&) { return false; }, reports.emplace_back()));
-    CAMEO_TRY(passes::lower_quantized(content.graph, reports.emplace_back(), device != nullptr));
+    CAMEO_TRY(passes::lower_quantized(content.graph, reports.emplace_back()));
   }
   builder::TimingCache cache;
   if (!options.timing_cache.empty()) {

@@ -218,7 +218,7 @@ class Lowering {
     const int64_t group = options_.weight_group_size == 0 && options_.weights == WeightType::kInt4 ? 32 : options_.weight_group_size;
     if (options_.int8) {
       CAMEO_TRY(passes::insert_qdq(graph, ranges_, options_.symmetric_activations, is_chosen, report()));
-      CAMEO_TRY(passes::lower_quantized(graph, report(), on_device()));
+      CAMEO_TRY(passes::lower_quantized(graph, report()));
     }
     if (options_.float8) CAMEO_TRY(passes::lower_float8(graph, ranges_, is_chosen, report()));
     if (options_.weights != WeightType::kFloat32) {

@@ -275,14 +275,14 @@ class Lowering {
 
 }  // namespace
 
-Status lower_quantized(ir::Graph& graph, PassReport& report, bool bytes_to_pools) {
+Status lower_quantized(ir::Graph& graph, PassReport& report) {
   report.name = "lower_quantized";
   const auto start = std::chrono::steady_clock::now();
   std::vector<ops::Fact> inputs;
   for (ir::ValueId id : graph.inputs) inputs.push_back(ops::Fact::of(graph.value(id).type));
   CAMEO_ASSIGN(Editor editor, Editor::open(graph, inputs));
   Lowering lowering(editor, report);
-  if (bytes_to_pools) CAMEO_TRY(lowering.swap_pools());
+  CAMEO_TRY(lowering.swap_pools());
   CAMEO_TRY(lowering.run());
   editor.drop_unused_values();
   CAMEO_TRY(editor.finish());

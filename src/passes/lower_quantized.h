@@ -12,8 +12,7 @@ namespace cameo::passes {
 //  - of a float tensor by a dequantised constant of 4 or 8 bits (MatMul alone) into ai.cameo.QuantizedWeightMatMul.
 // What is left of dequantised constants becomes float. The graph is to be optimised already; results differ by rounding. The
 // report's notes say what stands in the way of the others.
-// With `bytes_to_pools`, largest elements are taken of bytes where only those are read: QuantizeLinear behind an ai.cameo.MaxPool goes
-// before it.
-Status lower_quantized(ir::Graph& graph, PassReport& report, bool bytes_to_pools = false);
+// Largest elements are taken of bytes where only those are read: QuantizeLinear behind an ai.cameo.MaxPool goes before it.
+Status lower_quantized(ir::Graph& graph, PassReport& report);
 
 }  // namespace cameo::passes

@@ -1,5 +1,5 @@
-// Pools of float32 over channels-last images with one or two spatial axes, on vectors of channels: ai.cameo.MaxPool and
-// AveragePool. Rows of the output are shared by the threads.
+// Pools over channels-last images with one or two spatial axes, on vectors of channels: ai.cameo.AveragePool of float32, and
+// ai.cameo.MaxPool also of bytes. Rows of the output are shared by the threads.
 #include <algorithm>
 
 #include "backends/cpu/kernels/pool_f32.h"
@@ -14,22 +14,28 @@ namespace {
 
 constexpr int64_t kTaskElements = 16 << 10;  // that are read, to make a task worth its start
 
-Status supports_pool(const ir::Node& node, std::span<const ops::Fact> facts) {
-  const ir::Type& x = facts[node.inputs[0]].type;
-  if (x.dtype != DType::kFloat32) return refuse("the input is not float32");
+Status supports_axes(const ir::Type& x) {
   if (!x.shape || x.shape->size() < 3 || x.shape->size() > 4) return refuse("the input has not one or two spatial axes");
   return {};
 }
+Status supports_floats(const ir::Node& node, std::span<const ops::Fact> facts) {
+  const ir::Type& x = facts[node.inputs[0]].type;
+  return x.dtype == DType::kFloat32 ? supports_axes(x) : refuse("the input is not float32");
+}
+Status supports_bytes(const ir::Node& node, std::span<const ops::Fact> facts) {
+  const ir::Type& x = facts[node.inputs[0]].type;
+  return x.dtype == DType::kUint8 || x.dtype == DType::kInt8 ? supports_axes(x) : refuse("the input is not of bytes");
+}
 
-template <class Attrs, bool IsMean>
+template <class Attrs, bool IsMean, class T>
 Status run_pool(ops::KernelContext& c) {
   const auto& attrs = c.attrs<Attrs>();
   const Tensor& x = c.input(0);
   Tensor& y = c.output(0);
   const size_t rank = x.rank();
-  if (x.dtype() != DType::kFloat32 || y.dtype() != DType::kFloat32 || rank < 3 || rank > 4 || y.rank() != rank || y.dim(0) != x.dim(0) ||
+  if (x.dtype() != dtype_of<T>() || y.dtype() != x.dtype() || rank < 3 || rank > 4 || y.rank() != rank || y.dim(0) != x.dim(0) ||
       y.dim(rank - 1) != x.dim(rank - 1))
-    return error(ErrorCode::kInvalidInput, "this pool is not of float32 over one or two axes");
+    return error(ErrorCode::kInvalidInput, "this pool is of another type, or not over one or two axes");
   const Dims in = ops::channels_first(x.dims()), out = ops::channels_first(y.dims());
   CAMEO_ASSIGN(const ops::Window window, ops::make_window(attrs, in, out));
   for (size_t a = 0; a < window.rank; ++a) {
@@ -56,27 +62,38 @@ Status run_pool(ops::KernelContext& c) {
   c.threads().parallel_for(in[0] * strips, [&](int64_t task, int) {
     const int64_t image = task / strips, row = task % strips * height;
     if (row >= out_height) return;
-    const cpu::PoolRows p = {.x = x.data<float>() + image * in_height * in_width * channels,
-                             .y = y.data<float>() + image * out_height * out_width * channels,
-                             .channels = channels,
-                             .in_height = in_height,
-                             .in_width = in_width,
-                             .out_width = out_width,
-                             .kernel_height = down.kernel,
-                             .kernel_width = across.kernel,
-                             .stride_height = down.stride,
-                             .stride_width = across.stride,
-                             .dilation_height = down.dilation,
-                             .dilation_width = across.dilation,
-                             .pad_top = down.begin,
-                             .pad_left = across.begin,
-                             .first_row = row,
-                             .last_row = std::min(out_height, row + height),
-                             .row_counts = counts,
-                             .column_counts = counts + (IsMean ? out_height : 0)};
-    (IsMean ? cpu::pool_f32_kernels().mean : cpu::pool_f32_kernels().max)(p);
+    const cpu::PoolRows<T> p = {.x = x.data<T>() + image * in_height * in_width * channels,
+                                .y = y.data<T>() + image * out_height * out_width * channels,
+                                .channels = channels,
+                                .in_height = in_height,
+                                .in_width = in_width,
+                                .out_width = out_width,
+                                .kernel_height = down.kernel,
+                                .kernel_width = across.kernel,
+                                .stride_height = down.stride,
+                                .stride_width = across.stride,
+                                .dilation_height = down.dilation,
+                                .dilation_width = across.dilation,
+                                .pad_top = down.begin,
+                                .pad_left = across.begin,
+                                .first_row = row,
+                                .last_row = std::min(out_height, row + height),
+                                .row_counts = counts,
+                                .column_counts = counts + (IsMean ? out_height : 0)};
+    const auto& kernels = cpu::pool_f32_kernels();
+    if constexpr (std::is_same_v<T, uint8_t>)
+      kernels.max_u8(p);
+    else if constexpr (std::is_same_v<T, int8_t>)
+      kernels.max_s8(p);
+    else
+      (IsMean ? kernels.mean : kernels.max)(p);
   });
   return {};
+}
+
+Status run_bytes(ops::KernelContext& c) {
+  return c.input(0).dtype() == DType::kUint8 ? run_pool<ops::CameoMaxPoolAttrs, false, uint8_t>(c)
+                                             : run_pool<ops::CameoMaxPoolAttrs, false, int8_t>(c);
 }
 
 }  // namespace
@@ -85,15 +102,22 @@ CAMEO_DEFINE_TACTIC(max_pool_f32) = {
     .name = "max_pool_f32",
     .op = "MaxPool",
     .domain = ops::kCameoDomain,
-    .supports = &supports_pool,
-    .run = &run_pool<ops::CameoMaxPoolAttrs, false>,
+    .supports = &supports_floats,
+    .run = &run_pool<ops::CameoMaxPoolAttrs, false, float>,
+};
+CAMEO_DEFINE_TACTIC(max_pool_8bit) = {
+    .name = "max_pool_8bit",
+    .op = "MaxPool",
+    .domain = ops::kCameoDomain,
+    .supports = &supports_bytes,
+    .run = &run_bytes,
 };
 CAMEO_DEFINE_TACTIC(average_pool_f32) = {
     .name = "average_pool_f32",
     .op = "AveragePool",
     .domain = ops::kCameoDomain,
-    .supports = &supports_pool,
-    .run = &run_pool<ops::CameoAveragePoolAttrs, true>,
+    .supports = &supports_floats,
+    .run = &run_pool<ops::CameoAveragePoolAttrs, true, float>,
 };
 
 }  // namespace cameo::tactics

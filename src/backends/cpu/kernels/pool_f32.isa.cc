@@ -1,4 +1,4 @@
-// A vector holds channels of one output pixel; four vectors at a time hide the latency from tap to tap.
+// A vector holds channels of one output pixel; four vectors of floats at a time hide the latency from tap to tap.
 #include "backends/cpu/kernels/pool_f32.h"
 
 #include "backends/cpu/simd/vec.h"
@@ -37,7 +37,7 @@ CAMEO_INLINE Vec load_some(const float* p, int64_t n) { return n >= kLanes ? loa
 
 // `Vectors` vectors of channels of one pixel, of which the last one has `lanes` channels; x is at tap (0, 0).
 template <class Op, int Vectors>
-CAMEO_INLINE void pixel(const PoolRows& p, const float* x, Taps down, Taps across, int64_t lanes, float divisor, float* y) {
+CAMEO_INLINE void pixel(const PoolRows<float>& p, const float* x, Taps down, Taps across, int64_t lanes, float divisor, float* y) {
   Vec all[Vectors];
   for (int v = 0; v < Vectors; ++v) all[v] = Op::start();
   for (int64_t i = down.begin; i < down.end; ++i)
@@ -56,7 +56,7 @@ CAMEO_INLINE void pixel(const PoolRows& p, const float* x, Taps down, Taps acros
 }
 
 template <class Op>
-void pool(const PoolRows& p) {
+void pool(const PoolRows<float>& p) {
   constexpr int kVectors = 4;
   for (int64_t oy = p.first_row; oy < p.last_row; ++oy) {
     const int64_t top = oy * p.stride_height - p.pad_top;
@@ -75,8 +75,45 @@ void pool(const PoolRows& p) {
   }
 }
 
+// Channels of one pixel, as many as V has.
+template <class T, class V>
+CAMEO_INLINE void largest(const PoolRows<T>& p, const T* x, Taps down, Taps across, T* y) {
+  constexpr T kLeast = static_cast<T>(-1) < 0 ? static_cast<T>(-128) : 0;
+  V best = V{};
+  best += kLeast;
+  for (int64_t i = down.begin; i < down.end; ++i)
+    for (int64_t j = across.begin; j < across.end; ++j) {
+      V v;
+      __builtin_memcpy(&v, x + (i * p.dilation_height * p.in_width + j * p.dilation_width) * p.channels, sizeof v);
+      best = v > best ? v : best;
+    }
+  __builtin_memcpy(y, &best, sizeof best);
+}
+
+template <class T>
+void pool_bytes(const PoolRows<T>& p) {
+  constexpr int64_t kBytes = kLanes * 4;
+  typedef T Bytes __attribute__((vector_size(kBytes)));
+  typedef T Few __attribute__((vector_size(8)));
+  for (int64_t oy = p.first_row; oy < p.last_row; ++oy) {
+    const int64_t top = oy * p.stride_height - p.pad_top;
+    const Taps down(top, p.in_height, p.kernel_height, p.dilation_height);
+    for (int64_t ox = 0; ox < p.out_width; ++ox) {
+      const int64_t left = ox * p.stride_width - p.pad_left;
+      const Taps across(left, p.in_width, p.kernel_width, p.dilation_width);
+      const T* x = p.x + (top * p.in_width + left) * p.channels;
+      T* y = p.y + (oy * p.out_width + ox) * p.channels;
+      int64_t c = 0;
+      for (; c + kBytes <= p.channels; c += kBytes) largest<T, Bytes>(p, x + c, down, across, y + c);
+      for (; c + 8 <= p.channels; c += 8) largest<T, Few>(p, x + c, down, across, y + c);
+      for (; c < p.channels; ++c) largest<T, T>(p, x + c, down, across, y + c);
+    }
+  }
+}
+
 }  // namespace
 
-extern const PoolKernels pool_f32_kernels = {.max = &pool<Max>, .mean = &pool<Mean>};
+extern const PoolKernels pool_f32_kernels = {
+    .max = &pool<Max>, .mean = &pool<Mean>, .max_u8 = &pool_bytes<uint8_t>, .max_s8 = &pool_bytes<int8_t>};
 
 }  // namespace cameo::cpu::CAMEO_ISA
