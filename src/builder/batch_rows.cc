@@ -37,10 +37,12 @@ constexpr std::string_view kPerItem[] = {"AveragePool",
                                          "LRN",
                                          "MaxPool",
                                          "QuantizedConv",
+                                         "QuantizedMatMul",
+                                         "QuantizedWeightMatMul",
                                          "Resize",
                                          "SpaceToDepth"};
 // The first axis is a row of matrices, or the rows of one.
-constexpr std::string_view kProducts[] = {"Gemm", "MatMul", "QuantizedMatMul", "QuantizedWeightMatMul"};
+constexpr std::string_view kProducts[] = {"Gemm", "MatMul"};
 constexpr std::string_view kAlongAxis[] = {"Concat",  "CumSum", "Hardmax", "LayerNormalization", "LogSoftmax", "RMSNormalization",
                                            "Softmax", "Split",  "TopK"};
 constexpr std::string_view kReductions[] = {"ReduceL1", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "ReduceSumSquare"};

@@ -4,6 +4,7 @@
 
 #include <numeric>
 
+#include "ops/cameo_quantized.h"
 #include "passes/pass_test.h"
 #include "runtime/batch_run.h"
 
@@ -85,6 +86,25 @@ TEST(BatchRows, RefusedWhereRowsMeet) {
   const auto x = g.input("x", DType::kFloat32, {kBatch, kLength});
   const auto length = g.node("Gather", {g.node("Shape", {x}), g.constant<int64_t>({}, {1})});
   g.output(g.node("Mul", {x, g.node("Cast", {length}, {{"to", int64_t{1}}})}));
+  EXPECT_EQ(reason(g), "symbol batch");
+}
+
+// Packed weights have other extents than matrices.
+TEST(BatchRows, FoundThroughAProductOfBytes) {
+  TestGraph g;
+  auto attrs = std::make_shared<ops::CameoQuantizedMatMulAttrs>();
+  attrs->n = 3;
+  attrs->k = 4;
+  ir::Node node;
+  node.op = ops::find_op("ai.cameo", "QuantizedMatMul");
+  node.version = 1;
+  node.name = "product";
+  node.attrs = std::move(attrs);
+  node.inputs = {g.input("x", DType::kUint8, {kBatch, 4}), g.graph.add_constant("w", Tensor::allocate(DType::kInt8, {1, 1, 16, 4}).value()),
+                 g.constant<float>({3}, {1, 1, 1})};
+  node.outputs = {g.graph.add_value("y")};
+  g.graph.nodes.push_back(std::move(node));
+  g.output(g.graph.nodes.back().outputs[0]);
   EXPECT_EQ(reason(g), "symbol batch");
 }
 
