@@ -381,15 +381,16 @@ class Tuner {
         first_time.emplace(name, time);
       }
     }
-    // Ties go to the order of preference.
-    const Tactic* chosen = nullptr;
-    double least = cost.contains(kReference) && !failed.contains(kReference) ? cost[kReference] : INFINITY;
-    for (auto it = candidates.rbegin(); it != candidates.rend(); ++it) {
-      const auto found = cost.find((*it)->name);
-      if (found == cost.end() || failed.contains(found->first) || found->second > least) continue;
-      least = found->second;
-      chosen = *it;
-    }
+    // Among those that are as fast as time can be measured, the order of preference decides.
+    constexpr double kTie = 1.03;
+    const auto works = [&](const std::string& name) { return cost.contains(name) && !failed.contains(name); };
+    double least = INFINITY;
+    for (const auto& [name, sum] : cost)
+      if (works(name)) least = std::min(least, sum);
+    const auto chosen = std::find_if(candidates.begin(), candidates.end(), [&](const Tactic* t) {
+      const std::string name(t->name);
+      return works(name) && cost[name] <= least * kTie;
+    });
     std::vector<ir::TacticTrial> tried;
     for (const auto& [name, time] : first_time)
       tried.push_back({name, failed.contains(name) ? -1 : time, failed.contains(name) ? "it differs from the reference" : ""});
@@ -397,7 +398,7 @@ class Tuner {
       return std::pair(a.microseconds < 0, a.microseconds) < std::pair(b.microseconds < 0, b.microseconds);
     });
     node.trials.insert(node.trials.begin(), tried.begin(), tried.end());
-    return tactics::assign_tactic(node, chosen, facts_);
+    return tactics::assign_tactic(node, chosen == candidates.end() ? nullptr : *chosen, facts_);
   }
 
   static bool is_candidate(std::string_view name, const std::vector<const Tactic*>& candidates) {
