@@ -50,7 +50,7 @@ struct ByteRow {
 
 struct QuantizedGemmKernels {
   void (*multiply)(const QuantizedGemm& gemm, int64_t rows, int64_t first_panel, int64_t last_panel);
-  // The same where has_vnni(); null where the instruction set cannot have it.
+  // The same where quantized_vnni(); null where the instruction set cannot have it.
   void (*multiply_vnni)(const QuantizedGemm& gemm, int64_t rows, int64_t first_panel, int64_t last_panel);
   void (*finish)(const QuantizedFinish& f);
   void (*to_bytes)(const ByteRow& row);
@@ -59,5 +59,8 @@ struct QuantizedGemmKernels {
   void (*depthwise)(const uint8_t* const* rows, int64_t taps, const int8_t* weights, const int32_t* start, int64_t count, int32_t* acc);
 };
 CAMEO_ISA_TABLE(QuantizedGemmKernels, quantized_gemm_kernels)
+
+// Whether the processor has int8 dot products of the instruction set's length: AVX-512 VNNI, or AVX-VNNI for AVX2.
+bool quantized_vnni(Isa isa);
 
 }  // namespace cameo::cpu

@@ -1,5 +1,6 @@
 // uint8 by int8 products. Variants:
-//   vnni      vpdpbusd on tiles of 6 rows by 4 panels: 24 sums, 4 vectors of B and one of A fill 29 of 32 registers
+//   vnni      vpdpbusd. AVX-512: tiles of 6 rows by 4 panels: 24 sums, 4 vectors of B and one of A fill 29 of 32 registers.
+//             AVX-VNNI: 3 rows by 2 panels: 12 sums, a vector of B and 3 of A fill 16 registers
 //   multiply  AVX2: bytes are widened to 16 bits for pmaddwd, whose sums of two products are exact (pmaddubsw saturates), 2 rows
 //             by one panel; elsewhere plain loops over the 16 columns
 // int32 sums are exact and wrap around like the reference's, so every variant gives the same bits.
@@ -26,22 +27,30 @@ template <int Rows>
 CAMEO_INLINE void multiply_panel(const QuantizedGemm& g, int64_t row, int64_t panel, int32_t* c) {
   // Four columns a vector, each with the sums of its even and its odd pair of rows of B.
   __m256i sums[Rows][4];
+#pragma GCC unroll 8
   for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 8
     for (int q = 0; q < 4; ++q) sums[r][q] = _mm256_setzero_si256();
   const int8_t* b = g.b + panel * g.taps * g.depth * 16;
   for (int64_t t = 0; t < g.taps; ++t) {
     const uint8_t* a[Rows];
+#pragma GCC unroll 8
     for (int r = 0; r < Rows; ++r) a[r] = g.rows[t * g.row_pitch + row + r];
     for (int64_t k = 0; k < g.depth; k += 4, b += 64) {
       __m256i x[Rows];
+#pragma GCC unroll 8
       for (int r = 0; r < Rows; ++r) x[r] = broadcast_words(a[r] + k);
+#pragma GCC unroll 8
       for (int q = 0; q < 4; ++q) {
         const __m256i w = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(b + q * 16)));
+#pragma GCC unroll 8
         for (int r = 0; r < Rows; ++r) sums[r][q] = _mm256_add_epi32(sums[r][q], _mm256_madd_epi16(x[r], w));
       }
     }
   }
+#pragma GCC unroll 8
   for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 8
     for (int half = 0; half < 2; ++half) {
       // hadd leaves the columns of both vectors in lanes 0 1 4 5 | 2 3 6 7.
       const __m256i pairs = _mm256_permute4x64_epi64(_mm256_hadd_epi32(sums[r][2 * half], sums[r][2 * half + 1]), 0xd8);
@@ -138,18 +147,36 @@ struct BytePacking {
 };
 #endif
 
+#if defined(__AVX2__)
 #if defined(__AVX512F__)
 #define CAMEO_VNNI __attribute__((target("avx512vnni")))
+using Ints = __m512i;
+constexpr int kTileRows = 6, kTilePanels = 4;
+CAMEO_INLINE Ints load_ints(const void* p) { return _mm512_loadu_si512(p); }
+CAMEO_INLINE void store_ints(int32_t* p, Ints v) { _mm512_storeu_si512(p, v); }
+CAMEO_INLINE Ints all_ints(int32_t v) { return _mm512_set1_epi32(v); }
+CAMEO_INLINE CAMEO_VNNI Ints dot(Ints sums, Ints a, Ints b) { return _mm512_dpbusd_epi32(sums, a, b); }
+#else
+#define CAMEO_VNNI __attribute__((target("avxvnni")))
+using Ints = __m256i;
+constexpr int kTileRows = 3, kTilePanels = 2;
+CAMEO_INLINE Ints load_ints(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+CAMEO_INLINE void store_ints(int32_t* p, Ints v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
+CAMEO_INLINE Ints all_ints(int32_t v) { return _mm256_set1_epi32(v); }
+CAMEO_INLINE CAMEO_VNNI Ints dot(Ints sums, Ints a, Ints b) { return _mm256_dpbusd_avx_epi32(sums, a, b); }
+#endif
+constexpr int kVectors = 64 / sizeof(Ints);  // a panel of sums, or of four rows of B
 
 // The loops are unrolled by name: what is left to later passes of the compiler keeps its sums in memory.
 template <int Rows, int Panels>
 CAMEO_VNNI void tile(const QuantizedGemm& g, int64_t row, int64_t panel, int32_t* c) {
-  __m512i sums[Rows][Panels];
+  constexpr int kWidth = Panels * kVectors, kLength = sizeof(Ints);
+  Ints sums[Rows][kWidth];
 #pragma GCC unroll 8
-  for (int p = 0; p < Panels; ++p) {
-    const __m512i start = _mm512_loadu_si512(g.start + (panel + p) * 16);
+  for (int v = 0; v < kWidth; ++v) {
+    const Ints start = load_ints(g.start + panel * 16 + v * (kLength / 4));
 #pragma GCC unroll 8
-    for (int r = 0; r < Rows; ++r) sums[r][p] = start;
+    for (int r = 0; r < Rows; ++r) sums[r][v] = start;
   }
   const int64_t stride = g.taps * g.depth * 16, depth = g.depth;
   const int8_t* b = g.b + panel * stride;
@@ -158,47 +185,60 @@ CAMEO_VNNI void tile(const QuantizedGemm& g, int64_t row, int64_t panel, int32_t
 #pragma GCC unroll 8
     for (int r = 0; r < Rows; ++r) a[r] = g.rows[t * g.row_pitch + row + r];
     for (int64_t k = 0; k < depth; k += 4, b += 64) {
-      __m512i w[Panels];
+#if defined(__AVX512F__)
+      Ints w[kWidth];
 #pragma GCC unroll 8
-      for (int p = 0; p < Panels; ++p) w[p] = _mm512_loadu_si512(b + p * stride);
+      for (int v = 0; v < kWidth; ++v) w[v] = load_ints(b + v * stride);
 #pragma GCC unroll 8
       for (int r = 0; r < Rows; ++r) {
         int32_t four;
         __builtin_memcpy(&four, a[r] + k, 4);
-        const __m512i x = _mm512_set1_epi32(four);
+        const Ints x = all_ints(four);
 #pragma GCC unroll 8
-        for (int p = 0; p < Panels; ++p) sums[r][p] = _mm512_dpbusd_epi32(sums[r][p], x, w[p]);
+        for (int v = 0; v < kWidth; ++v) sums[r][v] = dot(sums[r][v], x, w[v]);
       }
+#else
+      Ints x[Rows];
+#pragma GCC unroll 8
+      for (int r = 0; r < Rows; ++r) {
+        int32_t four;
+        __builtin_memcpy(&four, a[r] + k, 4);
+        x[r] = all_ints(four);
+      }
+#pragma GCC unroll 8
+      for (int v = 0; v < kWidth; ++v) {
+        const Ints w = load_ints(b + v / kVectors * stride + v % kVectors * kLength);
+#pragma GCC unroll 8
+        for (int r = 0; r < Rows; ++r) sums[r][v] = dot(sums[r][v], x[r], w);
+      }
+#endif
     }
   }
 #pragma GCC unroll 8
   for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 8
-    for (int p = 0; p < Panels; ++p) _mm512_storeu_si512(c + r * g.ldc + p * 16, sums[r][p]);
+    for (int v = 0; v < kWidth; ++v) store_ints(c + r * g.ldc + v * (kLength / 4), sums[r][v]);
+}
+
+template <int Rows, int Panels>
+CAMEO_VNNI void last_rows(const QuantizedGemm& g, int64_t row, int64_t rows, int64_t panel, int32_t* c) {
+  if (rows == Rows) return tile<Rows, Panels>(g, row, panel, c);
+  if constexpr (Rows > 1) last_rows<Rows - 1, Panels>(g, row, rows, panel, c);
 }
 
 template <int Panels>
 CAMEO_VNNI void tiles(const QuantizedGemm& g, int64_t rows, int64_t panel, int32_t* c) {
   int64_t r = 0;
-  for (; r + 6 <= rows; r += 6) tile<6, Panels>(g, r, panel, c + r * g.ldc);
-  switch (rows - r) {
-    case 5:
-      return tile<5, Panels>(g, r, panel, c + r * g.ldc);
-    case 4:
-      return tile<4, Panels>(g, r, panel, c + r * g.ldc);
-    case 3:
-      return tile<3, Panels>(g, r, panel, c + r * g.ldc);
-    case 2:
-      return tile<2, Panels>(g, r, panel, c + r * g.ldc);
-    case 1:
-      return tile<1, Panels>(g, r, panel, c + r * g.ldc);
-  }
+  for (; r + kTileRows <= rows; r += kTileRows) tile<kTileRows, Panels>(g, r, panel, c + r * g.ldc);
+  last_rows<kTileRows - 1, Panels>(g, r, rows - r, panel, c + r * g.ldc);
 }
 
 CAMEO_VNNI void multiply_vnni(const QuantizedGemm& g, int64_t rows, int64_t first_panel, int64_t last_panel) {
   int64_t panel = first_panel;
-  for (; panel + 4 <= last_panel; panel += 4) tiles<4>(g, rows, panel, g.c + (panel - first_panel) * 16);
+  for (; panel + kTilePanels <= last_panel; panel += kTilePanels) tiles<kTilePanels>(g, rows, panel, g.c + (panel - first_panel) * 16);
+#if defined(__AVX512F__)
   for (; panel + 2 <= last_panel; panel += 2) tiles<2>(g, rows, panel, g.c + (panel - first_panel) * 16);
+#endif
   if (panel < last_panel) tiles<1>(g, rows, panel, g.c + (panel - first_panel) * 16);
 }
 #endif
@@ -324,7 +364,7 @@ void depthwise(const uint8_t* const* rows, int64_t taps, const int8_t* weights, 
 
 const QuantizedGemmKernels quantized_gemm_kernels = {
     .multiply = &multiply,
-#if defined(__AVX512F__)
+#if defined(__AVX2__)
     .multiply_vnni = &multiply_vnni,
 #else
     .multiply_vnni = nullptr,

@@ -25,7 +25,10 @@ std::vector<Table> tables() {
 #if defined(__x86_64__)
   if (current_isa() >= Isa::kAvx2) all.push_back({"avx2", &avx2::quantized_gemm_kernels, avx2::quantized_gemm_kernels.multiply});
   if (current_isa() >= Isa::kAvx512) all.push_back({"avx512", &avx512::quantized_gemm_kernels, avx512::quantized_gemm_kernels.multiply});
-  if (has_vnni()) all.push_back({"vnni", &avx512::quantized_gemm_kernels, avx512::quantized_gemm_kernels.multiply_vnni});
+  if (current_isa() >= Isa::kAvx2 && quantized_vnni(Isa::kAvx2))
+    all.push_back({"avx-vnni", &avx2::quantized_gemm_kernels, avx2::quantized_gemm_kernels.multiply_vnni});
+  if (current_isa() >= Isa::kAvx512 && quantized_vnni(Isa::kAvx512))
+    all.push_back({"vnni", &avx512::quantized_gemm_kernels, avx512::quantized_gemm_kernels.multiply_vnni});
 #endif
   return all;
 }

@@ -172,6 +172,15 @@ class Finisher {
 
 }  // namespace
 
+bool quantized_vnni(Isa isa) {
+#if defined(__x86_64__)
+  static const bool wide = __builtin_cpu_supports("avx512vnni"), narrow = __builtin_cpu_supports("avxvnni");
+  return (isa == Isa::kAvx512 && wide) || (isa == Isa::kAvx2 && narrow);
+#else
+  return false;
+#endif
+}
+
 Result<std::vector<Tensor>> column_sums(const Tensor& w, int64_t k, int64_t n, bool depthwise) {
   const int64_t columns = depthwise ? n : (n + 15) / 16 * 16;
   CAMEO_ASSIGN(Tensor sums, Tensor::allocate(DType::kInt32, {columns}));
@@ -212,7 +221,7 @@ Status run_quantized(ops::KernelContext& c, const ops::QuantizedAttrs& attrs, co
   CAMEO_TRY(c.check_cancelled());
 
   const auto& kernels = quantized_gemm_kernels();
-  const auto multiply = has_vnni() ? kernels.multiply_vnni : kernels.multiply;
+  const auto multiply = quantized_vnni(current_isa()) ? kernels.multiply_vnni : kernels.multiply;
   const auto* w = weight.data<int8_t>();
   const int64_t workers = c.threads().size();
   // All panels for a tile of rows, so that its rows are looked up once, unless that leaves threads without work.
