@@ -35,13 +35,14 @@ struct Point {
 struct Effort {
   double microseconds;
   int most;
+  int least = 1;  // runs after the first, even of a slow tactic: one alone may have been disturbed
   double slow = kSlow;
 };
 Effort effort_of(int level) {
-  if (level <= 2) return {2000, 5};
-  if (level == 3) return {6000, 12};
-  if (level == 4) return {20000, 30};
-  return {60000, 60};
+  if (level <= 2) return {2000, 5, 2};
+  if (level == 3) return {6000, 12, 3};
+  if (level == 4) return {20000, 30, 5};
+  return {60000, 60, 8};
 }
 
 // The extents that each input has: one set per profile and, at level 5, for min and max too.
@@ -211,14 +212,13 @@ class Trial {
     const auto microseconds_since = [](Clock::time_point start) {
       return std::chrono::duration<double, std::micro>(Clock::now() - start).count();
     };
-    for (int i = 0; i <= effort.most && (i < 2 || spent < effort.microseconds); ++i) {
-      const auto before = Clock::now();
+    for (int i = 0; i <= effort.most && (i <= effort.least || spent < effort.microseconds); ++i) {
       make_cold();
       spread_inputs(state.threads);
       const auto start = Clock::now();
       CAMEO_TRY(executor.run(inputs_, {}, outputs));
       const double time = microseconds_since(start);
-      spent += microseconds_since(before);
+      spent += time;
       // The first run also makes memory; of a slow one, one run must do.
       outcome.microseconds = i <= 1 ? time : std::min(outcome.microseconds, time);
       if (i == 0 && time > effort.slow) break;
@@ -418,6 +418,7 @@ class Tuner {
     CAMEO_TRY(tactics::assign_tactic(prepared, nullptr, facts_));
     const Effort effort = effort_of(options_.level);
     Effort once_if_slow = options_.level >= 3 ? effort : Effort{0, 1};
+    once_if_slow.least = 1;
     once_if_slow.slow = kSlowReference;
     auto run = trial.run(prepared, options_.threads, once_if_slow);
     if (!run.ok()) {

@@ -369,7 +369,9 @@ void multiply(const GemmF32& g, int64_t row_begin, int64_t row_end, int64_t pane
   const int64_t rows = row_end - row_begin, depth = g.depth;
   if (rows <= 0 || panel_begin >= panel_end) return;
   int group = kManyPanels;
-  for (int p = kMaxPanels; p > kManyPanels; --p)
+  // More panels keep the multipliers busy where there are few rows. What comes from memory is read faster from fewer places.
+  constexpr int64_t kCachedFloats = 1 << 18;
+  for (int p = kMaxPanels; p > kManyPanels && depth * g.columns <= kCachedFloats; --p)
     if (rows <= max_rows(p)) {
       group = p;
       break;
