@@ -224,7 +224,8 @@ Status run_quantized(ops::KernelContext& c, const ops::QuantizedAttrs& attrs, co
   const auto multiply = quantized_vnni(current_isa()) ? kernels.multiply_vnni : kernels.multiply;
   const auto* w = weight.data<int8_t>();
   const int64_t workers = c.threads().size();
-  // All panels for a tile of rows, so that its rows are looked up once, unless that leaves threads without work.
+  // All panels for a tile of rows, so that its rows are looked up once, unless that leaves threads without work. Then a thread takes
+  // its panels for all tiles: they are read from memory once.
   const int64_t most_rows = depthwise ? 16 : kTileRows;
   int64_t row_tiles = (rows + most_rows - 1) / most_rows;
   if (row_tiles > workers) row_tiles = std::min(rows, (row_tiles + workers - 1) / workers * workers);
@@ -241,7 +242,7 @@ Status run_quantized(ops::KernelContext& c, const ops::QuantizedAttrs& attrs, co
   const int64_t row_pointer_bytes = depthwise ? source.taps * 8 : 0;
   const WorkerScratch scratch(c, (acc_bytes + pointer_bytes + row_pointer_bytes + source.pack_bytes * tile_rows + 3) / 4);
   c.threads().parallel_for(row_tiles * panel_tiles, [&](int64_t task, int worker) {
-    const int64_t tile = task / panel_tiles, first_row = rows * tile / row_tiles, count = rows * (tile + 1) / row_tiles - first_row;
+    const int64_t tile = task % row_tiles, first_row = rows * tile / row_tiles, count = rows * (tile + 1) / row_tiles - first_row;
     auto* sums = reinterpret_cast<int32_t*>(scratch.of(worker));
     auto* at = reinterpret_cast<const uint8_t**>(reinterpret_cast<uint8_t*>(sums) + acc_bytes);
     const uint8_t** row = at + source.taps * tile_rows;
@@ -254,7 +255,7 @@ Status run_quantized(ops::KernelContext& c, const ops::QuantizedAttrs& attrs, co
       }
       return;
     }
-    const int64_t begin = task % panel_tiles * step, end = std::min(panels, begin + step);
+    const int64_t begin = task / row_tiles * step, end = std::min(panels, begin + step);
     for (int64_t panel = begin; panel < end; panel += group) {
       const int64_t last = std::min(end, panel + group);
       multiply({.rows = at,
