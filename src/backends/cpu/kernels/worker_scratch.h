@@ -9,7 +9,7 @@
 namespace cameo::cpu {
 
 // A worker's part lies at the same place in every kernel, whatever its size: memory that another processor wrote last takes
-// several times as long to write.
+// several times as long to write. Parts lie far apart, because a processor also fetches what lies behind the part it works on.
 class WorkerScratch {
  public:
   // Room for `floats` floats for each worker; throws std::bad_alloc.
