@@ -127,11 +127,12 @@ struct BytePacking {
 
   explicit BytePacking(const QuantizedFinish& f)
       : zero(_mm512_set1_epi16(static_cast<int16_t>(f.zero))),
-        low(bound(f.low, f.zero)),
-        high(bound(f.high, f.zero)),
+        low(bound(f, f.low)),
+        high(bound(f, f.high)),
         is_signed(f.y_type == ByteType::kInt8) {}
-  static __m512i bound(float value, int32_t zero) {
-    return _mm512_set1_epi8(static_cast<char>(static_cast<int32_t>(__builtin_nearbyintf(value)) + zero));
+  static __m512i bound(const QuantizedFinish& f, float value) {
+    if (f.y_type == ByteType::kFloat) return _mm512_setzero_si512();  // no integer may stand for it
+    return _mm512_set1_epi8(static_cast<char>(static_cast<int32_t>(__builtin_nearbyintf(value)) + f.zero));
   }
   [[gnu::always_inline]] __m512i operator()(const __m512i* v) const {
     const __m512i a = _mm512_adds_epi16(_mm512_packs_epi32(v[0], v[1]), zero), b = _mm512_adds_epi16(_mm512_packs_epi32(v[2], v[3]), zero);
