@@ -10,7 +10,7 @@
 // from evicting each other. The block stays in the L2 cache, the panels in use stay in L1 while all tiles of the block pass
 // over them, and the next panels are fetched meanwhile.
 // Few rows of A by rows of B (multiply_rows) are dot products: vectors of sums along the depth, 4 x 4 at a time (AVX-512),
-// 2 x 4 (others), or 1 x 8.
+// 2 x 4 (others), or up to 6 x 1.
 #include "backends/cpu/kernels/gemm_f32.h"
 
 #include "backends/cpu/simd/math.h"
@@ -568,6 +568,28 @@ void dot_columns(const GemmF32& g, int64_t row, int64_t rows, const float* b, fl
   if (rows == 1) dot_products<1, J>(a, stride, b, g.b_panel, g.depth, fetch, fetch_step, tile);
 }
 
+// All of up to kFewDotRows rows by one row of B after the other: a single stream is read fastest from memory.
+constexpr int64_t kFewDotRows = 6;
+void dot_column(const GemmF32& g, int64_t rows, const float* b, float* tile) {
+  constexpr int64_t kAhead = 1024;  // floats
+  const float* fetch = b + (g.b_panel < kAhead ? kAhead : g.b_panel);
+  const int64_t stride = g.a_row_stride;
+  switch (rows) {
+    case 1:
+      return dot_products<1, 1>(g.a, stride, b, g.b_panel, g.depth, fetch, kLanes, tile);
+    case 2:
+      return dot_products<2, 1>(g.a, stride, b, g.b_panel, g.depth, fetch, kLanes, tile);
+    case 3:
+      return dot_products<3, 1>(g.a, stride, b, g.b_panel, g.depth, fetch, kLanes, tile);
+    case 4:
+      return dot_products<4, 1>(g.a, stride, b, g.b_panel, g.depth, fetch, kLanes, tile);
+    case 5:
+      return dot_products<5, 1>(g.a, stride, b, g.b_panel, g.depth, fetch, kLanes, tile);
+    default:
+      return dot_products<6, 1>(g.a, stride, b, g.b_panel, g.depth, fetch, kLanes, tile);
+  }
+}
+
 void multiply_rows(const GemmF32& g, int64_t rows, int64_t column_begin, int64_t column_end) {
   for (int64_t column = column_begin; column < column_end; column += kPanel) {
     const int64_t columns = column_end - column < kPanel ? column_end - column : kPanel;
@@ -576,8 +598,8 @@ void multiply_rows(const GemmF32& g, int64_t rows, int64_t column_begin, int64_t
       alignas(64) float tile[kDotRows * kPanel] = {};
       const float* b = g.b + column * g.b_panel;
       int64_t j = 0;
-      if (rows == 1)
-        for (; j + 8 <= columns; j += 8) dot_columns<8>(g, 0, 1, b + j * g.b_panel, tile + j);
+      if (rows <= kFewDotRows)
+        for (; j < columns; ++j) dot_column(g, rows, b + j * g.b_panel, tile + j);
       for (; j + 4 <= columns; j += 4) dot_columns<4>(g, row, count, b + j * g.b_panel, tile + j);
       for (; j < columns; ++j) dot_columns<1>(g, row, count, b + j * g.b_panel, tile + j);
       Tile t = {};
