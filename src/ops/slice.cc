@@ -42,7 +42,7 @@ ir::Dim symbolic_count(const ir::Dim& extent, const ir::Dim& start, const ir::Di
   else
     return ir::Dim::unknown();
   ir::Dim count;
-  if (start.is(0) || (start.is_const() && start.value() <= -kFar))
+  if (start.is(0) || (start.is_const() && start.value() <= -kFar) || ir::Dim(0) - start == extent)
     count = last;
   else if (start.is_const() && start.value() < 0)
     count = last == extent ? min(ir::Dim(0) - start, extent) : max(last - max(extent + start, ir::Dim(0)), ir::Dim(0));

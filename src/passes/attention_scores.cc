@@ -6,12 +6,20 @@ namespace cameo::passes {
 namespace {
 
 constexpr size_t kMaxSteps = 14;
+// Scores that are no smaller than this are not changed by a maximum with it: only masked ones are smaller.
+constexpr double kFarBelow = -1e30;
 
 // A node between softmax and product, and the input through which the scores come.
 struct Step {
   const ir::Node* node;
   size_t input;
 };
+
+// Whether the value has one element for all keys of a query.
+bool same_for_keys(const GraphView& view, ir::ValueId id) {
+  const auto& shape = view.shape(id);
+  return shape && !shape->empty() && shape->back().is(1);
+}
 
 // The way from `id` back to a MatMul through nodes that may stand there; the other inputs may be anything.
 bool find_path(const GraphView& view, ir::ValueId id, std::vector<Step>& path) {
@@ -23,7 +31,11 @@ bool find_path(const GraphView& view, ir::ValueId id, std::vector<Step>& path) {
   if (op == "Add") inputs = {0, 1};
   if (op == "Mul" || op == "Div")
     for (size_t i : {size_t{0}, size_t{1}})
-      if (number_of(view, node->inputs[1 - i]) && !(op == "Div" && i == 1)) inputs.push_back(i);
+      if ((number_of(view, node->inputs[1 - i]) || same_for_keys(view, node->inputs[1 - i])) && !(op == "Div" && i == 1))
+        inputs.push_back(i);
+  if (op == "Max" && node->inputs.size() == 2)
+    for (size_t i : {size_t{0}, size_t{1}})
+      if (number_of(view, node->inputs[1 - i]).value_or(0) <= kFarBelow) inputs.push_back(i);
   if (op == "Where")
     for (size_t i : {size_t{1}, size_t{2}})
       if (number_of(view, node->inputs[3 - i])) inputs.push_back(i);
@@ -67,20 +79,28 @@ std::optional<Scores> read_scores(const GraphView& view, ir::ValueId value, Regi
     region.add(*node);
     const std::string_view op = node->op->name;
     const bool is_term = op == "Add" || op == "Where";
-    if (is_term && (scores.scale != 1 || scores.softcap != 0)) return refuse("scores are scaled after a mask or bias is added");
-    if (is_term && !view.same_shape(node->inputs[input], node->outputs[0]))
-      return refuse("a mask or bias may have more elements than the scores");
+    if (is_term && (scores.softcap != 0 || !(scores.scale > 0) || !scores.factors.empty()))
+      return refuse("scores are changed after a mask or bias is added");
+    if (is_term && !view.same_shape(node->inputs[input], node->outputs[0])) scores.may_broadcast = true;
     if (op == "Add") {
       scores.terms.push_back(added(view, node->inputs[1 - input]));
       scores.terms.back().windowed = in_windows;
+      scores.terms.back().factor = scores.scale;
+      scores.terms.back().fill *= scores.scale;
     } else if (op == "Where") {
       const double fill = *number_of(view, node->inputs[3 - input]);
       if (!(fill <= -1e4)) return refuse(fmt::format("masked scores become {}, which is not far below all others", fill));
       const auto kind = input == 1 ? ScoreTerm::Kind::kKeep : ScoreTerm::Kind::kDrop;
-      scores.terms.push_back({kind, node->inputs[0], fill, in_windows, /*replaces=*/true});
+      scores.terms.push_back({kind, node->inputs[0], fill * scores.scale, in_windows, /*replaces=*/true});
     } else if (op == "Mul" || op == "Div") {
-      const double number = *number_of(view, node->inputs[1 - input]);
-      scores.scale *= op == "Mul" ? number : 1 / number;
+      const auto number = number_of(view, node->inputs[1 - input]);
+      if (number) {
+        scores.scale *= op == "Mul" ? *number : 1 / *number;
+        continue;
+      }
+      if (scores.softcap != 0 || in_windows || !view.same_shape(node->inputs[input], node->outputs[0]))
+        return refuse("scores are multiplied by a tensor in a way that queries cannot be");
+      scores.factors.push_back({node->inputs[1 - input], op == "Div"});
     } else if (op == "Tanh") {
       if (scores.softcap != 0 || !(scores.scale > 0)) return refuse("tanh of the scores is not a softcap");
       scores.softcap = scores.scale;
@@ -96,7 +116,7 @@ std::optional<Scores> read_scores(const GraphView& view, ir::ValueId value, Regi
       } else {
         return refuse("scores take another shape on the way to the softmax");
       }
-    } else {
+    } else if (op == "MatMul") {
       scores.product = node;
     }
   }

@@ -17,12 +17,21 @@ struct ScoreTerm {
   double fill = 0;
   bool windowed = false;  // it has the rank of the scores taken apart into windows
   bool replaces = false;  // scores are replaced by `fill`; otherwise it is added to them
+  double factor = 1;      // what the scores are multiplied by after the term is added: the term is, too (`fill` has it already)
+};
+
+// A tensor that scores are multiplied by or divided by, with one element for all keys of a query.
+struct ScoreFactor {
+  ir::ValueId value = ir::kNoValue;
+  bool divides = false;
 };
 
 struct Scores {
   const ir::Node* product = nullptr;  // the MatMul of queries and keys
   double scale = 1, softcap = 0;
-  std::vector<ScoreTerm> terms;  // in the order in which they are applied
+  std::vector<ScoreFactor> factors;  // of the product, before any term
+  std::vector<ScoreTerm> terms;      // in the order in which they are applied
+  bool may_broadcast = false;        // a term may, for all that is known, have more rows than the product, which are repeated for it
   // Where scores of shape [n * windows, heads, queries, keys] are seen as [n, windows, heads, …] while terms are added: that view.
   ir::ValueId windows = ir::kNoValue;
 };

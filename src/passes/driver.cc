@@ -105,7 +105,12 @@ class Driver {
           if (state.changes_seen == changes || (state.pass->late && !late)) continue;
           ran = true;
           state.changes_seen = changes;
+          // The late passes hide what the others look for: what stood in their way before is what counts.
+          std::vector<std::string> notes;
+          const bool keeps_notes = late && !state.pass->late;
+          if (keeps_notes) notes = state.report.notes;
           CAMEO_TRY(run_timed(state, graph, round, changes));
+          if (keeps_notes) state.report.notes = std::move(notes);
         }
         if (!ran) break;
       }

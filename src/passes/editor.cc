@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <unordered_set>
 
+#include "passes/elementwise.h"
+
 namespace cameo::passes {
 
 using ir::kNoValue;
@@ -10,7 +12,29 @@ using ir::ValueId;
 
 bool GraphView::same_shape(ValueId a, ValueId b) const {
   const auto &x = shape(a), &y = shape(b);
-  return x && y && x->size() == y->size() && std::equal(x->begin(), x->end(), y->begin());
+  if (!x || !y || x->size() != y->size()) return false;
+  return std::equal(x->begin(), x->end(), y->begin()) || shape_origin(a) == shape_origin(b);
+}
+
+ValueId GraphView::shape_origin(ValueId id, int depth) const {
+  constexpr int kMaxDepth = 8;  // both inputs of a node are followed
+  const ir::Node* node = producer(id);
+  if (depth > kMaxDepth || node == nullptr || node->outputs[0] != id || !shape(id)) return id;
+  const std::string_view op = node->op->domain.empty() ? node->op->name : std::string_view();
+  const bool keeps = op == "Softmax" || op == "LayerNormalization" || op == "RMSNormalization";
+  if (!keeps && !is_elementwise(*node)) return id;
+  ValueId origin = kNoValue;
+  for (ValueId input : keeps ? std::span(node->inputs).first(1) : std::span(node->inputs)) {
+    if (input == kNoValue) continue;
+    const auto& extents = shape(input);
+    if (!extents || extents->size() > shape(id)->size()) return id;
+    // One element is repeated for whatever the others have.
+    if (std::all_of(extents->begin(), extents->end(), [](const ir::Dim& d) { return d.is(1); })) continue;
+    const ValueId from = shape_origin(input, depth + 1);
+    if (extents->size() != shape(id)->size() || (origin != kNoValue && from != origin)) return id;
+    origin = from;
+  }
+  return origin == kNoValue ? id : origin;
 }
 
 std::optional<std::vector<int64_t>> GraphView::ints(ValueId id) const {

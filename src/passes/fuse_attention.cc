@@ -1,12 +1,16 @@
 // Attention (ai.onnx 23) from its parts: softmax(q * k^T * scale + masks and biases) * v.
 //
-// - The scale may stand on the scores, on queries or keys, or its root on both; a softcap may follow.
+// - The scale may stand on the scores, on queries or keys, or its root on both; a softcap may follow. A tensor of scales (one for each
+//   head, say) goes to the queries.
 // - Keys and values may be transposed in any way, repeated for groups of query heads (Unsqueeze, Expand, Reshape), and appended to
 //   a past; then present_key and present_value come from the operator too.
 // - Masks and biases are added, or put a large negative number in place of scores with Where. Several are added up first: layers
 //   that share them share the sum, which common_subexpressions sees to. A mask that is provably causal becomes is_causal.
 // - Zeros in place of NaN after the softmax, as torch writes them, are what the operator does by itself.
 // - Scores that are seen as [n, windows, heads, …] while a mask per window is added (Swin).
+// - More than two axes before the last two of the scores are taken together.
+//
+// Where a mask cannot be proved to fit the scores, queries, keys and values are expanded to what it has, as Add would have done.
 //
 // Where queries, keys and values come from [batch, length, heads * size] and the result goes there, the packed form is used, so
 // that the transposes on both sides vanish; otherwise [batch, heads, length, size].
@@ -15,6 +19,7 @@
 // where the graph has no guard against it, and zeros from the operator.
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 
 #include "passes/attention_heads.h"
@@ -102,16 +107,74 @@ class Fusion {
     if (!view_.shape(product) || !view_.shape(root_.outputs[0]) || !ops::kFloatTypes.contains(dtype_))
       return refuse("the shape or type of the scores is not known");
     shape_ = *view_.shape(product);
-    if (!view_.same_shape(product, weights.scores)) return refuse("a mask or bias may have more elements than the scores");
+    if (!view_.shape(weights.scores) || view_.shape(weights.scores)->size() != shape_.size())
+      return refuse("a mask or bias has more axes than the scores");
+    expands_ = scores.may_broadcast || !view_.same_shape(product, weights.scores);
+    if (shape_.size() > 4) return fuse_flattened(scores, weights);
+    if ((expands_ || !scores.factors.empty()) && shape_.size() != 4)
+      return refuse("a mask or scale may have more elements than the scores");
+    is_packable_ = !expands_ && scores.factors.empty();
     CAMEO_TRY(find_operands(*scores.product));
-    const double scale = scores.scale * with_.q.scale * with_.k.scale;
+    CAMEO_TRY(set_attributes(scores, weights, scores.scale * with_.q.scale * with_.k.scale));
+    CAMEO_TRY(make_mask(scores));
+    return replace(scores);
+  }
+
+  Status set_attributes(const Scores& scores, const Weights& weights, double scale) {
     if (!(scale >= 0) || !std::isfinite(scale)) return refuse("scores are multiplied by a negative number");
     attrs_.emplace_back("scale", static_cast<float>(scale));
     if (scores.softcap != 0) attrs_.emplace_back("softcap", static_cast<float>(scores.softcap));
     if (weights.in_float) attrs_.emplace_back("softmax_precision", static_cast<int64_t>(DType::kFloat32));
-    CAMEO_TRY(make_mask(scores));
-    return replace();
+    return {};
   }
+
+  // ---- Scores with more than four axes: those between the first and the last two are heads.
+
+  Status fuse_flattened(const Scores& scores, const Weights& weights) {
+    if (expands_ || !scores.factors.empty()) return refuse(fmt::format("the scores have rank {}", shape_.size()));
+    const size_t rank = shape_.size();
+    const ir::ValueId q = scores.product->inputs[0], keys = scores.product->inputs[1], v = root_.inputs[1];
+    for (ir::ValueId id : {q, keys, v}) {
+      if (!view_.shape(id) || view_.shape(id)->size() != rank) return refuse("queries, keys and values differ in rank");
+      if (!std::equal(shape_.begin(), shape_.end() - 2, view_.shape(id)->begin()))
+        return refuse("the extents of queries, keys and values may differ");
+    }
+    for (const ScoreTerm& term : scores.terms)
+      if (!view_.shape(term.value) || view_.shape(term.value)->size() > 2)
+        return refuse(fmt::format("the scores have rank {} and a mask or bias more than two axes", rank));
+    CAMEO_TRY(set_attributes(scores, weights, scores.scale));
+    CAMEO_TRY(make_mask(scores));
+    std::vector<int64_t> swapped(rank);
+    for (size_t i = 0; i < rank; ++i) swapped[i] = static_cast<int64_t>(i);
+    std::swap(swapped[rank - 2], swapped[rank - 1]);
+    CAMEO_ASSIGN(const ir::ValueId flat_q, flattened(q, *view_.shape(q)));
+    ir::Shape k_shape = *view_.shape(keys);
+    std::swap(k_shape[rank - 2], k_shape[rank - 1]);
+    CAMEO_ASSIGN(const ir::ValueId flat_k, flattened(patch_.node("Transpose", {keys}, {{"perm", swapped}}), k_shape));
+    CAMEO_ASSIGN(const ir::ValueId flat_v, flattened(v, *view_.shape(v)));
+    std::vector<ir::ValueId> inputs = {flat_q, flat_k, flat_v};
+    if (mask_ != ir::kNoValue) inputs.push_back(mask_);
+    CAMEO_ASSIGN(const std::vector<ir::ValueId> outputs, attention(std::move(inputs), {0}));
+    const ir::Shape result = flat_shape(*view_.shape(root_.outputs[0]));
+    const auto target = reshape_target(&result, *view_.shape(root_.outputs[0]));
+    if (!target) return refuse("the shape of the result cannot be written as constants");
+    patch_.replace(root_.outputs[0], patch_.node("Reshape", {outputs[0], patch_.ints(*target)}));
+    return {};
+  }
+
+  static ir::Shape flat_shape(const ir::Shape& shape) {
+    ir::Dim heads = 1;
+    for (size_t i = 1; i + 2 < shape.size(); ++i) heads = heads * shape[i];
+    return {shape[0], heads, shape[shape.size() - 2], shape[shape.size() - 1]};
+  }
+
+  Result<ir::ValueId> flattened(ir::ValueId value, const ir::Shape& shape) {
+    const auto target = reshape_target(&shape, flat_shape(shape));
+    if (!target) return refuse(fmt::format("the scores have rank {}, and extents that are not known", shape.size()));
+    return patch_.node("Reshape", {value, patch_.ints(*target)});
+  }
+
+  // ---- Queries, keys and values.
 
   // The form with the fewest moves that all three can have.
   Status find_operands(const ir::Node& product) {
@@ -123,7 +186,7 @@ class Fusion {
     for (const bool split_batch : {true, false})
       for (const bool packed : {true, false})
         for (const bool past : {true, false}) {
-          if ((four && split_batch) || (packed && !result_is_moved())) continue;
+          if ((four && split_batch) || (packed && !(is_packable_ && result_is_moved())) || (past && expands_)) continue;
           if (read_operands(product, four || split_batch, packed, past, problem)) return {};
         }
     return refuse(problem);
@@ -145,7 +208,8 @@ class Fusion {
     if (with_past != (v->past != ir::kNoValue) || with_past != past) return false;
     problem = "the extents of queries, keys and values may differ";
     if (!(q->size(kBatch) == k->size(kBatch)) || !(q->size(kBatch) == v->size(kBatch)) || !(k->size(kHead) == v->size(kHead)) ||
-        q->groups() != 1 || k->groups() != v->groups() || !(k->size(kHead) * ir::Dim(k->groups()) == q->size(kHead)) ||
+        q->groups() != 1 || k->groups() != v->groups() ||
+        !(k->size(kHead) * ir::Dim(k->groups()) == q->size(kHead) || (k->size(kHead).is(1) && k->groups() == 1)) ||
         !(q->size(kSize) == k->size(kSize)))
       return false;
     if (with_past)
@@ -200,7 +264,7 @@ class Fusion {
                         : first.kind == ScoreTerm::Kind::kAdd ? is_causal_bias(view_, first.value, past)
                                                               : is_causal_not(first.value, past);
     // A query always sees itself, so what is put in place of the others does not show.
-    if (terms.size() == 1 && causal && !first.windowed) {
+    if (terms.size() == 1 && causal && !first.windowed && !expands_) {
       attrs_.emplace_back("is_causal", int64_t{1});
       return {};
     }
@@ -238,15 +302,36 @@ class Fusion {
       rank = std::max(rank, shape.size());
       per_batch |= !term.windowed && shape.size() >= shape_.size() && !shape[shape.size() - shape_.size()].is(1);
     }
-    if (!all_keys) return refuse("its mask or bias has no element per key");
+    if (!all_keys) CAMEO_TRY(expand_keys());
     if (shape_.size() == 3 && with_.q.has_heads) return mask_of_batch_and_heads(scores);
     if (windowed) {
+      if (expands_) return refuse("a mask of windows may have more elements than the scores");
       if (per_batch) return refuse("masks of windows and of the batch are added");
       return mask_of_windows(scores, queries, keys);
     }
     if (rank > shape_.size()) return refuse(fmt::format("a mask or bias has rank {}", rank));
+    if (expands_) {
+      mask_rank_ = rank;
+      may_expand_batch_ = rank == shape_.size() && !all_of(terms, [&](const ScoreTerm& term) {
+                            const ir::Shape& shape = *view_.shape(stripped(term.value));
+                            return shape.size() < rank || shape[0].is(1) || shape[0] == shape_[0];
+                          });
+    }
     // Without heads of its own the mask gets an axis for them.
     if (shape_.size() == 3 && rank == 3) mask_ = patch_.node("Unsqueeze", {mask_, patch_.ints(std::vector<int64_t>{1})});
+    return {};
+  }
+
+  static bool all_of(const std::vector<ScoreTerm>& terms, const std::function<bool(const ScoreTerm&)>& holds) {
+    return std::all_of(terms.begin(), terms.end(), holds);
+  }
+
+  // The operator takes a mask of one element a row for one of the first key only; Add repeats it for all.
+  Status expand_keys() {
+    const ir::ValueId v = root_.inputs[1];
+    const auto axis = static_cast<int64_t>(view_.shape(v)->size()) - 2;
+    const ir::ValueId keys = patch_.node("Shape", {v}, {{"start", axis}, {"end", axis + 1}});
+    mask_ = patch_.node("Expand", {mask_, keys});
     return {};
   }
 
@@ -266,7 +351,8 @@ class Fusion {
 
   ir::ValueId as_bias(const ScoreTerm& term) {
     const ir::ValueId value = stripped(term.value);
-    if (term.kind == ScoreTerm::Kind::kAdd) return value;
+    if (term.kind == ScoreTerm::Kind::kAdd)
+      return term.factor == 1 ? value : patch_.node("Mul", {value, number(patch_, dtype_, term.factor)});
     // The Where that is there, when it is added.
     const ir::ValueId zero = number(patch_, dtype_, 0), fill = number(patch_, dtype_, term.fill);
     return term.kind == ScoreTerm::Kind::kKeep ? patch_.node("Where", {value, zero, fill}) : patch_.node("Where", {value, fill, zero});
@@ -309,11 +395,13 @@ class Fusion {
 
   // ---- The operator.
 
-  Status replace() {
+  Status replace(const Scores& scores) {
     const HeadTensor &q = with_.q, &k = with_.k, &v = with_.v;
     std::vector<PackedSplit> splits;
     const auto operand = [&](const HeadTensor& heads) { return with_.packed ? as_packed(patch_, heads, splits) : as_heads(patch_, heads); };
     std::vector<ir::ValueId> inputs = {operand(q), operand(k), operand(v)};
+    for (const ScoreFactor& factor : scores.factors) inputs[0] = patch_.node(factor.divides ? "Div" : "Mul", {inputs[0], factor.value});
+    if (expands_ && mask_ != ir::kNoValue) expand_to_mask(inputs);
     const bool past = k.past != ir::kNoValue;
     if (mask_ != ir::kNoValue || past) inputs.push_back(mask_);
     if (past) inputs.insert(inputs.end(), {k.past, v.past});
@@ -321,23 +409,40 @@ class Fusion {
       attrs_.emplace_back("q_num_heads", q.size(HeadAxis::kHead).value());
       attrs_.emplace_back("kv_num_heads", k.size(HeadAxis::kHead).value());
     }
+    // The chain that goes away reads each present once.
+    const auto needed = [&](ir::ValueId present) { return view_.uses(present) > 1 ? ir::ValueId{0} : ir::kNoValue; };
+    std::vector<ir::ValueId> wanted = {0};
+    if (past) wanted.insert(wanted.end(), {needed(k.present), needed(v.present)});
+    while (wanted.back() == ir::kNoValue) wanted.pop_back();
+    CAMEO_ASSIGN(const std::vector<ir::ValueId> outputs, attention(std::move(inputs), std::move(wanted)));
+    for (size_t i = 1; i < outputs.size(); ++i)
+      if (outputs[i] != ir::kNoValue) patch_.replace(i == 1 ? k.present : v.present, outputs[i]);
+    return replace_result(outputs[0]);
+  }
+
+  // The operator's results: new values where `outputs` has no kNoValue.
+  Result<std::vector<ir::ValueId>> attention(std::vector<ir::ValueId> inputs, std::vector<ir::ValueId> outputs) {
     ir::Node node;
     node.op = ops::find_op("", "Attention");
     node.version = node.op->max_version;
     node.inputs = std::move(inputs);
-    auto attrs = make_attrs(*node.op, attrs_);
-    if (!attrs.ok()) return std::move(attrs).error();
-    node.attrs = std::move(attrs).value();
+    node.outputs = std::move(outputs);
+    CAMEO_ASSIGN(node.attrs, make_attrs(*node.op, attrs_));
     node.sources = region_.sources();
-    // The chain that goes away reads each present once.
-    const auto needed = [&](ir::ValueId present) { return view_.uses(present) > 1 ? ir::ValueId{0} : ir::kNoValue; };
-    node.outputs = {0};
-    if (past) node.outputs.insert(node.outputs.end(), {needed(k.present), needed(v.present)});
-    while (node.outputs.back() == ir::kNoValue) node.outputs.pop_back();
-    const std::vector<ir::ValueId> outputs = patch_.node(std::move(node));
-    for (size_t i = 1; i < outputs.size(); ++i)
-      if (outputs[i] != ir::kNoValue) patch_.replace(i == 1 ? k.present : v.present, outputs[i]);
-    return replace_result(outputs[0]);
+    return patch_.node(std::move(node));
+  }
+
+  // Repeats queries for the rows that the mask has and they may not have; keys and values for its batch.
+  void expand_to_mask(std::vector<ir::ValueId>& inputs) {
+    const auto extents = [&](size_t count) {
+      return patch_.node("Shape", {mask_}, {{"start", int64_t{0}}, {"end", static_cast<int64_t>(count)}});
+    };
+    const auto expanded = [&](ir::ValueId value, ir::ValueId leading, std::vector<int64_t> ones) {
+      return patch_.node("Expand", {value, patch_.node("Concat", {leading, patch_.ints(ones)}, {{"axis", int64_t{0}}})});
+    };
+    if (mask_rank_ > 1) inputs[0] = expanded(inputs[0], extents(mask_rank_ - 1), {1});
+    if (!may_expand_batch_) return;
+    for (size_t i : {size_t{1}, size_t{2}}) inputs[i] = expanded(inputs[i], extents(1), {1, 1, 1});
   }
 
   // Gives the result the layout that the product with the values has.
@@ -352,9 +457,17 @@ class Fusion {
     if (shape_.size() == 3) {
       if (q.has_heads) {
         const ir::Shape four = {q.size(HeadAxis::kBatch), q.size(HeadAxis::kHead), q.size(HeadAxis::kLength), v.size(HeadAxis::kSize)};
-        const auto target = reshape_target(&four, *view_.shape(old));
-        if (!target) return refuse("the shape of the result cannot be written as constants");
-        y = patch_.node("Reshape", {y, patch_.ints(*target)});
+        if (const auto target = reshape_target(&four, *view_.shape(old))) {
+          y = patch_.node("Reshape", {y, patch_.ints(*target)});
+        } else {
+          const ir::Dim &heads = q.size(HeadAxis::kHead), &size = v.size(HeadAxis::kSize);
+          if (!heads.is_const() || !size.is_const()) return refuse("the shape of the result cannot be written as constants");
+          const auto extent = [&](int64_t axis) { return patch_.node("Shape", {y}, {{"start", axis}, {"end", axis + 1}}); };
+          const auto ints = [&](int64_t n) { return patch_.ints(std::vector<int64_t>{n}); };
+          const ir::ValueId rows = patch_.node("Mul", {extent(0), ints(heads.value())});
+          const ir::ValueId all = patch_.node("Concat", {rows, extent(2), ints(size.value())}, {{"axis", int64_t{0}}});
+          y = patch_.node("Reshape", {y, all}, {{"allowzero", int64_t{1}}});
+        }
       } else if (!with_.packed) {
         y = patch_.node("Squeeze", {y, patch_.ints(std::vector<int64_t>{1})});
       }
@@ -372,6 +485,10 @@ class Fusion {
   Operands with_;
   AttrList attrs_;
   ir::ValueId mask_ = ir::kNoValue;
+  bool is_packable_ = true;        // false: only [batch, heads, length, size] will do
+  bool expands_ = false;           // the mask may have more rows, heads or batch than the scores
+  bool may_expand_batch_ = false;  // more batch
+  size_t mask_rank_ = 0;
 };
 
 Rewrite fuse(const Match& match, const GraphView& view) { return Fusion(match, view).run(); }

@@ -349,16 +349,91 @@ TEST(FuseAttention, CausalByTriluAndByConstant) {
   })));
 }
 
+// ---- Masks and scales that cannot be proved to fit.
+
+TEST(FuseAttention, ScaledAfterTheMask) {
+  const Left left = plain([](Model& m, Id s) { return m.mul(m.add(s, m.input("mask", DType::kFloat32, {kB, 1, kS, kS})), 0.5f); });
+  ASSERT_EQ(left.ops, "Mul, Attention") << left.notes;
+  EXPECT_EQ(attr<float>(*left.attention, "scale"), 0.5f);
+  const Left dropped = plain([](Model& m, Id s) {
+    const Id mask = m.where(m.input("mask", DType::kBool, {kB, 1, 1, kS}), m.scalar(0), m.scalar(kLowest));
+    return m.node("Div", {m.add(s, mask), m.scalar(2)});
+  });
+  ASSERT_EQ(dropped.ops, "Where, Attention") << dropped.notes;
+}
+
+TEST(FuseAttention, ScalesOfHeads) {
+  for (const bool divides : {false, true}) {
+    const Left left = plain([&](Model& m, Id s) {
+      const Id scales = m.constant<float>({2, 1, 1}, {0.5f, 2});
+      return m.add(m.node(divides ? "Div" : "Mul", {s, scales}), m.input("bias", DType::kFloat32, {1, 2, kS, kS}));
+    });
+    ASSERT_NE(left.attention, nullptr) << left.notes;
+    EXPECT_EQ(left.ops.find("Softmax"), std::string::npos) << left.ops;
+  }
+}
+
+TEST(FuseAttention, MaskOfOneElementARow) {
+  const Left left = plain([](Model& m, Id s) { return m.add(s, m.input("mask", DType::kFloat32, {kB, 1, kS, 1})); });
+  ASSERT_NE(left.attention, nullptr) << left.notes;
+  EXPECT_NE(left.ops.find("Expand, Attention"), std::string::npos) << left.ops;
+}
+
+TEST(FuseAttention, MaskOfMoreRowsThanTheScores) {
+  Model m;
+  const Id q = m.input("q", DType::kFloat32, {1, 2, kS, 4}), k = m.input("k", DType::kFloat32, {1, 2, 4, kS}),
+           v = m.input("v", DType::kFloat32, {1, 2, kS, 4});
+  m.output(m.matmul(m.softmax(m.add(m.matmul(q, k), m.input("mask", DType::kFloat32, {kB, 1, kS, kS}))), v));
+  const Left batch = left_of(m.graph);
+  ASSERT_NE(batch.attention, nullptr) << batch.notes;
+  EXPECT_EQ(batch.ops.find("Softmax"), std::string::npos) << batch.ops;
+
+  Model rows;  // one query, as many masks
+  const Id one = rows.input("q", DType::kFloat32, {kB, 2, 1, 4}), keys = rows.input("k", DType::kFloat32, {kB, 2, 4, kS}),
+           values = rows.input("v", DType::kFloat32, {kB, 2, kS, 4});
+  rows.output(rows.matmul(rows.softmax(rows.add(rows.matmul(one, keys), rows.input("mask", DType::kFloat32, {kP, kS}))), values));
+  const Left queries = left_of(rows.graph, {{{"batch", 2}, {"seq", 5}, {"past", 3}}});
+  ASSERT_NE(queries.attention, nullptr) << queries.notes;
+  EXPECT_EQ(queries.ops.find("Softmax"), std::string::npos) << queries.ops;
+}
+
+TEST(FuseAttention, MaximumWithTheLowestNumber) {
+  const Left left = plain([](Model& m, Id s) {
+    const Id mask = m.where(m.input("mask", DType::kBool, {kB, 1, 1, kS}), m.scalar(0), m.scalar(kLowest));
+    return m.node("Max", {m.add(s, mask), m.scalar(kLowest)});
+  });
+  ASSERT_EQ(left.ops, "Where, Attention") << left.notes;
+}
+
+TEST(FuseAttention, MoreThanFourAxes) {
+  Model m;  // [batch, windows, heads, length, size]
+  const auto five = [&](const char* name) { return m.transpose(m.input(name, DType::kFloat32, {kB, 3, kS, 2, 4}), {0, 1, 3, 2, 4}); };
+  const Id q = five("q"), k = m.transpose(five("k"), {0, 1, 2, 4, 3}), v = five("v");
+  m.output(m.matmul(m.softmax(m.mul(m.matmul(q, k), 0.5f)), v));
+  const Left left = left_of(m.graph);
+  ASSERT_NE(left.attention, nullptr) << left.notes;
+  EXPECT_EQ(left.ops.find("Softmax"), std::string::npos) << left.ops;
+}
+
+TEST(FuseAttention, OneHeadOfKeysForAll) {
+  Model m;
+  const Id q = m.heads(m.rows("q", 8), 2, 4), k = m.keys(m.rows("k", 4), 1, 4), v = m.heads(m.rows("v", 4), 1, 4);
+  m.output(m.merged(m.matmul(m.softmax(m.matmul(q, k)), v), 8));
+  const Left left = left_of(m.graph);
+  ASSERT_EQ(left.ops, "Attention") << left.notes;
+  EXPECT_EQ(attr<int64_t>(*left.attention, "kv_num_heads"), 1);
+}
+
 // ---- Guards.
 
 TEST(FuseAttention, Refusals) {
   const auto refused = [](const Left& left, const std::string& why) {
-    EXPECT_EQ(left.attention, nullptr);
+    EXPECT_EQ(left.attention, nullptr) << why;
     EXPECT_NE(left.notes.find(why), std::string::npos) << left.notes;
   };
-  refused(plain([](Model& m, Id s) { return m.mul(m.add(s, m.input("mask", DType::kFloat32, {kB, 1, kS, kS})), 0.5f); }), "scaled after");
+  refused(plain([](Model& m, Id s) { return m.mul(m.add(s, m.input("mask", DType::kFloat32, {kB, 1, kS, kS})), -1); }), "changed after");
   refused(plain([](Model& m, Id s) { return m.mul(s, -1); }), "negative");
-  refused(plain([](Model& m, Id s) { return m.add(s, m.input("mask", DType::kFloat32, {kB, 1, kS, 1})); }), "no element per key");
+  refused(plain([](Model& m, Id s) { return m.node("Mul", {s, m.input("scales", DType::kFloat32, {kB, 2, kS, kS})}); }), "");
   refused(plain([](Model& m, Id s) { return m.where(m.input("mask", DType::kBool, {kB, 1, 1, kS}), s, m.scalar(-100)); }), "far below");
   refused(plain([](Model& m, Id s) {
             return m.where(m.input("mask", DType::kBool, {kB, 1, 1, kS}), s, m.scalar(-1e4f));
@@ -372,12 +447,6 @@ TEST(FuseAttention, Refusals) {
   shared.output(shared.merged(shared.matmul(p, v), 8));
   shared.output(p);
   refused(left_of(shared.graph), "an output of the graph");
-
-  Model wide;  // the mask has more rows than the scores
-  const Id one = wide.input("q", DType::kFloat32, {1, 2, kS, 4}), keys = wide.input("k", DType::kFloat32, {1, 2, 4, kS}),
-           values = wide.input("v", DType::kFloat32, {kB, 2, kS, 4});
-  wide.output(wide.matmul(wide.softmax(wide.add(wide.matmul(one, keys), wide.input("mask", DType::kFloat32, {kB, 1, kS, kS}))), values));
-  refused(left_of(wide.graph), "more elements than the scores");
 
   Model batches;  // queries are the same for all of the batch
   const Id learned = batches.input("q", DType::kFloat32, {1, 2, kS, 4}), all = batches.input("k", DType::kFloat32, {kB, 2, 4, kS});

@@ -19,7 +19,8 @@ class GraphView {
   DType dtype(ir::ValueId id) const { return facts_[id].type.is_tensor() ? facts_[id].type.dtype : DType::kUndefined; }
   // Nothing when the rank is not known.
   const std::optional<ir::Shape>& shape(ir::ValueId id) const { return facts_[id].type.shape; }
-  // True when both shapes are provably the same, extent by extent.
+  // True when both shapes are provably the same, extent by extent; of unknown extents, because one value is computed element by
+  // element from the other.
   bool same_shape(ir::ValueId a, ir::ValueId b) const;
 
   // The value when it is known; null otherwise, and for kNoValue.
@@ -51,6 +52,10 @@ class GraphView {
   std::vector<uint32_t> use_counts_;
   std::vector<uint32_t> output_counts_;
   std::vector<char> is_input_;
+
+ private:
+  // The value that gave this one its shape, as far back as nodes keep shapes.
+  ir::ValueId shape_origin(ir::ValueId id, int depth = 0) const;
 };
 
 }  // namespace cameo::passes
