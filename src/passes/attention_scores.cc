@@ -47,12 +47,6 @@ bool find_path(const GraphView& view, ir::ValueId id, std::vector<Step>& path) {
   return false;
 }
 
-// Whether `parts` is `whole` with its first extent taken apart in two.
-bool splits_first(const ir::Shape& whole, const ir::Shape& parts) {
-  if (whole.empty() || parts.size() != whole.size() + 1 || !(parts[0] * parts[1] == whole[0])) return false;
-  return std::equal(whole.begin() + 1, whole.end(), parts.begin() + 2);
-}
-
 // Where(mask, 0, fill) that is added is a mask itself.
 ScoreTerm added(const GraphView& view, ir::ValueId value) {
   const ir::Node* where = made_by(view, value, "Where");
@@ -66,11 +60,16 @@ ScoreTerm added(const GraphView& view, ir::ValueId value) {
 
 }  // namespace
 
-std::optional<Scores> read_scores(const GraphView& view, ir::ValueId value, Region& region, std::string& problem) {
+bool splits_first(const ir::Shape& whole, const ir::Shape& parts) {
+  if (whole.empty() || parts.size() != whole.size() + 1 || !(parts[0] * parts[1] == whole[0])) return false;
+  return std::equal(whole.begin() + 1, whole.end(), parts.begin() + 2);
+}
+
+std::optional<Scores> read_scores(const GraphView& view, ir::ValueId value, bool in_windows, Region& region, std::string& problem) {
   std::vector<Step> path;
   if (!find_path(view, value, path)) return std::nullopt;
   Scores scores;
-  bool in_windows = false;
+  if (in_windows) scores.windows = value;
   const auto refuse = [&](std::string reason) {
     problem = std::move(reason);
     return std::nullopt;

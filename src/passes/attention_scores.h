@@ -37,7 +37,11 @@ struct Scores {
 };
 
 // Follows `value`, the input of a softmax over the last axis, back to the product. The nodes on the way go to the region.
-// Nothing when it does not come from a product through known steps; `problem` says why when it nearly does.
-std::optional<Scores> read_scores(const GraphView& view, ir::ValueId value, Region& region, std::string& problem);
+// Nothing when it does not come from a product through known steps; `problem` says why when it nearly does. With `in_windows` the
+// softmax itself is over the scores taken apart into windows.
+std::optional<Scores> read_scores(const GraphView& view, ir::ValueId value, bool in_windows, Region& region, std::string& problem);
+
+// Whether `parts` is `whole` with its first extent taken apart in two.
+bool splits_first(const ir::Shape& whole, const ir::Shape& parts);
 
 }  // namespace cameo::passes

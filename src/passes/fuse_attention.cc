@@ -36,7 +36,8 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // What stands between scores and values.
 struct Weights {
   ir::ValueId scores = ir::kNoValue;
-  bool in_float = false;  // 16-bit scores are cast to float for the softmax, and back
+  bool in_float = false;    // 16-bit scores are cast to float for the softmax, and back
+  bool in_windows = false;  // the softmax is over scores whose first extent is taken apart, which its result is not
 };
 
 std::optional<Weights> read_weights(const GraphView& view, ir::ValueId value, Region& region) {
@@ -54,18 +55,25 @@ std::optional<Weights> read_weights(const GraphView& view, ir::ValueId value, Re
     region.add(*is_nan);
     value = guard->inputs[2];
   }
+  const ir::Node* merged = made_by(view, value, "Reshape");
+  if (merged != nullptr) {
+    const auto &whole = view.shape(value), &parts = view.shape(merged->inputs[0]);
+    if (!whole || !parts || !splits_first(*whole, *parts)) return std::nullopt;
+    region.add(*merged);
+    value = merged->inputs[0];
+  }
   const ir::Node* softmax = made_by(view, value, "Softmax");
   if (softmax == nullptr || !view.shape(value)) return std::nullopt;
   const int64_t axis = attr<int64_t>(*softmax, "axis").value_or(softmax->version >= 13 ? -1 : 1);
   const auto rank = static_cast<int64_t>(view.shape(value)->size());
   if (axis != -1 && axis != rank - 1) return std::nullopt;
   region.add(*softmax);
-  Weights weights{softmax->inputs[0], false};
+  Weights weights{softmax->inputs[0], false, merged != nullptr};
   if (back != nullptr) {
     const ir::Node* up = made_by(view, softmax->inputs[0], "Cast");
     if (up == nullptr || view.dtype(up->inputs[0]) != type || view.dtype(value) != DType::kFloat32) return std::nullopt;
     region.add(*up);
-    weights = {up->inputs[0], true};
+    weights = {up->inputs[0], true, merged != nullptr};
   }
   return weights;
 }
@@ -91,7 +99,7 @@ class Fusion {
     const auto weights = read_weights(view_, root_.inputs[0], region_);
     if (!weights) return NoMatch{};
     std::string problem;
-    const auto scores = read_scores(view_, weights->scores, region_, problem);
+    const auto scores = read_scores(view_, weights->scores, weights->in_windows, region_, problem);
     if (!scores) return problem.empty() ? Rewrite(NoMatch{}) : Reject{problem};
     if (const std::string outside = region_.used_outside(root_); !outside.empty()) return Reject{outside};
     if (Status status = fuse(*weights, *scores); !status.ok()) return Reject{status.error().message()};
@@ -104,12 +112,11 @@ class Fusion {
   Status fuse(const Weights& weights, const Scores& scores) {
     const ir::ValueId product = scores.product->outputs[0];
     dtype_ = view_.dtype(product);
-    if (!view_.shape(product) || !view_.shape(root_.outputs[0]) || !ops::kFloatTypes.contains(dtype_))
+    if (!view_.shape(product) || !view_.shape(root_.inputs[0]) || !view_.shape(root_.outputs[0]) || !ops::kFloatTypes.contains(dtype_))
       return refuse("the shape or type of the scores is not known");
     shape_ = *view_.shape(product);
-    if (!view_.shape(weights.scores) || view_.shape(weights.scores)->size() != shape_.size())
-      return refuse("a mask or bias has more axes than the scores");
-    expands_ = scores.may_broadcast || !view_.same_shape(product, weights.scores);
+    if (view_.shape(root_.inputs[0])->size() != shape_.size()) return refuse("a mask or bias has more axes than the scores");
+    expands_ = scores.may_broadcast || !view_.same_shape(product, root_.inputs[0]);
     if (shape_.size() > 4) return fuse_flattened(scores, weights);
     if ((expands_ || !scores.factors.empty()) && shape_.size() != 4)
       return refuse("a mask or scale may have more elements than the scores");
@@ -282,12 +289,12 @@ class Fusion {
     const bool one = terms.size() == 1 && first.fill == -kInfinity;
     std::optional<ir::Shape> sum_shape;
     if (one && first.kind == ScoreTerm::Kind::kKeep) {
-      mask_ = first.value;
+      mask_ = with_heads(first, first.value);
     } else if (one && first.kind == ScoreTerm::Kind::kDrop) {
-      mask_ = patch_.node("Not", {first.value});
+      mask_ = with_heads(first, patch_.node("Not", {first.value}));
     } else {
       for (const ScoreTerm& term : terms) {
-        const ir::ValueId value = as_bias(term);
+        const ir::ValueId value = with_heads(term, as_bias(term));
         mask_ = mask_ == ir::kNoValue ? value : patch_.node("Add", {mask_, value});
       }
     }
@@ -358,6 +365,17 @@ class Fusion {
     return term.kind == ScoreTerm::Kind::kKeep ? patch_.node("Where", {value, zero, fill}) : patch_.node("Where", {value, fill, zero});
   }
 
+  // What is added to scores of shape [batch * heads, queries, keys], as [batch, heads, …].
+  ir::ValueId with_heads(const ScoreTerm& term, ir::ValueId value) {
+    const ir::Shape& shape = *view_.shape(stripped(term.value));
+    if (shape_.size() != 3 || !with_.q.has_heads || term.windowed || shape.size() != 3 || shape[0].is(1)) return value;
+    const ir::ValueId heads = patch_.ints(std::vector<int64_t>{with_.q.size(HeadAxis::kHead).value()});
+    const auto extents = [&](int64_t from, int64_t to) { return patch_.node("Shape", {value}, {{"start", from}, {"end", to}}); };
+    const ir::ValueId target =
+        patch_.node("Concat", {patch_.node("Div", {extents(0, 1), heads}), heads, extents(1, 3)}, {{"axis", int64_t{0}}});
+    return patch_.node("Reshape", {value, target}, {{"allowzero", int64_t{1}}});
+  }
+
   // [1, windows, 1 or heads, queries, keys], the same for each of n images, for a batch of n * windows.
   Status mask_of_windows(const Scores& scores, const ir::Dim& queries, const ir::Dim& keys) {
     const ir::Shape& seen = *view_.shape(scores.windows);
@@ -384,7 +402,8 @@ class Fusion {
   // For scores of shape [batch * heads, queries, keys], seen as [batch, heads, queries, keys] while terms are added.
   Status mask_of_batch_and_heads(const Scores& scores) {
     for (const ScoreTerm& term : scores.terms) {
-      if (!term.windowed && view_.shape(term.value)->size() > 2) return refuse("its mask has batch and heads in one axis");
+      if (!term.windowed && (view_.shape(term.value)->size() > 3 || !with_.q.size(HeadAxis::kHead).is_const()))
+        return refuse("its mask has batch and heads in one axis");
       if (!term.windowed) continue;
       const ir::Shape& seen = *view_.shape(scores.windows);
       if (!(seen[0] == with_.q.size(HeadAxis::kBatch)) || !(seen[1] == with_.q.size(HeadAxis::kHead)))

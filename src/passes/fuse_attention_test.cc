@@ -224,6 +224,19 @@ TEST(FuseAttention, BatchAndHeadsInOneAxis) {
   }
 }
 
+// Bloom: products over [batch * heads, …], masks and softmax over [batch, heads, …].
+TEST(FuseAttention, OnlyTheSoftmaxHasHeads) {
+  Model m;
+  const auto merged = [&](Id x) { return m.reshape(x, {-1, 3, 4}); };
+  const auto of = [&](const char* name) { return merged(m.heads(m.rows(name, 8, 3), 2, 4)); };
+  const Id s = m.reshape(m.matmul(of("q"), m.transpose(of("k"), {0, 2, 1})), {-1, 2, 3, 3});
+  const Id p = m.softmax(m.add(s, m.input("mask", DType::kFloat32, {kB, 1, 3, 3})));
+  m.output(m.merged(m.reshape(m.matmul(m.reshape(p, {-1, 3, 3}), of("v")), {-1, 2, 3, 4}), 8));
+  const Left left = left_of(m.graph);
+  ASSERT_EQ(left.ops, "Attention") << left.notes;
+  EXPECT_EQ(attr<int64_t>(*left.attention, "q_num_heads"), 2);
+}
+
 TEST(FuseAttention, OneHeadWithoutAnAxis) {
   Model m;
   const Id q = m.rows("q", 4), k = m.rows("k", 4), v = m.rows("v", 4);

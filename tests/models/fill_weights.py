@@ -25,9 +25,9 @@ def names():
     return sorted(path.name.removesuffix(".onnx.xz") for path in GRAPHS.glob("*.onnx.xz"))
 
 
-def read_graph(name):
+def read_graph(name, graphs=GRAPHS):
     """The model without its large weights."""
-    return onnx.load_from_string(lzma.decompress((GRAPHS / f"{name}.onnx.xz").read_bytes()))
+    return onnx.load_from_string(lzma.decompress((graphs / f"{name}.onnx.xz").read_bytes()))
 
 
 def draw(entry, name):
@@ -45,11 +45,11 @@ def draw(entry, name):
     return a.astype(entry["dtype"])
 
 
-def fill(name, out_dir):
+def fill(name, out_dir, graphs=GRAPHS):
     """Writes the model with its weights; returns the path of the .onnx file."""
     out_dir = pathlib.Path(out_dir)
-    model = read_graph(name)
-    meta = {e["name"]: e for e in json.loads(lzma.decompress((GRAPHS / f"{name}.weights.json.xz").read_bytes()))}
+    model = read_graph(name, graphs)
+    meta = {e["name"]: e for e in json.loads(lzma.decompress((graphs / f"{name}.weights.json.xz").read_bytes()))}
     out_dir.mkdir(parents=True, exist_ok=True)
     offset = 0
     with open(out_dir / f"{name}.weights", "wb") as out:
