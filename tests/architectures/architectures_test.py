@@ -38,11 +38,10 @@ TOKENS = (3, 99)
 
 
 def kind_of(info, rank):
-    if rank != 2:
-        return FEATURES if rank == 3 else IMAGE
-    if info.type.tensor_type.elem_type == onnx.TensorProto.FLOAT:
-        return AUDIO
-    return DECODED if info.name == "d" else TEXT
+    is_float = info.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+    if rank == 2:
+        return AUDIO if is_float else DECODED if info.name == "d" else TEXT
+    return FEATURES if rank == 3 and is_float else IMAGE
 
 
 def input_set(model, k):
