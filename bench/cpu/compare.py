@@ -203,6 +203,8 @@ def main():
     parser.add_argument("--level", type=int, default=3, help="--opt-level of cameo build")
     args = parser.parse_args()
     args.timing_cache = args.models / "timing_cache.json"
+    if not (args.build / "bench" / "bench_peak").exists():
+        parser.error(f"{args.build} has no bench_peak; build it with: cmake -DCAMEO_BENCH=ON {args.build} && cmake --build {args.build}")
     args.models.mkdir(parents=True, exist_ok=True)
     args.out.mkdir(parents=True, exist_ok=True)
     import onnxruntime
