@@ -1,5 +1,9 @@
 #include "backends/cpu/kernels/quantized_product.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include <algorithm>
 #include <cstring>
 #include <limits>
@@ -170,11 +174,19 @@ class Finisher {
   int32_t y_zero_ = 0;
 };
 
+#if defined(__x86_64__)
+// Clang 14's __builtin_cpu_supports() does not know "avxvnni": leaf 7, subleaf 1, bit 4 of eax.
+bool has_avx_vnni() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a >> 4 & 1) != 0;
+}
+#endif
+
 }  // namespace
 
 bool quantized_vnni(Isa isa) {
 #if defined(__x86_64__)
-  static const bool wide = __builtin_cpu_supports("avx512vnni"), narrow = __builtin_cpu_supports("avxvnni");
+  static const bool wide = __builtin_cpu_supports("avx512vnni"), narrow = has_avx_vnni();
   return (isa == Isa::kAvx512 && wide) || (isa == Isa::kAvx2 && narrow);
 #else
   return false;
