@@ -25,16 +25,6 @@ std::optional<ir::Dim> single(const GraphView& view, ir::ValueId id) {
   return list && list->size() == 1 ? std::optional<ir::Dim>((*list)[0]) : std::nullopt;
 }
 
-std::optional<size_t> only_long_axis(const ir::Shape& shape) {
-  std::optional<size_t> axis;
-  for (size_t i = 0; i < shape.size(); ++i) {
-    if (shape[i].is(1)) continue;
-    if (axis) return std::nullopt;
-    axis = shape.size() - 1 - i;
-  }
-  return axis;
-}
-
 std::optional<Counter> counter(const GraphView& view, ir::ValueId id, int depth = 0) {
   const ir::Node* node = view.producer(id);
   if (node == nullptr || depth > kMaxDepth || !node->op->domain.empty() || !view.shape(id)) return std::nullopt;

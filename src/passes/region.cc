@@ -63,6 +63,16 @@ std::optional<int64_t> trailing_axis(const std::vector<int64_t>& axes, size_t ra
   return axes.empty() ? std::nullopt : std::optional(axes[0]);
 }
 
+std::optional<size_t> only_long_axis(const ir::Shape& shape) {
+  std::optional<size_t> axis;
+  for (size_t i = 0; i < shape.size(); ++i) {
+    if (shape[i].is(1)) continue;
+    if (axis) return std::nullopt;
+    axis = shape.size() - 1 - i;
+  }
+  return axis;
+}
+
 void Region::add(const ir::Node& node) {
   if (std::find(nodes_.begin(), nodes_.end(), &node) == nodes_.end()) nodes_.push_back(&node);
 }

@@ -26,6 +26,9 @@ std::optional<std::vector<int64_t>> kept_reduction_axes(const GraphView& view, c
 // The first axis when the axes are all from there to the last; nothing otherwise.
 std::optional<int64_t> trailing_axis(const std::vector<int64_t>& axes, size_t rank);
 
+// The axis, counted from the end, of the only extent that is not 1.
+std::optional<size_t> only_long_axis(const ir::Shape& shape);
+
 // Nodes that a rewrite replaces, found by walking from the root towards the inputs.
 class Region {
  public:

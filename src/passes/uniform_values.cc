@@ -5,6 +5,7 @@
 
 #include "ops/attention_rows.h"
 #include "passes/attributes.h"
+#include "passes/region.h"
 
 namespace cameo::passes {
 namespace {
@@ -22,17 +23,6 @@ ir::ValueId input(const ir::Node& node, size_t i) { return i < node.inputs.size(
 
 bool one_of(std::string_view name, std::initializer_list<std::string_view> list) {
   return std::find(list.begin(), list.end(), name) != list.end();
-}
-
-// The axis, from the end, of the only extent that is not 1.
-std::optional<size_t> only_long_axis(const ir::Shape& shape) {
-  std::optional<size_t> axis;
-  for (size_t i = 0; i < shape.size(); ++i) {
-    if (shape[i].is(1)) continue;
-    if (axis) return std::nullopt;
-    axis = shape.size() - 1 - i;
-  }
-  return axis;
 }
 
 std::optional<Uniform> of_constant(const Tensor& t) {

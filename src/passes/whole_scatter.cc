@@ -11,16 +11,6 @@ namespace {
 constexpr int kMaxDepth = 12;
 constexpr int64_t kMostElements = 1 << 16;  // of a constant that is looked at
 
-std::optional<size_t> only_long_axis(const ir::Shape& shape) {
-  std::optional<size_t> axis;
-  for (size_t i = 0; i < shape.size(); ++i) {
-    if (shape[i].is(1)) continue;
-    if (axis) return std::nullopt;
-    axis = i;
-  }
-  return axis;
-}
-
 bool constant_counts(const Tensor& t, size_t axis) {
   if (t.dtype() != DType::kInt64 || t.num_elements() > kMostElements) return false;
   int64_t stride = 1;
@@ -48,8 +38,8 @@ bool counts(const GraphView& view, ir::ValueId id, size_t axis, int depth = 0) {
     return (*before)[was] == (*shape)[axis] && counts(view, from, was, depth + 1);
   }
   if (op == "Unsqueeze" || op == "Squeeze" || op == "Reshape") {
-    const auto was = only_long_axis(*before);
-    return was && only_long_axis(*shape) == axis && counts(view, from, *was, depth + 1);
+    const auto was = only_long_axis(*before), now = only_long_axis(*shape);  // from the end
+    return was && now && shape->size() - 1 - *now == axis && counts(view, from, before->size() - 1 - *was, depth + 1);
   }
   return false;
 }
