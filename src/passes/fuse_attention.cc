@@ -271,7 +271,9 @@ class Fusion {
                         : first.kind == ScoreTerm::Kind::kAdd ? is_causal_bias(view_, first.value, past)
                                                               : is_causal_not(first.value, past);
     // A query always sees itself, so what is put in place of the others does not show.
-    if (terms.size() == 1 && causal && !first.windowed && !expands_) {
+    // What was far below the other scores may no longer be once it was scaled.
+    const bool is_far = first.kind == ScoreTerm::Kind::kAdd ? first.factor == 1 : first.fill <= -1e4;
+    if (terms.size() == 1 && causal && is_far && !first.windowed && !expands_) {
       attrs_.emplace_back("is_causal", int64_t{1});
       return {};
     }
@@ -309,6 +311,7 @@ class Fusion {
       rank = std::max(rank, shape.size());
       per_batch |= !term.windowed && shape.size() >= shape_.size() && !shape[shape.size() - shape_.size()].is(1);
     }
+    if (!all_keys && with_.k.past != ir::kNoValue) return refuse("its mask or bias has no element per key");
     if (!all_keys) CAMEO_TRY(expand_keys());
     if (shape_.size() == 3 && with_.q.has_heads) return mask_of_batch_and_heads(scores);
     if (windowed) {
@@ -347,10 +350,10 @@ class Fusion {
     return made != nullptr && is_causal_mask(view_, made->inputs[0], past);
   }
 
-  // Repeats that broadcasting makes anyway are left out.
+  // Repeats that broadcasting makes anyway are left out; not where they may be what gives the scores more rows.
   ir::ValueId stripped(ir::ValueId value) const {
     const ir::Node* expand = made_by(view_, value, "Expand");
-    if (expand == nullptr || !view_.shape(expand->inputs[0]) || !view_.shape(value)) return value;
+    if (expands_ || expand == nullptr || !view_.shape(expand->inputs[0]) || !view_.shape(value)) return value;
     const ir::Shape &from = *view_.shape(expand->inputs[0]), &to = *view_.shape(value);
     // Keys are counted by the last extent, which must be whole.
     return from.size() == to.size() && !from.empty() && from.back() == to.back() ? expand->inputs[0] : value;

@@ -410,6 +410,43 @@ TEST(FuseAttention, MaskOfMoreRowsThanTheScores) {
   EXPECT_EQ(queries.ops.find("Softmax"), std::string::npos) << queries.ops;
 }
 
+// The rows come from the Expand of the mask alone.
+TEST(FuseAttention, ExpandedMaskOfMoreRows) {
+  Model m;
+  const Id q = m.input("q", DType::kFloat32, {kB, 2, 1, 4}), k = m.input("k", DType::kFloat32, {kB, 2, 4, kS}),
+           v = m.input("v", DType::kFloat32, {kB, 2, kS, 4});
+  const Id mask = m.node("Expand", {m.input("mask", DType::kFloat32, {kB, 1, 1, kS}), m.ints({1, 1, 3, 1})});
+  m.output(m.matmul(m.softmax(m.add(m.matmul(q, k), mask)), v));
+  const Left left = left_of(m.graph);
+  ASSERT_NE(left.attention, nullptr) << left.notes;
+  EXPECT_NE(left.ops.find("Expand"), std::string::npos) << left.ops;
+}
+
+// The extents of the keys are those of the present, which would be an output of the attention.
+TEST(FuseAttention, MaskOfOneElementARowWithPast) {
+  Model m;
+  const auto joined = [&](const char* past, const char* fresh) {
+    return m.node("Concat", {m.input(past, DType::kFloat32, {kB, 2, kP, 4}), m.heads(m.rows(fresh, 8), 2, 4)}, {{"axis", int64_t{2}}});
+  };
+  const Id k = joined("past_key", "k"), v = joined("past_value", "v");
+  const Id s =
+      m.add(m.matmul(m.heads(m.rows("q", 8), 2, 4), m.transpose(k, {0, 1, 3, 2})), m.input("mask", DType::kFloat32, {kB, 1, kS, 1}));
+  m.output(m.merged(m.matmul(m.softmax(s), v), 8));
+  m.output(k);
+  m.output(v);
+  left_of(m.graph);
+}
+
+TEST(FuseAttention, CausalThatIsNotFarBelowOnceScaled) {
+  Model m;
+  const Id q = m.heads(m.rows("q", 8, 3), 2, 4), k = m.keys(m.rows("k", 8, 3), 2, 4), v = m.heads(m.rows("v", 8, 3), 2, 4);
+  const Id bias = m.constant<float>({3, 3}, {0, -1e4f, -1e4f, 0, 0, -1e4f, 0, 0, 0});
+  m.output(m.merged(m.matmul(m.softmax(m.mul(m.add(m.matmul(q, k), bias), 1e-4f)), v), 8));
+  const Left left = left_of(m.graph);
+  ASSERT_NE(left.attention, nullptr) << left.notes;
+  EXPECT_EQ(attr<int64_t>(*left.attention, "is_causal").value_or(0), 0);
+}
+
 TEST(FuseAttention, MaximumWithTheLowestNumber) {
   const Left left = plain([](Model& m, Id s) {
     const Id mask = m.where(m.input("mask", DType::kBool, {kB, 1, 1, kS}), m.scalar(0), m.scalar(kLowest));
