@@ -3,9 +3,11 @@
 
   real_on_device.py --cameo build/cameo --work DIR [--jobs N] MODEL…
 
-MODEL is the folder of a sentence encoder (model.onnx, tokenizer.json, config.json; all-MiniLM-L6-v2, all-mpnet-base-v2) or a language
-model (a GGUF file beside its tokenizer.json, or a folder as Hugging Face has it). Hidden states must be close to the CPU's in float32 and in float16; those of
-all-mpnet-base-v2 also to what TensorRT prints for it in float16. Greedy tokens must be the CPU's in float32; in float16 it is printed
+MODEL is the folder of a sentence encoder (model.onnx, tokenizer.json, config.json; all-MiniLM-L6-v2, all-mpnet-base-v2), a language
+model (a GGUF file beside its tokenizer.json, or a folder as Hugging Face has it), or FILE.onnx@INPUT:EXTENTS@INPUT=VALUE…, which gets
+drawn inputs of these extents. Hidden states must be close to the CPU's in float32 and in float16; those of
+all-mpnet-base-v2 also to what TensorRT prints for it in float16. Outputs of an ONNX file must be close in float32, and
+numbers in float16 are printed. Greedy tokens must be the CPU's in float32; in float16 it is printed
 how many are. Needs tokenizers for encoders. Prints SKIPPED where there is no GPU.
 """
 import json
@@ -67,6 +69,21 @@ def encoder(cameo, folder, work):
     return lines
 
 
+def onnx_file(cameo, model, work, given):
+    arguments = ["--shapes", ",".join(g for g in given if "=" not in g)] if any("=" not in g for g in given) else []
+    arguments += [x for g in given if "=" in g for x in ("--input", g)]
+    y = {}
+    for p, flags in {"cpu": [], "fp32": ["--device", "cuda"], "fp16": ["--device", "cuda", "--fp16"]}.items():
+        call(cameo, "run", model, *arguments, *flags, "--output-dir", work / p)
+        y[p] = {f.name: np.load(f).astype(np.float64) for f in sorted((work / p).glob("*.npy"))}
+    lines = []
+    for p in ("fp32", "fp16"):
+        off = max(abs(y[p][n] - v).max(initial=0) / max(abs(v).max(initial=0), 1e-30) if y[p][n].shape == v.shape else np.inf for n, v in y["cpu"].items())
+        good = off <= (1e-3 if p == "fp32" else 5e-2)
+        lines.append((good, f"{'ok  ' if good else 'FAIL'} {model.name} {p}: {len(y['cpu'])} outputs, error {off:.1e} of the largest value"))
+    return lines
+
+
 def language_model(cameo, model, work):
     plans = build(cameo, model, work, "--kv-cache=on")
     arguments = [x for p in PROMPTS for x in ("--prompt", p)]
@@ -86,11 +103,14 @@ def language_model(cameo, model, work):
 
 
 def check(model, args):
-    model = pathlib.Path(model)
+    path, *given = str(model).split("@")
+    model = pathlib.Path(path)
     work = args.work / model.name
     work.mkdir(parents=True, exist_ok=True)
     try:
-        return (encoder if (model / "model.onnx").exists() and (model / "tokenizer.json").exists() and not model.suffix == ".gguf" else language_model)(args.cameo, model, work)
+        if model.suffix == ".onnx":
+            return onnx_file(args.cameo, model, work, given)
+        return (encoder if (model / "model.onnx").exists() else language_model)(args.cameo, model, work)
     except (ValueError, OSError, KeyError) as problem:
         return [(False, f"FAIL {model.name}: {problem}")]
     finally:
