@@ -106,7 +106,8 @@ class Child:
         self.log = args.work / "logs" / (row.name.replace(" ", "_") + ".log")
         self.log.parent.mkdir(parents=True, exist_ok=True)
         threads = str(max(1, (os.cpu_count() or 1) // args.jobs))
-        env = dict(os.environ, TORCHINDUCTOR_COMPILE_THREADS=threads, OMP_NUM_THREADS=threads)
+        # Compilers take turns on the processors: rows are not done at once.
+        env = dict(os.environ, TORCHINDUCTOR_COMPILE_THREADS=str(max(4, int(threads))), OMP_NUM_THREADS=threads)
         with open(self.log, "w") as log:
             self.process = subprocess.Popen([sys.executable, str(HERE / "compare_row.py"), json.dumps({**job, "row": row.name, "threads": int(threads)})],
                                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env=env)

@@ -7,11 +7,13 @@ The graphs are those of tests/models, with drawn weights. Plans are timed in tur
 plan's. Writes OUT.json and OUT.md. Needs numpy and onnx.
 """
 import argparse
+import concurrent.futures
 import datetime
 import json
 import pathlib
 import statistics
 import sys
+import threading
 
 import numpy as np
 
@@ -45,36 +47,44 @@ def cosine(got, want):
     return min(float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b))) for a, b in zip(flat(got), flat(want)))
 
 
-def measure(args, label, name, shapes, ways):
+def plan_of(args, name, way):
+    return args.work / name / (way.replace(" ", "-") + ".plan")
+
+
+def prepare(args, name, ways, turn):
+    """Makes a network's plans; the cosine of each way. `turn` is a lock on the GPU."""
     work = args.work / name
-    work.mkdir(parents=True, exist_ok=True)
-    model = work / f"{name}.onnx"
-    if not model.exists():
-        fill_weights.fill(name, work)
+    (work / "calib").mkdir(parents=True, exist_ok=True)
+    model = fill_weights.fill(name, work)
     graph = fill_weights.read_graph(name)
     names = [o.name for o in graph.graph.output]
     sets = inputs.input_sets(name, graph)
     # The last inputs are for the cosine, the others for calibration, unless there are no others.
-    (work / "calib").mkdir(exist_ok=True)
     for i, (_, feeds) in enumerate(sets[:-1] or sets):
         np.savez(work / "calib" / f"{i}.npz", **feeds)
     ranges = work / "ranges"
     ranges.unlink(missing_ok=True)
-    call(args.cameo, "build", model, "-o", work / "cpu.plan", "--opt-level", "0")
-    call(args.cameo, "build", model, "-o", work / "fp16.plan", "--device", "cuda", "--opt-level", "0", "--int8", "--calib", work / "calib", "--calib-cache", ranges)
     result_of = lambda plan: list(run_plan(args.cameo, plan, sets[-1][1], names, work / "o").values())
+    call(args.cameo, "build", model, "-o", work / "cpu.plan", "--opt-level", "0")
     want = result_of(work / "cpu.plan")
-    rows = {}
-    for way in ["fp16", *ways]:
-        plan = work / (way.replace(" ", "-") + ".plan")
+    call(args.cameo, "build", model, "-o", work / "calibrated.plan", "--device", "cuda", "--opt-level", "0", "--int8", "--calib", work / "calib", "--calib-cache", ranges)
+
+    def build(way):
         # Without inputs and extents the builder cannot tell whether a way is faster, and takes it.
         flags = [str(ranges) if f == "RANGES" else f for f in FLAGS[way]]
-        call(args.cameo, "build", model, "-o", plan, "--device", "cuda", "--fp16", *flags)
-        rows[way] = {"cosine": cosine(result_of(plan), want), "latency": [], "compute": []}
+        call(args.cameo, "build", model, "-o", plan_of(args, name, way), "--device", "cuda", "--fp16", *flags)
+
+    with concurrent.futures.ThreadPoolExecutor(len(ways)) as pool:
+        list(pool.map(build, ways))
+    with turn:
+        return {way: cosine(result_of(plan_of(args, name, way)), want) for way in ways}
+
+
+def measure(args, label, name, shapes, ways, cosines):
+    rows = {way: {"cosine": cosines[way], "latency": [], "compute": []} for way in ["fp16", *ways]}
     for _ in range(ROUNDS):
         for way, row in rows.items():
-            result = json.loads(call(args.cameo, "bench", work / (way.replace(" ", "-") + ".plan"), "--shapes", shapes, "--duration",
-                                     args.seconds / ROUNDS, "--json"))
+            result = json.loads(call(args.cameo, "bench", plan_of(args, name, way), "--shapes", shapes, "--duration", args.seconds / ROUNDS, "--json"))
             row["latency"].append(result["latency_ms"]["median"])
             row["compute"].append(result["compute_ms"]["median"])
     for row in rows.values():
@@ -100,14 +110,18 @@ def main():
     if device is None:
         return 0
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    rows = []
-    for row in ROWS:
-        if args.rows not in row[0]:
-            continue
+    wanted = [row for row in ROWS if args.rows in row[0]]
+    ways = {}
+    for _, name, _, more in wanted:
+        ways[name] = list(dict.fromkeys([*ways.get(name, ["fp16"]), *more]))
+    rows, turn = [], threading.Lock()
+    with concurrent.futures.ThreadPoolExecutor(len(ways) or 1) as pool:
+        prepared = {name: pool.submit(prepare, args, name, ways[name], turn) for name in ways}
+    for label, name, shapes, more in wanted:
         try:
-            rows.append(measure(args, *row))
+            rows.append(measure(args, label, name, shapes, more, prepared[name].result()))
         except ValueError as problem:
-            print(f"{row[0]}: {problem}", flush=True)
+            print(f"{label}: {problem}", flush=True)
             continue
         write(args.out, device, rows)
     return 0 if rows else 1
