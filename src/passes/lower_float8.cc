@@ -88,6 +88,13 @@ class Lowering {
   }
 
  private:
+  // What was seen of a value; of one that a lowered product makes, what was seen of that product's result. Null: nothing.
+  const ValueRange* range_of(ir::ValueId id) const {
+    if (const auto moved = moved_.find(id); moved != moved_.end()) return &moved->second;
+    const auto found = ranges_.find(editor_.graph().value(id).name);
+    return found == ranges_.end() ? nullptr : &found->second;
+  }
+
   static std::shared_ptr<ops::CameoFloat8MatMulAttrs> attrs_of(const ir::Node& node, const Tensor& codes, float x_scale) {
     const auto& old = node.attrs_as<ops::CameoMatMulAttrs>();
     auto attrs = std::make_shared<ops::CameoFloat8MatMulAttrs>();
@@ -106,8 +113,11 @@ class Lowering {
     ir::Node made = cameo_node("Float8MatMul", std::move(inputs), attrs_of(node, weight.codes, x_scale), node.outputs.size());
     made.name = node.name;
     const std::vector<ir::ValueId> outputs = patch.node(std::move(made));
-    for (size_t i = 0; i < node.outputs.size(); ++i)
-      if (node.outputs[i] != ir::kNoValue) patch.replace(node.outputs[i], outputs[i]);
+    for (size_t i = 0; i < node.outputs.size(); ++i) {
+      if (node.outputs[i] == ir::kNoValue) continue;
+      if (const ValueRange* range = range_of(node.outputs[i])) moved_.emplace(outputs[i], *range);
+      patch.replace(node.outputs[i], outputs[i]);
+    }
     const std::string what = node.describe();
     auto applied = editor_.apply(std::move(patch), index, std::vector<uint32_t>{index});
     if (!applied.ok()) return std::move(applied).error().in(what);
@@ -123,8 +133,8 @@ class Lowering {
     Patch patch(editor_);
     ir::ValueId x = node.inputs[0];
     float scale = 0;
-    if (const auto range = ranges_.find(editor_.graph().value(x).name); range != ranges_.end()) {
-      scale = std::max(std::fabs(range->second.min), std::fabs(range->second.max)) / ops::kFloat8Most;
+    if (const ValueRange* range = range_of(x)) {
+      scale = std::max(std::fabs(range->min), std::fabs(range->max)) / ops::kFloat8Most;
       if (!std::isnormal(scale)) scale = 1;
       if (const auto known = rounded_.find(x); known != rounded_.end()) {
         x = known->second;
@@ -186,7 +196,7 @@ class Lowering {
     const ir::Node& q = editor_.node(index);
     const float scale = float8_scale(editor_, q);
     if (scale == 0 || editor_.uses(q.inputs[0]) != 1 || editor_.is_output(q.inputs[0])) return {};
-    const ir::Node* product = made_by(editor_, q.inputs[0], "Float8MatMul");
+    const ir::Node* product = editor_.producer(q.inputs[0]);
     if (product == nullptr || !is_cameo(*product, "Float8MatMul")) return {};
     const auto& old = product->attrs_as<ops::CameoFloat8MatMulAttrs>();
     if (!old.splits.empty() || old.y_type != 1) return {};
@@ -211,6 +221,7 @@ class Lowering {
   const std::function<bool(const ir::Node&)>& choose_;
   PassReport& report_;
   std::map<ir::ValueId, ir::ValueId> rounded_;
+  std::map<ir::ValueId, ValueRange> moved_;
 };
 
 Result<Editor> open(ir::Graph& graph) {

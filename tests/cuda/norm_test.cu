@@ -44,6 +44,20 @@ __global__ void plain_softmax(SoftmaxArgs a, float* y) {
   }
 }
 
+// How many of n codes (E4M3) are farther from the numbers times a factor than rounding, and 16 bits before it, may take them.
+int wrong_codes(const Buffer& codes, const Buffer& expected, int64_t n, float factor) {
+  const std::vector<uint8_t> got = codes.host<uint8_t>();
+  const std::vector<float> want = expected.host<float>();
+  int wrong = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const int bits = got[i] & 0x7f, exponent = bits >> 3;
+    const float size = exponent ? std::ldexp(1.f + (bits & 7) / 8.f, exponent - 7) : std::ldexp((bits & 7) / 8.f, -6);
+    const float v = got[i] & 0x80 ? -size : size, w = std::fmin(std::fmax(want[i] * factor, -448.f), 448.f);
+    wrong += bits == 0x7f || !(std::fabs(v - w) <= 0.07f * std::fabs(w) + 0.02f);
+  }
+  return wrong;
+}
+
 void run(bool timed) {
   const DeviceTraits device = device_traits();
   std::mt19937 rng(3);
@@ -75,6 +89,9 @@ void run(bool timed) {
     if (pick({0, 1, 1})) a.weight = w.as();
     if (pick({0, 1})) a.bias = b.as();
     a.y = y.as();
+    Buffer codes(a.rows * a.size);
+    codes.poison();
+    if (device.capability >= 89 && pick({0, 1})) a.rounded = codes.as(), a.rounded_factor = 16;
     const std::string line = format("norm %d %s rows %d size %d embed %d residual %d sum %d", int(a.kind), name(a.type), int(a.rows),
                                     a.size, embed, !!a.residual, !!a.sum);
     const int64_t n = a.rows * a.size;
@@ -87,6 +104,8 @@ void run(bool timed) {
     // Rows of one number: nothing is left of it.
     if (a.size > 1 || a.kind != NormKind::kLayer) check(relative_error(y, a.type, expected, n), 2 * tolerance(a.type), line);
     if (a.sum) check(relative_error(sum, a.type, h, n), tolerance(a.type), line + ": sum");
+    if (a.rounded && (a.size > 1 || a.kind != NormKind::kLayer))
+      check(wrong_codes(codes, expected, n, a.rounded_factor), 0, line + ": codes");
   }
   for (int i = 0; i < 60; ++i) {
     SoftmaxArgs a;

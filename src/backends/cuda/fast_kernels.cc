@@ -54,20 +54,27 @@ class SkinnyOperation final : public Operation {
 
 class NormOperation final : public Operation {
  public:
-  NormOperation(const NormArgs& args, const DeviceTraits& traits, Operand x, Operand weight, Operand bias, Operand y)
-      : args_(args), traits_(traits), x_(std::move(x)), weight_(std::move(weight)), bias_(std::move(bias)), y_(std::move(y)) {}
+  NormOperation(const NormArgs& args, const DeviceTraits& traits, Operand x, Operand weight, Operand bias, Operand y, Operand rounded)
+      : args_(args),
+        traits_(traits),
+        x_(std::move(x)),
+        weight_(std::move(weight)),
+        bias_(std::move(bias)),
+        y_(std::move(y)),
+        rounded_(std::move(rounded)) {}
   Status run(const Addresses& at, cudaStream_t stream) override {
     args_.x = at.of(x_);
     args_.weight = at.of(weight_);
     args_.bias = at.of(bias_);
     args_.y = at.of(y_);
+    args_.rounded = at.of(rounded_);
     return check(norm(args_, traits_, stream), "a norm");
   }
 
  private:
   NormArgs args_;
   const DeviceTraits traits_;
-  const Operand x_, weight_, bias_, y_;
+  const Operand x_, weight_, bias_, y_, rounded_;
 };
 
 }  // namespace
@@ -105,7 +112,7 @@ bool try_skinny_gemm(StepBuilder& b, int64_t m, int64_t n, int64_t k, const Oper
 }
 
 bool try_norm(StepBuilder& b, NormKind kind, int64_t rows, int64_t size, float epsilon, const Operand& x, const Operand& weight,
-              const Operand& bias, const Operand& y) {
+              const Operand& bias, const Operand& y, const Operand& rounded, float factor) {
   NormArgs a;
   if (!b.device().has_gpu() || !scalar_of(x.dtype, a.type) || size > kMaxNormSize) return false;
   for (const Operand* o : {&weight, &bias, &y})
@@ -118,11 +125,13 @@ bool try_norm(StepBuilder& b, NormKind kind, int64_t rows, int64_t size, float e
   a.weight = aligned_like(weight);
   a.bias = aligned_like(bias);
   a.y = const_cast<void*>(aligned_like(y));
+  a.rounded = const_cast<void*>(aligned_like(rounded));
+  a.rounded_factor = factor;
   const auto there = [](const Operand& o) { return !o.present() || o.kind == Operand::Kind::kFixed; };
   a.constant = there(weight) && there(bias);
   const DeviceTraits traits = traits_of(b.device());
   if (norm_refusal(a, traits) != nullptr) return false;
-  b.add(std::make_unique<NormOperation>(a, traits, x, weight, bias, y));
+  b.add(std::make_unique<NormOperation>(a, traits, x, weight, bias, y, rounded));
   return true;
 }
 

@@ -22,8 +22,8 @@ struct SkinnyWeight {
 bool try_skinny_gemm(StepBuilder& b, int64_t m, int64_t n, int64_t k, const Operand& x, const Operand& w, const Operand& bias,
                      Activation activation, const Operand& residual, const Operand& y, const SkinnyWeight& quantized = {});
 
-// y = norm(x) * weight + bias over rows of `size`.
+// y = norm(x) * weight + bias over rows of `size`, and y * factor as 8-bit floats where `rounded` is present.
 bool try_norm(StepBuilder& b, NormKind kind, int64_t rows, int64_t size, float epsilon, const Operand& x, const Operand& weight,
-              const Operand& bias, const Operand& y);
+              const Operand& bias, const Operand& y, const Operand& rounded = {}, float factor = 1);
 
 }  // namespace cameo::cuda

@@ -94,6 +94,13 @@ ir::ValueId Runner::input_of(const Prepared& p, uint32_t node, size_t input) con
   return graph_.nodes[node].inputs[input];
 }
 
+// The rounding that a norm's step does as well, or null.
+const ir::Node* Runner::rounding_of(const Prepared& p, uint32_t node) const {
+  if (!p.simplified) return nullptr;
+  const auto found = p.simplified->roundings.find(node);
+  return found == p.simplified->roundings.end() ? nullptr : &graph_.nodes[found->second];
+}
+
 // Queries, keys and values that one product makes stay side by side as it writes them, where attention alone reads them.
 void Runner::lay_beside(Prepared& p) const {
   const auto& spec = p.spec;
@@ -164,6 +171,7 @@ void Runner::place(Prepared& p) const {
       if (const ir::ValueId id = input_of(p, spec.steps[k].node, i); id != ir::kNoValue) read[id] = k;
     for (ir::ValueId id : node.outputs)
       if (id != ir::kNoValue) made[id] = read[id] = k;
+    if (const ir::Node* rounding = rounding_of(p, spec.steps[k].node)) made[rounding->outputs[0]] = read[rounding->outputs[0]] = k;
   }
   for (ir::ValueId id : spec.views) {
     const ir::ValueId source = spec.values[id].source;
@@ -268,6 +276,12 @@ Status Runner::make_fixed(Prepared& p) {
         inputs.resize(kAttentionTable);
         inputs.push_back({.dtype = table.dtype(), .storage = table.dtype(), .dims = table.dims(), .value = table});
       }
+    if (const ir::Node* rounding = rounding_of(p, n)) {
+      inputs.resize(kRoundingScale);
+      inputs.push_back(view_of(p, rounding->inputs[1]));
+      outputs.resize(kRoundedOutput);
+      outputs.push_back(view_of(p, rounding->outputs[0]));
+    }
     auto ready = make_ready(p, node, std::move(inputs), std::move(outputs));
     if (!ready.ok()) {
       // The step may do with values that are there in the run alone, or run on the host.
@@ -330,6 +344,10 @@ Status Runner::launch_fixed(Prepared& p) {
     outputs.clear();
     for (size_t i = 0; i < node.inputs.size(); ++i) inputs.push_back(address(input_of(p, p.spec.steps[k].node, i)));
     for (ir::ValueId id : node.outputs) outputs.push_back(address(id));
+    if (const ir::Node* rounding = rounding_of(p, p.spec.steps[k].node)) {
+      outputs.resize(kRoundedOutput);
+      outputs.push_back(address(rounding->outputs[0]));
+    }
     std::chrono::steady_clock::time_point start;
     if (node_times_) {
       CAMEO_TRY(synchronize(session_.stream));

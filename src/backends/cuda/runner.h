@@ -89,6 +89,7 @@ class Runner {
   Result<Prepared> make_prepared(std::span<const ops::Fact> inputs, bool simplified);
   bool all_on_device(const runtime::Specialization& spec) const;
   ir::ValueId input_of(const Prepared& p, uint32_t node, size_t input) const;
+  const ir::Node* rounding_of(const Prepared& p, uint32_t node) const;
   void lay_beside(Prepared& p) const;
   void assign_storage(Prepared& p) const;
   void place(Prepared& p) const;

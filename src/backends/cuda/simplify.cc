@@ -63,6 +63,7 @@ class Simplifier {
     CAMEO_TRY(pass_masks_through());
     split_biases();
     leave_images();
+    join_roundings();
     finish();
     return std::move(result_);
   }
@@ -275,6 +276,34 @@ class Simplifier {
       for (const uint32_t r : readers) result_.images[r] = from;
       dropped_[step_of_[n]] = 1;
       value(to).place = Place::kUnused;
+    }
+  }
+
+  // Whether a node rounds a whole tensor to float8e4m3fn by one scale.
+  bool rounds_to_float8(const ir::Node& node) const {
+    if (!is(node, "", "QuantizeLinear") || spec_.facts[node.outputs[0]].type.dtype != DType::kFloat8E4M3FN) return false;
+    const Attributes attrs(*node.attrs);
+    if (attrs.integer("saturate", 1) == 0 || attrs.integer("precision") != 0 || !is_constant(node.inputs[1])) return false;
+    const Tensor& scale = spec_.facts[node.inputs[1]].constant;
+    if (scale.dtype() != DType::kFloat32 || scale.num_elements() != 1) return false;
+    if (node.inputs.size() < 3 || node.inputs[2] == ir::kNoValue) return true;
+    if (!is_constant(node.inputs[2])) return false;
+    const Tensor& zero = spec_.facts[node.inputs[2]].constant;
+    return zero.num_elements() == 1 && (*static_cast<const uint8_t*>(zero.raw()) & 0x7f) == 0;
+  }
+
+  void join_roundings() {
+    std::map<ir::ValueId, uint32_t> norms;
+    for (uint32_t n = 0; n < graph_.nodes.size(); ++n) {
+      const ir::Node& node = graph_.nodes[n];
+      if (!has_step(n)) continue;
+      const bool norm = (is(node, "", "LayerNormalization") || is(node, "", "RMSNormalization")) && node.inputs.size() <= kRoundingScale &&
+                        node.outputs.size() <= kRoundedOutput;
+      if (norm && value(node.outputs[0]).place == Place::kArena) norms[node.outputs[0]] = n;
+      if (!rounds_to_float8(node) || value(node.outputs[0]).place != Place::kArena) continue;
+      const auto from = norms.find(node.inputs[0]);
+      if (from == norms.end() || !result_.roundings.emplace(from->second, n).second) continue;
+      dropped_[step_of_[n]] = 1;
     }
   }
 

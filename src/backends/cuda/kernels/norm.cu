@@ -9,6 +9,7 @@
 #include "backends/cuda/kernels/norm.h"
 
 #include "backends/cuda/kernels/device.cuh"
+#include "backends/cuda/kernels/float8.cuh"
 #include "backends/cuda/kernels/launch.h"
 
 namespace cameo::cuda {
@@ -103,6 +104,13 @@ __global__ void __launch_bounds__(256) norm_warp(const __grid_constant__ NormArg
 #pragma unroll
     for (int e = 0; e < V; ++e) h[j][e] += w[e];
     *reinterpret_cast<uint4*>(static_cast<T*>(a.y) + at + c) = pack16<T>(h[j]);
+    if (a.rounded) {
+      auto* to = reinterpret_cast<uint32_t*>(static_cast<uint8_t*>(a.rounded) + at + c);
+#pragma unroll
+      for (int e = 0; e < V; e += 4)
+        to[e / 4] = pack_float8(h[j][e] * a.rounded_factor, h[j][e + 1] * a.rounded_factor) |
+                    pack_float8(h[j][e + 2] * a.rounded_factor, h[j][e + 3] * a.rounded_factor) << 16;
+    }
   }
 }
 
@@ -148,6 +156,7 @@ __global__ void __launch_bounds__(256) norm_block(const __grid_constant__ NormAr
     if (a.weight) v *= of(a.weight, i);
     if (a.bias) v += of(a.bias, i);
     static_cast<T*>(a.y)[at + i] = from_float<T>(v);
+    if (a.rounded) static_cast<uint8_t*>(a.rounded)[at + i] = static_cast<uint8_t>(pack_float8(v * a.rounded_factor, 0.f));
   }
 }
 
@@ -230,14 +239,16 @@ const char* norm_refusal(const NormArgs& a, const DeviceTraits& device) {
   if (a.size < 1 || a.size > kMaxNormSize) return "rows are longer than 16384";
   if (a.ids ? !a.table : !a.x) return "the rows are missing";
   if (a.period < 1) return "the period of positions is not positive";
+  if (a.rounded && device.capability < 89) return "the device has no 8-bit floats";
   if (a.size * int64_t{4} > device.shared_memory) return "a row does not fit shared memory";
   return nullptr;
 }
 
 cudaError_t norm(const NormArgs& a, const DeviceTraits& device, cudaStream_t stream) {
   if (a.rows == 0) return cudaSuccess;
-  const bool pieces = a.size <= 1024 && a.size * bytes_of(a.type) % 16 == 0 &&
-                      aligned({a.x, a.x_bias, a.residual, a.sum, a.weight, a.bias, a.y, a.table, a.position_table, a.type_table});
+  const bool pieces =
+      a.size <= 1024 && a.size * bytes_of(a.type) % 16 == 0 &&
+      aligned({a.x, a.x_bias, a.residual, a.sum, a.weight, a.bias, a.y, a.rounded, a.table, a.position_table, a.type_table});
   return with_type(a.type, [&](auto zero) {
     using T = decltype(zero);
     LaunchShape shape{.grid = dim3(static_cast<unsigned>((a.rows + 7) / 8)), .block = dim3(256)};

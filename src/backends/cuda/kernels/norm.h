@@ -20,7 +20,9 @@ struct NormArgs {
   const void* weight = nullptr;    // [size] or null
   const void* bias = nullptr;      // [size] or null
   void* y = nullptr;               // may be x
-  bool constant = false;           // no kernel that may still run writes weight or bias: they are read before it is done
+  void* rounded = nullptr;         // y * rounded_factor as float8e4m3fn too, saturated; or null. Needs compute capability 8.9
+  float rounded_factor = 1.f;
+  bool constant = false;  // no kernel that may still run writes weight or bias: they are read before it is done
   float epsilon = 1e-5f;
   // Embedding: where ids are given, x is not read and h is the sum of rows of up to three tables.
   const int64_t* ids = nullptr;  // [rows]; ids out of range give zeros

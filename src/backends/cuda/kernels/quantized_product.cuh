@@ -7,6 +7,7 @@
 #include <cuda.h>
 
 #include "backends/cuda/kernels/device.cuh"
+#include "backends/cuda/kernels/float8.cuh"
 #include "backends/cuda/kernels/quantized_product.h"
 
 // wgmma is there for sm_90a alone.
@@ -261,13 +262,6 @@ __device__ __forceinline__ void transpose_quad(uint32_t* w, int q) {
   }
 }
 
-__device__ __forceinline__ uint32_t pack_float8(float a, float b) {
-  uint16_t r = 0;
-#if __CUDA_ARCH__ >= 890
-  asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(r) : "f"(b), "f"(a));
-#endif
-  return r;
-}
 // Four numbers rounded to bytes, the first in the lowest one.
 template <bool SIGNED>
 __device__ __forceinline__ uint32_t pack_bytes(float a, float b, float c, float d) {

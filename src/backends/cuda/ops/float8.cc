@@ -104,14 +104,14 @@ float shared_scale(const Tensor& scales) {
   return s.empty() ? 0 : s[0];
 }
 
-// The product by cublasLt: one scale for all of W, known before the run, and no more behind it than a bias and Relu. Null where that is
-// not so.
+// The product by cublasLt: one scale for all of W, known before the run, and no more behind it than a bias, an addend and Relu. Null
+// where that is not so.
 Result<std::unique_ptr<Operation>> library_product(StepBuilder& b, const Problem& p, const Rounded& x, const LinearEpilogue& e,
                                                    const Operand& y, double* microseconds) {
   std::unique_ptr<Operation> none;
   const float scale = shared_scale(*b.value(2));
   const bool relu = e.activates && e.activation == ops::PointOp::kRelu;
-  if (scale == 0 || x.factor.present() || p.k % 16 != 0 || p.n % 16 != 0 || !gemm_supports(kFloat8, y.dtype) || !e.whole || e.addend ||
+  if (scale == 0 || x.factor.present() || p.k % 16 != 0 || p.n % 16 != 0 || !gemm_supports(kFloat8, y.dtype) || !e.whole ||
       (e.activates && !relu))
     return none;
   Gemm g;
@@ -123,6 +123,10 @@ Result<std::unique_ptr<Operation>> library_product(StepBuilder& b, const Problem
   g.y = y;
   if (e.bias) {
     CAMEO_ASSIGN(g.bias, b.input_as(e.bias, y.dtype));
+  }
+  if (e.addend) {
+    CAMEO_ASSIGN(g.addend, b.input(e.addend));
+    if (g.addend.dtype != y.dtype) return none;
   }
   if (relu) g.activation = Gemm::Activation::kRelu;
   auto made = make_gemm(b, g, microseconds);

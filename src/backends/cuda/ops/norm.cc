@@ -2,6 +2,8 @@
 // float32 (float64 for float64).
 #include "backends/cuda/fast_kernels.h"
 #include "backends/cuda/ops/ops.h"
+#include "backends/cuda/quantized_operation.h"
+#include "backends/cuda/simplify.h"
 
 namespace cameo::cuda {
 namespace {
@@ -90,7 +92,7 @@ std::string at_column(Source& s, const Operand& o, const Dims& x, size_t axis) {
   return s.load(o, s.offset(at, broadcast(trailing, columns).strides));
 }
 
-Status make_layer_norm(StepBuilder& b) {
+Status make_rows_norm(StepBuilder& b, const Operand& rounded, float rounding, bool& is_rounded) {
   CAMEO_ASSIGN(Operand x, b.input(0));
   CAMEO_ASSIGN(Operand scale, b.input(1));
   const Operand y = b.output(0);
@@ -107,8 +109,10 @@ Status make_layer_norm(StepBuilder& b) {
       CAMEO_ASSIGN(bias, b.input_as(2, x.dtype));
     }
     if (try_norm(b, centred ? NormKind::kLayer : NormKind::kRms, rows.outer, rows.length, b.attrs().real("epsilon", 1e-5f), x, weight, bias,
-                 y))
+                 y, rounded, 1 / rounding)) {
+      is_rounded = true;
       return {};
+    }
   }
   Source s;
   open_rows(s, rows, real_of(b));
@@ -128,6 +132,23 @@ Status make_layer_norm(StepBuilder& b) {
     s.line("}");
   }
   return s.launch_blocks(b, rows.outer, threads_for(rows.length));
+}
+
+// With a rounding that was joined to it (Simplified::roundings), the norm's result is written in 8-bit floats too.
+Status make_layer_norm(StepBuilder& b) {
+  Operand rounded;
+  float rounding = 1;
+  if (b.has_output(kRoundedOutput)) {
+    rounded = b.output(kRoundedOutput);
+    rounding = b.value(kRoundingScale)->data<float>()[0];
+  }
+  bool is_rounded = false;
+  CAMEO_TRY(make_rows_norm(b, rounded, rounding, is_rounded));
+  if (!rounded.present() || is_rounded) return {};
+  const Dims flat{rounded.dims.num_elements()};
+  const Operand from[] = {b.output(0).seen_as(flat)};
+  return map(b, rounded.seen_as(flat), from,
+             [&](Source& s, std::span<const std::string> v) { return float8_code(b, s, fmt::format("{} / {}", v[0], literal(rounding))); });
 }
 
 // InstanceNormalization is the case of a group for each channel.
