@@ -6,8 +6,11 @@
 
 #include <cuda.h>
 
+#include <algorithm>
+
 #include "backends/cuda/kernels/device.cuh"
 #include "backends/cuda/kernels/float8.cuh"
+#include "backends/cuda/kernels/launch.h"
 #include "backends/cuda/kernels/quantized_product.h"
 
 // wgmma is there for sm_90a alone.
@@ -542,7 +545,9 @@ __global__ void __launch_bounds__(kThreads, C::kBlocks) quantized_kernel(const _
   extern __shared__ uint8_t memory[];
   const uint32_t stages = (shared_address(memory) + 1023) & ~1023u;
   const uint32_t full = stages + C::kStages * C::kStageBytes, empty = full + 8 * C::kStages;
+  launch_dependents();
   if (threadIdx.x == 0) {
+    if (p.tensor) asm volatile("prefetch.tensormap [%0];" ::"l"(&p.map) : "memory");
     for (int i = 0; i < C::kStages; ++i) {
       barrier_init(full + 8 * i, p.tensor ? 1 : 129);  // the threads that gather, and the one that asks for W
       barrier_init(empty + 8 * i, 8);                  // the warps that multiply
@@ -551,6 +556,7 @@ __global__ void __launch_bounds__(kThreads, C::kBlocks) quantized_kernel(const _
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
   }
   __syncthreads();
+  wait_for_predecessor();
   if (threadIdx.x < 128) {
     asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(C::kGatherRegisters));
     if (!p.tensor)
@@ -570,12 +576,10 @@ template <Element X, Finish F, class C>
 cudaError_t launch_quantized(QuantizedParams& p, const DeviceTraits& device, cudaStream_t stream) {
   p.tiles_n = (p.a.n + C::BN - 1) / C::BN;
   p.tiles = (p.m + kTileRows - 1) / kTileRows * p.tiles_n;
-  const auto kernel = &quantized_kernel<X, F, C>;
-  const cudaError_t e = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, C::kShared);
-  if (e != cudaSuccess) return e;
   const int most = device.multiprocessors * C::kBlocks;
-  kernel<<<static_cast<unsigned>(p.tiles < most ? p.tiles : most), kThreads, C::kShared, stream>>>(p);
-  return cudaGetLastError();
+  const LaunchShape shape{
+      .grid = dim3(static_cast<unsigned>(std::min(p.tiles, most))), .block = dim3(kThreads), .shared = C::kShared, .dependent = true};
+  return launch(&quantized_kernel<X, F, C>, shape, stream, p);
 }
 
 template <Element X>
