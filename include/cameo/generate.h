@@ -72,7 +72,7 @@ struct GenerateOptions {
 
   bool log_probabilities = false;    // fills log_probability: of the model's own distribution, before any change
   size_t top_log_probabilities = 0;  // that many of the likeliest tokens are reported at each step
-  // Whether TokenEvent has the logits. Without, a GPU chooses greedy tokens itself, and goes on while they are looked at.
+  // Whether TokenEvent has the logits. Without, a GPU chooses tokens itself, and goes on while they are looked at.
   bool pass_logits = true;
 
   std::stop_token cancel;  // request_stop() on its source, from any thread, ends all rows with kCancelled

@@ -50,9 +50,11 @@ Result<Loop> run_loop(Decoder& decoder, const Rows& prompts, size_t tokens) {
   loop.made.resize(prompts.size());
   const auto start = std::chrono::steady_clock::now();
   std::vector<uint32_t> next(prompts.size());
-  if (decoder.generates(prompts.size(), prompts[0].size() + tokens)) {
+  GenerateOptions greedy;
+  greedy.max_new_tokens = tokens;
+  if (decoder.generates(prompts.size(), prompts[0].size() + tokens, greedy)) {
     auto last = start;
-    CAMEO_TRY(decoder.generate_likeliest(prompts, tokens, [&](std::span<const uint32_t> made) -> Result<bool> {
+    CAMEO_TRY(decoder.generate(prompts, greedy, [&](std::span<const uint32_t> made) -> Result<bool> {
       const auto now = std::chrono::steady_clock::now();
       loop.steps.push_back(std::chrono::duration<double, std::milli>(now - std::exchange(last, now)).count());
       for (size_t row = 0; row < made.size(); ++row) loop.made[row].push_back(made[row]);

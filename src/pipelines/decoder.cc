@@ -114,14 +114,16 @@ Status Decoder::prefill(std::span<const std::vector<uint32_t>> prompts) try {
   return error(ErrorCode::kOutOfMemory, "no memory for {} rows", prompts.size());
 }
 
-bool Decoder::generates(size_t rows, size_t tokens) const { return strategy_->generates(rows, tokens); }
+bool Decoder::generates(size_t rows, size_t tokens, const GenerateOptions& options) const {
+  return strategy_->generates(rows, tokens, options);
+}
 
-Status Decoder::generate_likeliest(std::span<const std::vector<uint32_t>> prompts, size_t count,
-                                   const std::function<Result<bool>(std::span<const uint32_t>)>& on_step) try {
+Status Decoder::generate(std::span<const std::vector<uint32_t>> prompts, const GenerateOptions& options,
+                         const std::function<Result<bool>(std::span<const uint32_t>)>& on_step) try {
   strategy_->clear();
-  CAMEO_TRY(check_prompts(prompts, count));
+  CAMEO_TRY(check_prompts(prompts, options.max_new_tokens));
   strategy_->times = {};
-  return count == 0 ? Status() : strategy_->generate(prompts, count, on_step);
+  return options.max_new_tokens == 0 ? Status() : strategy_->generate(prompts, options, on_step);
 } catch (const std::bad_alloc&) {
   return error(ErrorCode::kOutOfMemory, "no memory for {} rows", prompts.size());
 }

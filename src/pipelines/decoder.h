@@ -57,13 +57,13 @@ class Decoder {
   // Of the row's last token; valid until the next call that changes the decoder.
   std::span<const float> logits(size_t row) const;
 
-  // Whether generate_likeliest() can be called with these rows of so many tokens, new ones among them: on a GPU whose backend knows
+  // Whether generate() can be called with these rows of so many tokens, new ones among them: on a GPU whose backend knows
   // the model's layers.
-  bool generates(size_t rows, size_t tokens) const;
-  // prefill(), then the likeliest tokens of each row, chosen where the model runs, up to `count`. `on_step` gets those of all rows as
-  // they come; false ends. Afterwards there are no rows.
-  Status generate_likeliest(std::span<const std::vector<uint32_t>> prompts, size_t count,
-                            const std::function<Result<bool>(std::span<const uint32_t>)>& on_step);
+  bool generates(size_t rows, size_t tokens, const GenerateOptions& options) const;
+  // prefill(), then max_new_tokens tokens of each row, chosen where the model runs as the options say, row r with seed + r. `on_step`
+  // gets those of all rows as they come; false ends. Afterwards there are no rows.
+  Status generate(std::span<const std::vector<uint32_t>> prompts, const GenerateOptions& options,
+                  const std::function<Result<bool>(std::span<const uint32_t>)>& on_step);
 
   size_t batch() const;
   // Tokens that the row has.

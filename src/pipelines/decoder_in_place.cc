@@ -54,7 +54,7 @@ class InPlace final : public Decoder::Strategy {
     runs_fast_ = fast_ && info.vocabulary > 0 && fast_->covers(prompts.size(), longest);
     if (runs_fast_) {
       CAMEO_TRY(reserve_logits(prompts.size(), info.vocabulary));
-      CAMEO_TRY(fast_->prefill(prompts, 1, logits_.data()));
+      CAMEO_TRY(fast_->prefill(prompts, 1, logits_.data(), nullptr));
       for (size_t row = 0; row < prompts.size(); ++row) lengths_[row] = prompts[row].size();
       times.compute_ms = lap();
       return {};
@@ -151,12 +151,14 @@ class InPlace final : public Decoder::Strategy {
     rows_.clear();
     if (fast_) fast_->clear();
   }
-  bool generates(size_t rows, size_t tokens) const override { return fast_ && info.vocabulary > 0 && fast_->covers(rows, tokens); }
-  Status generate(std::span<const std::vector<uint32_t>> prompts, size_t count,
+  bool generates(size_t rows, size_t tokens, const GenerateOptions& options) const override {
+    return fast_ && info.vocabulary > 0 && fast_->covers(rows, tokens) && fast_->chooses(options);
+  }
+  Status generate(std::span<const std::vector<uint32_t>> prompts, const GenerateOptions& options,
                   const std::function<Result<bool>(std::span<const uint32_t>)>& on_step) override {
     lap();
-    CAMEO_TRY(fast_->prefill(prompts, count, nullptr));
-    CAMEO_TRY(fast_->generate(count, on_step));
+    CAMEO_TRY(fast_->prefill(prompts, options.max_new_tokens, nullptr, &options));
+    CAMEO_TRY(fast_->generate(options.max_new_tokens, on_step));
     times.compute_ms = lap();
     return {};
   }

@@ -50,8 +50,9 @@ class Decoder::Strategy {
   virtual size_t length(size_t row) const = 0;
   virtual void clear() = 0;
   // As of Decoder; for strategies that can.
-  virtual bool generates(size_t, size_t) const { return false; }
-  virtual Status generate(std::span<const std::vector<uint32_t>>, size_t, const std::function<Result<bool>(std::span<const uint32_t>)>&) {
+  virtual bool generates(size_t, size_t, const GenerateOptions&) const { return false; }
+  virtual Status generate(std::span<const std::vector<uint32_t>>, const GenerateOptions&,
+                          const std::function<Result<bool>(std::span<const uint32_t>)>&) {
     return Error(ErrorCode::kUnsupported, "tokens are not chosen where the model runs");
   }
 

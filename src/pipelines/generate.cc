@@ -128,7 +128,7 @@ struct TextGenerator::Impl {
   Status prefill(std::span<const std::vector<uint32_t>> prompts, Job& job);
   Status step(std::span<const uint32_t> tokens, Job& job);
   Status sample(std::span<const std::vector<uint32_t>> prompts, Job& job);
-  Status take_likeliest(std::span<const std::vector<uint32_t>> prompts, Job& job);
+  Status take_chosen(std::span<const std::vector<uint32_t>> prompts, Job& job);
   Status search(std::span<const std::vector<uint32_t>> prompts, Job& job);
   void note_times(Job& job) const {
     job.times.copy_in += decoder.times().copy_in_ms;
@@ -188,9 +188,9 @@ Status TextGenerator::Impl::sample(std::span<const std::vector<uint32_t>> prompt
   for (size_t row = 0; row < prompts.size(); ++row) samplers.emplace_back(options, prompts[row], options.seed + row);
   size_t longest = 0;
   for (const auto& prompt : prompts) longest = std::max(longest, prompt.size());
-  if (options.temperature == 0 && !samplers[0].changes_logits() && !options.log_probabilities && options.top_log_probabilities == 0 &&
-      !job.wants_logits && decoder.generates(prompts.size(), longest + options.max_new_tokens - 1))
-    return take_likeliest(prompts, job);
+  if (!options.log_probabilities && options.top_log_probabilities == 0 && !job.wants_logits &&
+      decoder.generates(prompts.size(), longest + options.max_new_tokens - 1, options))
+    return take_chosen(prompts, job);
   CAMEO_TRY(prefill(prompts, job));
 
   std::vector<size_t> active(prompts.size());  // the job's row of each row of the decoder
@@ -231,13 +231,13 @@ Status TextGenerator::Impl::sample(std::span<const std::vector<uint32_t>> prompt
   }
 }
 
-// Greedy, where the device chooses. Rows that have ended go on there, unseen, until all have.
-Status TextGenerator::Impl::take_likeliest(std::span<const std::vector<uint32_t>> prompts, Job& job) {
+// Where the device chooses. Rows that have ended go on there, unseen, until all have.
+Status TextGenerator::Impl::take_chosen(std::span<const std::vector<uint32_t>> prompts, Job& job) {
   std::vector<char> ended(prompts.size(), 0);
   size_t left = prompts.size();
   auto last = Clock::now();
   bool first = true;
-  CAMEO_TRY(decoder.generate_likeliest(prompts, job.options.max_new_tokens, [&](std::span<const uint32_t> tokens) -> Result<bool> {
+  CAMEO_TRY(decoder.generate(prompts, job.options, [&](std::span<const uint32_t> tokens) -> Result<bool> {
     const double ms = milliseconds_since(std::exchange(last, Clock::now()));
     if (std::exchange(first, false))
       job.times.prefill = ms;

@@ -14,6 +14,10 @@
 #include "cameo/logger.h"
 #include "runtime/executor.h"
 
+namespace cameo {
+struct GenerateOptions;
+}
+
 namespace cameo::runtime {
 
 // How float32 values are computed and kept on the device. Sums are float32 in all of them.
@@ -73,14 +77,16 @@ class DeviceDecoder {
   virtual ~DeviceDecoder() = default;
   // Whether it can run so many rows of so many tokens.
   virtual bool covers(size_t rows, size_t tokens) const = 0;
-  // Begins anew with a row for each prompt, none of which is empty, and room for `more` tokens behind the longest. `logits`: where
-  // those of each row's last token go, [rows, vocabulary]; null: the device chooses the likeliest tokens, for generate().
-  virtual Status prefill(std::span<const std::vector<uint32_t>> prompts, size_t more, float* logits) = 0;
+  // Whether it can choose tokens so, without beam search.
+  virtual bool chooses(const GenerateOptions& options) const = 0;
+  // Begins anew with a row for each prompt, none of which is empty, and room for `more` tokens behind the longest. Either `logits`
+  // says where those of each row's last token go, [rows, vocabulary], or the device chooses tokens by `options`, for generate().
+  virtual Status prefill(std::span<const std::vector<uint32_t>> prompts, size_t more, float* logits, const GenerateOptions* options) = 0;
   // Feeds a token for each row.
   virtual Status step(std::span<const uint32_t> tokens, float* logits) = 0;
   // Row i becomes what row sources[i] is; there are at most as many rows as before.
   virtual Status reorder(std::span<const size_t> sources) = 0;
-  // After prefill() without logits: gives `count` tokens of each row, at most `more`, the first of which prefill() chose. `on_step` gets those of
+  // After prefill() with options: gives `count` tokens of each row, at most `more`, the first of which prefill() chose. `on_step` gets those of
   // all rows as they come, while the device goes on; false ends. Afterwards only prefill() may follow.
   virtual Status generate(size_t count, const std::function<Result<bool>(std::span<const uint32_t>)>& on_step) = 0;
   virtual void clear() = 0;

@@ -2,12 +2,15 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <map>
 #include <thread>
 
 #include "backends/cuda/decoder_model.h"
 #include "backends/cuda/fast_kernels.h"
+#include "backends/cuda/kernels/sampling.h"
 #include "backends/cuda/runner.h"
+#include "cameo/generate.h"
 
 namespace cameo::cuda {
 namespace {
@@ -40,7 +43,11 @@ class Decoder final : public runtime::DeviceDecoder {
     return rows <= kMostRows && static_cast<int64_t>(tokens) <= most_tokens() && refusal(static_cast<int32_t>(rows)) == nullptr;
   }
 
-  Status prefill(std::span<const std::vector<uint32_t>> prompts, size_t more, float* logits) override {
+  bool chooses(const GenerateOptions& options) const override {
+    return is_greedy(options) || sampling_refusal(sampling_of(nullptr, Scalar::kFloat32, 1), traits_) == nullptr;
+  }
+
+  Status prefill(std::span<const std::vector<uint32_t>> prompts, size_t more, float* logits, const GenerateOptions* options) override {
     CAMEO_TRY(usable());
     size_t longest = 0;
     for (const auto& prompt : prompts) longest = std::max(longest, prompt.size());
@@ -48,6 +55,8 @@ class Decoder final : public runtime::DeviceDecoder {
     CAMEO_TRY(reserve(prompts.size(), longest + more));
     lengths_.assign(prompts.size(), 0);
     config_.batch = static_cast<int32_t>(prompts.size());
+    choice_ = logits ? Kind::kLogits : is_greedy(*options) ? Kind::kChoose : Kind::kSample;
+    if (choice_ == Kind::kSample) CAMEO_TRY(set_sampling(prompts, more, *options));
     auto* history = static_cast<int32_t*>(history_.data());
     for (size_t row = 0; row < prompts.size(); ++row)
       std::fill_n(history + row * static_cast<size_t>(capacity_), std::min(longest + more, static_cast<size_t>(capacity_)), kNotYet);
@@ -106,11 +115,11 @@ class Decoder final : public runtime::DeviceDecoder {
     for (size_t seen = 0; seen < count; ++seen) {
       while (launched < count && launched <= seen + kMostUnseen) {
         const size_t steps = count - launched >= kSeveral ? kSeveral : 1;
-        CAMEO_TRY(launch(Kind::kChoose, steps));
+        CAMEO_TRY(launch(choice_, steps));
         launched += steps;
       }
       for (size_t row = 0; row < rows; ++row) {
-        CAMEO_ASSIGN(tokens[row], await(row, static_cast<size_t>(lengths_[row]) - 1 + seen));
+        CAMEO_ASSIGN(tokens[row], await(row, seen));
       }
       CAMEO_ASSIGN(const bool go_on, on_step(tokens));
       if (!go_on) break;
@@ -201,6 +210,7 @@ class Decoder final : public runtime::DeviceDecoder {
     widest.batch = static_cast<int32_t>(slots_);
     const auto vocabulary = static_cast<size_t>(config_.vocabulary);
     CAMEO_ASSIGN(state_, session_.pool->allocate(kStateWords * sizeof(int32_t)));
+    CAMEO_ASSIGN(settings_, session_.pool->allocate(sizeof(SamplingSettings)));
     CAMEO_TRY(fill(state_.data(), 0, state_.bytes(), stream_.get()));
     CAMEO_ASSIGN(workspace_, session_.pool->allocate(static_cast<size_t>(decoder_workspace(widest))));
     CAMEO_TRY(fill(workspace_.data(), 0, workspace_.bytes(), stream_.get()));
@@ -228,10 +238,10 @@ class Decoder final : public runtime::DeviceDecoder {
     return fill(state_.data(), 0, state_.bytes(), stream_.get());
   }
 
-  Status copy_lengths() {
+  Status copy_lengths(int32_t less = 0) {
     CAMEO_TRY(synchronize(stream_.get()));
     auto* staged = static_cast<int32_t*>(staging_.data());
-    std::copy(lengths_.begin(), lengths_.end(), staged);
+    std::transform(lengths_.begin(), lengths_.end(), staged, [&](int32_t length) { return length - less; });
     return copy(device_lengths(), staged, lengths_.size() * sizeof(int32_t), stream_.get());
   }
 
@@ -242,8 +252,72 @@ class Decoder final : public runtime::DeviceDecoder {
     return copy(tokens(), staged, ids.size() * sizeof(int32_t), stream_.get());
   }
 
-  // What a step does behind the layers.
-  enum class Kind { kChoose, kLogits, kFeed };
+  // The likeliest tokens of unchanged logits: steps choose them themselves.
+  static bool is_greedy(const GenerateOptions& o) {
+    return o.temperature == 0 && o.logit_bias.empty() && o.repetition_penalty == 1 && o.presence_penalty == 0 && o.frequency_penalty == 0;
+  }
+
+  SamplingArgs sampling_of(const void* logits, Scalar type, int32_t rows) const {
+    SamplingArgs a;
+    a.logits = logits, a.type = type, a.rows = rows, a.vocabulary = model_->config().vocabulary;
+    a.settings = static_cast<const SamplingSettings*>(settings_.data());
+    a.tokens = tokens(), a.lengths = device_lengths(), a.done = done();
+    a.history = static_cast<int32_t*>(history_.data()), a.history_stride = capacity_, a.capacity = static_cast<int32_t>(capacity_);
+    return a;
+  }
+
+  // Brings to the device how the rows' tokens are chosen, and the tokens that penalties know.
+  Status set_sampling(std::span<const std::vector<uint32_t>> prompts, size_t more, const GenerateOptions& o) {
+    const size_t rows = prompts.size();
+    SamplingSettings s;
+    if (o.temperature > 0) s.inverse_temperature = std::min(1 / o.temperature, std::numeric_limits<double>::max());
+    s.top_p = o.top_p, s.min_p = o.min_p, s.repetition = o.repetition_penalty;
+    s.presence = o.presence_penalty, s.frequency = o.frequency_penalty;
+    s.top_k = o.top_k < static_cast<size_t>(config_.vocabulary) ? static_cast<uint32_t>(o.top_k) : 0;
+    std::vector<SamplingBias> biases;
+    for (const auto& [token, bias] : o.logit_bias) biases.push_back({token, bias});
+    std::stable_sort(biases.begin(), biases.end(), [](const SamplingBias& a, const SamplingBias& b) { return a.token < b.token; });
+    s.biases = static_cast<uint32_t>(biases.size());
+    std::vector<uint64_t> random(rows);
+    for (size_t row = 0; row < rows; ++row) random[row] = o.seed + row;
+    std::vector<SamplingMade> made;
+    std::vector<uint32_t> counts(rows, 0);
+    if (o.repetition_penalty != 1 || o.presence_penalty != 0 || o.frequency_penalty != 0) {
+      std::vector<std::vector<uint32_t>> known(rows);
+      size_t most = 0;
+      for (size_t row = 0; row < rows && o.repetition_penalty != 1; ++row) {
+        known[row] = prompts[row];
+        std::sort(known[row].begin(), known[row].end());
+        known[row].erase(std::unique(known[row].begin(), known[row].end()), known[row].end());
+        most = std::max(most, known[row].size());
+      }
+      s.made_stride = static_cast<int64_t>(most + more);
+      made.resize(rows * (most + more));
+      for (size_t row = 0; row < rows; ++row) {
+        counts[row] = static_cast<uint32_t>(known[row].size());
+        for (size_t i = 0; i < known[row].size(); ++i) made[row * (most + more) + i] = {known[row][i], 0};
+      }
+    }
+    const size_t random_bytes = rows * sizeof(uint64_t), bias_bytes = biases.size() * sizeof(SamplingBias),
+                 made_bytes = made.size() * sizeof(SamplingMade), count_bytes = rows * sizeof(uint32_t);
+    CAMEO_TRY(synchronize(stream_.get()));
+    CAMEO_ASSIGN(lists_, session_.pool->allocate(random_bytes + bias_bytes + made_bytes + count_bytes));
+    auto* to = static_cast<std::byte*>(lists_.data());
+    s.random = reinterpret_cast<uint64_t*>(to), to += random_bytes;
+    s.bias = reinterpret_cast<const SamplingBias*>(to), to += bias_bytes;
+    if (!made.empty()) s.made = reinterpret_cast<SamplingMade*>(to);
+    to += made_bytes;
+    s.made_count = reinterpret_cast<uint32_t*>(to);
+    CAMEO_TRY(copy(s.random, random.data(), random_bytes, stream_.get()));
+    if (bias_bytes) CAMEO_TRY(copy(const_cast<SamplingBias*>(s.bias), biases.data(), bias_bytes, stream_.get()));
+    if (made_bytes) CAMEO_TRY(copy(s.made, made.data(), made_bytes, stream_.get()));
+    CAMEO_TRY(copy(s.made_count, counts.data(), count_bytes, stream_.get()));
+    CAMEO_TRY(copy(settings_.data(), &s, sizeof s, stream_.get()));
+    return synchronize(stream_.get());
+  }
+
+  // What a step does behind the layers: chooses the likeliest token, has one chosen by a kernel behind it, or gives logits.
+  enum class Kind { kChoose, kSample, kLogits, kFeed };
 
   Status launch(Kind kind, size_t steps = 1) {
     const auto key = std::make_tuple(config_.batch, kind, steps);
@@ -259,13 +333,17 @@ class Decoder final : public runtime::DeviceDecoder {
       state.done = done();
       state.history = static_cast<int32_t*>(history_.data());
       state.history_stride = capacity_;
-      state.logits = kind == Kind::kLogits ? logits_.data() : nullptr;
-      state.choose = kind != Kind::kFeed;
+      state.logits = kind == Kind::kLogits || kind == Kind::kSample ? logits_.data() : nullptr;
+      state.choose = kind != Kind::kFeed, state.choose_behind = kind == Kind::kSample;
       state.queue_at = tokens() + 3 * kMostRows, state.queue = tokens() + 4 * kMostRows, state.queue_stride = kMostRows;
       CAMEO_ASSIGN(
           CapturedGraph graph, CapturedGraph::capture(stream_.get(), [&]() -> Status {
-            for (size_t i = 0; i < steps; ++i)
+            for (size_t i = 0; i < steps; ++i) {
               CAMEO_TRY(check(decoder_step(config, weights, state, workspace_.data(), traits_, stream_.get()), "a decoder's step"));
+              if (kind == Kind::kSample)
+                CAMEO_TRY(check(sample_tokens(sampling_of(logits_.data(), config.type, config.batch), traits_, stream_.get()),
+                                "the choice of tokens"));
+            }
             return {};
           }));
       it = captured_.emplace(key, std::move(graph)).first;
@@ -299,7 +377,7 @@ class Decoder final : public runtime::DeviceDecoder {
       }
     CAMEO_TRY(copy(state_.data(), staged, words * sizeof(int32_t), stream_.get()));
     if (longest > 1) CAMEO_TRY(launch(Kind::kFeed, longest - 1));
-    CAMEO_TRY(launch(logits ? Kind::kLogits : Kind::kChoose));
+    CAMEO_TRY(launch(choice_));
     return logits ? fetch_logits(logits) : Status();
   }
 
@@ -365,6 +443,7 @@ class Decoder final : public runtime::DeviceDecoder {
       lengths_[static_cast<size_t>(row)] = static_cast<int32_t>(prompts[static_cast<size_t>(row)].size());
     // The logits, and the tokens that they choose.
     const auto vocabulary = static_cast<size_t>(c.vocabulary);
+    if (choice_ == Kind::kSample) return sample_prompts(outputs[0]);
     std::vector<float> own(logits ? 0 : static_cast<size_t>(rows) * vocabulary);
     float* target = logits ? logits : own.data();
     Value& last = outputs[0];
@@ -388,15 +467,35 @@ class Decoder final : public runtime::DeviceDecoder {
     return upload(chosen);
   }
 
-  // The token that the device wrote for the row at that place, once it did.
-  Result<uint32_t> await(size_t row, size_t place) {
-    const volatile int32_t* there = static_cast<const int32_t*>(history_.data()) + row * static_cast<size_t>(capacity_) + place;
+  // The first tokens, from the logits of whole prompts.
+  Status sample_prompts(Value& logits) {
+    const size_t count = lengths_.size() * static_cast<size_t>(config_.vocabulary);
+    CAMEO_TRY(copy_lengths(1));  // the choice adds one
+    if (logits.device && logits.storage == DType::kFloat32)
+      return check(sample_tokens(sampling_of(logits.device, Scalar::kFloat32, config_.batch), traits_, stream_.get()),
+                   "the choice of tokens");
+    CAMEO_TRY(runner_.fetch(logits));
+    if (logits.host->tensor.dtype() != DType::kFloat32) return error(ErrorCode::kUnsupported, "the logits are not float32");
+    CAMEO_ASSIGN(const MemoryPool::Block wide, session_.pool->allocate(count * sizeof(float)));
+    CAMEO_TRY(copy(wide.data(), logits.host->tensor.raw(), count * sizeof(float), stream_.get()));
+    CAMEO_TRY(
+        check(sample_tokens(sampling_of(wide.data(), Scalar::kFloat32, config_.batch), traits_, stream_.get()), "the choice of tokens"));
+    return synchronize(stream_.get());
+  }
+
+  // The row's new token of that index, once the device wrote it.
+  Result<uint32_t> await(size_t row, size_t index) {
+    const volatile int32_t* there = static_cast<const int32_t*>(history_.data()) + row * static_cast<size_t>(capacity_) +
+                                    static_cast<size_t>(lengths_[row]) - 1 + index;
     for (uint32_t tries = 0; *there == kNotYet; ++tries) {
       if (tries % 4096 != 4095) continue;
       CAMEO_ASSIGN(const bool all_done, finished(stream_.get()));
       if (all_done && *there == kNotYet) return error(ErrorCode::kInternal, "the device made no token for row {}", row);
       std::this_thread::yield();
     }
+    if (*there < 0)
+      return error(ErrorCode::kInvalidInput, "row {}, new token {}: the model's logits are no numbers ({}); there is no likeliest token",
+                   row, index, *there == kLogitsNan ? "NaN" : "all are infinite");
     return static_cast<uint32_t>(*there);
   }
 
@@ -415,7 +514,9 @@ class Decoder final : public runtime::DeviceDecoder {
   int64_t capacity_ = 0;
   std::vector<MemoryPool::Block> caches_;  // keys and values of each layer, [slots, kv_heads, capacity, head_size]
   MemoryPool::Block cosines_, sines_, state_, workspace_, logits_, wide_logits_;
-  PinnedBlock history_;  // [slots, capacity]: tokens that steps made, written by the device
+  MemoryPool::Block settings_, lists_;  // SamplingSettings, and what it points to
+  Kind choice_ = Kind::kChoose;         // of the first tokens, and of those that generate() gives
+  PinnedBlock history_;                 // [slots, capacity]: tokens that steps made, written by the device
   PinnedBlock staging_;
   std::map<std::tuple<int32_t, Kind, size_t>, CapturedGraph> captured_;  // by rows and steps
   std::vector<int32_t> lengths_;                                         // of rows

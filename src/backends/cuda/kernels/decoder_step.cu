@@ -287,6 +287,11 @@ class Step {
       if (ok()) keep(launch(step_advance, shape, stream_, s_, int{c_.batch}, int{c_.capacity}));
       return status_;
     }
+    if (s_.choose_behind) {
+      product(w_.head, base_ + at_.x, c_.hidden, s_.logits, c_.vocabulary, c_.vocabulary,
+              {.weight = w_.final_norm_weight, .bias = w_.final_norm_bias});
+      return status_;
+    }
     const bool exact = c_.type == Scalar::kFloat32;
     void* logits = exact && !s_.logits ? base_ + at_.logits : s_.logits;
     product(w_.head, base_ + at_.x, c_.hidden, logits, c_.vocabulary, c_.vocabulary,

@@ -70,6 +70,9 @@ struct DecoderState {
   // false: no logits and no choice; keys, values and lengths go on. For a prompt's tokens but the last: the next token of b is
   // queue[2 * i * queue_stride + b], and whether b stands still done[b] = queue[(2 * i + 1) * queue_stride + b], at i = (*queue_at)++.
   bool choose = true;
+  // true, with `choose`: a kernel behind the step chooses (sampling.h). The step writes logits, which are given, and leaves tokens,
+  // lengths, done and history to that kernel.
+  bool choose_behind = false;
   const int32_t* queue = nullptr;
   int32_t* queue_at = nullptr;
   int64_t queue_stride = 0;
