@@ -93,7 +93,7 @@ std::string line(const Case& c) {
 }
 
 struct Operands {
-  Buffer x, w, scales, zeros, bias, residual, y, norm_weight, norm_bias;
+  Buffer x, w, scales, zeros, bias, residual, y, norm_weight, norm_bias, normalised;
   SkinnyGemmArgs args;
   explicit Operands(const Case& c) {
     SkinnyGemmArgs& a = args;
@@ -121,6 +121,11 @@ struct Operands {
       norm_weight = random(c.type, c.k, 0.3f, 1.f), norm_bias = random(c.type, c.k, 0.3f);
       a.norm_weight = norm_weight.as();
       if (c.norm == NormKind::kLayer) a.norm_bias = norm_bias.as();
+      if (c.type != Scalar::kFloat32 && c.bias) {
+        normalised = Buffer(int64_t{c.m} * c.k * 2);
+        normalised.poison();
+        a.normalised = normalised.as();
+      }
     }
   }
 };
@@ -147,6 +152,8 @@ void run_case(const Case& c, const DeviceTraits& device) {
   gather_rows<<<(n + 127) / 128, 128>>>(o.args.y, c.type, o.args.y_stride, c.columns(), n, y.as<float>());
   MUST(cudaGetLastError());
   check(relative_error(y, Scalar::kFloat32, expected, n), tolerance(c.type), line(c));
+  if (o.args.normalised)
+    check(relative_error(o.normalised, c.type, x, int64_t{c.m} * c.k), tolerance(c.type), line(c) + ": the norm's result");
 }
 
 void bench(const DeviceTraits& device) {

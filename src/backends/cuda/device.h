@@ -30,6 +30,8 @@ class Device {
 
   const DeviceInfo& info() const { return info_; }
   bool has_gpu() const { return has_gpu_; }
+  // Whether a kernel may start while the one before it runs (programmatic dependent launch).
+  bool dependent_launch() const { return dependent_launch_; }
   Result<cudaKernel_t> kernel(const std::string& source, const char* name);
 #ifndef CAMEO_HIP
   Result<cublasLtHandle_t> cublaslt();
@@ -57,13 +59,20 @@ class Device {
   Device(DeviceInfo info, bool has_gpu, std::vector<std::string> amd = {})
       : info_(std::move(info)),
         has_gpu_(has_gpu),
+#ifdef CAMEO_HIP
+        dependent_launch_(false),
+#else
+        dependent_launch_(amd.empty() && info_.arch() >= 90),
+#endif
         modules_(info_.arch(), std::move(amd)),
         pool_(std::make_shared<MemoryPool>()),
-        tuning_key_(make_tuning_key(info_)) {}
+        tuning_key_(make_tuning_key(info_)) {
+  }
   static std::string make_tuning_key(const DeviceInfo& info);
 
   const DeviceInfo info_;
   const bool has_gpu_;
+  const bool dependent_launch_;
   Modules modules_;
   std::shared_ptr<MemoryPool> pool_;
   std::unique_ptr<Stream> stream_;

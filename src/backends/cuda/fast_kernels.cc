@@ -25,7 +25,7 @@ bool scalar_of(DType type, Scalar& scalar) {
 class SkinnyOperation final : public Operation {
  public:
   SkinnyOperation(const SkinnyGemmArgs& args, const DeviceTraits& traits, Operand x, Operand w, Operand bias, Operand residual, Operand y,
-                  Operand scales, Operand zeros)
+                  Operand scales, Operand zeros, JoinedNorm norm)
       : args_(args),
         traits_(traits),
         scales_(std::move(scales)),
@@ -34,10 +34,14 @@ class SkinnyOperation final : public Operation {
         w_(std::move(w)),
         bias_(std::move(bias)),
         residual_(std::move(residual)),
-        y_(std::move(y)) {}
+        y_(std::move(y)),
+        norm_(std::move(norm)) {}
   Status run(const Addresses& at, cudaStream_t stream) override {
     args_.x = at.of(x_);
     args_.w = at.of(w_);
+    args_.norm_weight = at.of(norm_.weight);
+    args_.norm_bias = at.of(norm_.bias);
+    args_.normalised = at.of(norm_.y);
     args_.scales = at.of(scales_);
     args_.zeros = static_cast<const uint8_t*>(at.of(zeros_));
     args_.bias = at.of(bias_);
@@ -50,6 +54,7 @@ class SkinnyOperation final : public Operation {
   SkinnyGemmArgs args_;
   const DeviceTraits traits_;
   const Operand scales_, zeros_, x_, w_, bias_, residual_, y_;
+  const JoinedNorm norm_;
 };
 
 class NormOperation final : public Operation {
@@ -80,7 +85,8 @@ class NormOperation final : public Operation {
 }  // namespace
 
 bool try_skinny_gemm(StepBuilder& b, int64_t m, int64_t n, int64_t k, const Operand& x, const Operand& w, const Operand& bias,
-                     Activation activation, const Operand& residual, const Operand& y, const SkinnyWeight& quantized) {
+                     Activation activation, const Operand& residual, const Operand& y, const SkinnyWeight& quantized,
+                     const JoinedNorm* norm) {
   SkinnyGemmArgs a;
   if (!b.device().has_gpu() || !scalar_of(x.dtype, a.type) || n > INT32_MAX || k > INT32_MAX || m > INT32_MAX) return false;
   for (const Operand* o : {&bias, &residual, &y, &quantized.scales})
@@ -105,9 +111,19 @@ bool try_skinny_gemm(StepBuilder& b, int64_t m, int64_t n, int64_t k, const Oper
   // Weights and bias are read while the kernel before still runs.
   const auto there = [](const Operand& o) { return !o.present() || o.kind == Operand::Kind::kFixed; };
   a.dependent = there(w) && there(bias) && b.device().info().arch() >= 90;
+  if (norm) {
+    a.norm = norm->kind;
+    a.epsilon = norm->epsilon;
+    a.norm_weight = aligned_like(norm->weight);
+    a.norm_bias = aligned_like(norm->bias);
+    a.normalised = const_cast<void*>(aligned_like(norm->y));
+    if (norm->weight.dtype != x.dtype || (norm->bias.present() && norm->bias.dtype != x.dtype) || norm->y.dtype != x.dtype) return false;
+    a.dependent = a.dependent && there(norm->weight) && there(norm->bias);
+  }
   const DeviceTraits traits = traits_of(b.device());
   if (skinny_gemm_refusal(a, traits) != nullptr) return false;
-  b.add(std::make_unique<SkinnyOperation>(a, traits, x, w, bias, residual, y, quantized.scales, quantized.zeros));
+  b.add(std::make_unique<SkinnyOperation>(a, traits, norm ? norm->x : x, w, bias, residual, y, quantized.scales, quantized.zeros,
+                                          norm ? *norm : JoinedNorm()));
   return true;
 }
 

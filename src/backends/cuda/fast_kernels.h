@@ -18,9 +18,18 @@ struct SkinnyWeight {
   int32_t group = 0;
 };
 
-// y = act(x W^T + bias) + residual for few rows; W is [n, k]. Absent operands are not present.
+// A norm over the rows of x whose result, y, is wanted too.
+struct JoinedNorm {
+  NormKind kind = NormKind::kLayer;
+  float epsilon = 1e-5f;
+  Operand x, weight, bias, y;
+};
+
+// y = act(x W^T + bias) + residual for few rows; W is [n, k]. Absent operands are not present. With `norm`, x is that norm's
+// result, which is made here.
 bool try_skinny_gemm(StepBuilder& b, int64_t m, int64_t n, int64_t k, const Operand& x, const Operand& w, const Operand& bias,
-                     Activation activation, const Operand& residual, const Operand& y, const SkinnyWeight& quantized = {});
+                     Activation activation, const Operand& residual, const Operand& y, const SkinnyWeight& quantized = {},
+                     const JoinedNorm* norm = nullptr);
 
 // y = norm(x) * weight + bias over rows of `size`, and y * factor as 8-bit floats where `rounded` is present.
 bool try_norm(StepBuilder& b, NormKind kind, int64_t rows, int64_t size, float epsilon, const Operand& x, const Operand& weight,

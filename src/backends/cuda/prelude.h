@@ -107,6 +107,15 @@ struct Least { template <class T> T operator()(T a, T b) const { return least(a,
 struct Times { template <class T> T operator()(T a, T b) const { return a * b; } };
 )cuda";
 
+// Which node met an index out of range, at an address of the host.
+inline constexpr const char* kReports =
+    "inline void fault(i64 number, i64 at, i64 index) { volatile i64* f = (volatile i64*)at; if (f) { f[1] = index; f[0] = number; } }\n";
+inline constexpr const char* k32BitIndices =
+    "typedef int I;\n#define DIVIDE(n, d, m) ((int)((__umulhi((u32)(n), (u32)(m)) + (u32)(n)) >> (int)((m) >> 32)))\n";
+// Lets the next kernel start, and waits for the one before.
+inline constexpr const char* kDependentStart =
+    "  asm volatile(\"griddepcontrol.launch_dependents;\" ::: \"memory\");\n  asm volatile(\"griddepcontrol.wait;\" ::: \"memory\");\n";
+
 // Added where a kernel has elements of 8 or 4 bits that are no integers. K: 0 as E4M3FN (no infinity, NaN is 0x7f), 1 as the FNUZ
 // formats (no infinity, no negative zero, NaN is 0x80), 2 as IEEE.
 inline constexpr const char* kSmallFloats = R"cuda(

@@ -78,10 +78,13 @@ const char* formula_of(PointOp op) {
   return "a";
 }
 
+// Without those of a norm that the step makes too.
+size_t own_inputs(const StepBuilder& b) { return b.norm() ? b.node().inputs.size() : b.num_inputs(); }
+
 }  // namespace
 
 Result<ops::PointProgram> program_of(const StepBuilder& b, size_t first) {
-  const size_t num_inputs = b.num_inputs() - std::min(first, b.num_inputs()) + (first > 0 ? 1 : 0);
+  const size_t all = own_inputs(b), num_inputs = all - std::min(first, all) + (first > 0 ? 1 : 0);
   const std::vector<int64_t> code = b.attrs().integers("program");
   const std::vector<float> constants = b.attrs().reals("constants");
   return ops::decode_point_program(static_cast<int>(num_inputs), code, constants);
@@ -116,7 +119,7 @@ std::string emit_program(Source& s, const ops::PointProgram& program, std::span<
 Status apply_program(StepBuilder& b, const ops::PointProgram& program, const Operand& from, size_t first, const Operand& to) {
   if (program.code.empty() && from.same_place(to)) return {};
   std::vector<Operand> operands = {from};
-  for (size_t i = first; i < b.num_inputs(); ++i) {
+  for (size_t i = first; i < own_inputs(b); ++i) {
     CAMEO_ASSIGN(Operand o, b.input(i));
     operands.push_back(std::move(o));
   }

@@ -19,6 +19,11 @@ constexpr size_t kAlignment = 512;
 
 constexpr size_t kAttentionMask = 3, kAttentionTable = 7;  // inputs; the table is there in a simplified graph alone
 
+constexpr int64_t kSmallStep = 1024;      // elements of values
+constexpr size_t kMostParameters = 3500;  // bytes, of a kernel
+
+constexpr int64_t kMostJoinedRows = 16, kMostJoinedSize = 1024;  // of norms that products do
+
 size_t align(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
 }  // namespace
@@ -78,11 +83,62 @@ Result<Runner::Prepared> Runner::make_prepared(std::span<const ops::Fact> inputs
     CAMEO_ASSIGN(p.simplified, simplify(graph_, p.spec));
   }
   assign_storage(p);
-  if (p.simplified) lay_beside(p);
+  if (p.simplified) {
+    put_small_first(p);
+    lay_beside(p);
+    join_norms(p);
+  }
   p.steps.resize(p.spec.steps.size());
   place(p);
   CAMEO_TRY(make_fixed(p));
   return p;
+}
+
+// Steps of a few elements that wait for nothing else go first, where one kernel can do them.
+void Runner::put_small_first(Prepared& p) const {
+  auto& spec = p.spec;
+  std::vector<char> late(spec.values.size(), 0);
+  const auto small = [&](ir::ValueId id) {
+    const auto dims = id == ir::kNoValue || !spec.facts[id].type.shape ? std::nullopt : ir::to_dims(*spec.facts[id].type.shape);
+    return id == ir::kNoValue || spec.values[id].place == Place::kConstant || (dims && dims->num_elements() <= kSmallStep);
+  };
+  const auto is_late = [&](ir::ValueId id) {
+    return id != ir::kNoValue && late[spec.values[id].place == Place::kView ? spec.values[id].source : id];
+  };
+  std::vector<runtime::Specialization::Step> first, rest;
+  for (auto& step : spec.steps) {
+    const ir::Node& node = graph_.nodes[step.node];
+    bool goes_first = true;
+    for (size_t i = 0; i < node.inputs.size(); ++i)
+      for (ir::ValueId id : {node.inputs[i], input_of(p, step.node, i)}) goes_first = goes_first && small(id) && !is_late(id);
+    for (ir::ValueId id : node.outputs) goes_first = goes_first && small(id);
+    if (!goes_first) {
+      for (ir::ValueId id : node.outputs)
+        if (id != ir::kNoValue) late[id] = 1;
+      if (const ir::Node* rounding = rounding_of(p, step.node)) late[rounding->outputs[0]] = 1;
+    }
+    (goes_first ? first : rest).push_back(std::move(step));
+  }
+  first.insert(first.end(), std::make_move_iterator(rest.begin()), std::make_move_iterator(rest.end()));
+  spec.steps = std::move(first);
+}
+
+// Neighbouring steps that a block can do become one kernel.
+Status Runner::chain_small(Prepared& p) {
+  std::vector<const ChainLink*> links;
+  size_t bytes = 0;
+  for (size_t k = 0; k <= p.steps.size(); ++k) {
+    const auto* operations = k < p.steps.size() ? &p.steps[k]->step.operations : nullptr;
+    const ChainLink* link = operations && operations->size() == 1 ? chain_link(*operations->front()) : nullptr;
+    const size_t more = link ? 8 * (link->operands.size() + std::max<size_t>(link->numbers.size(), 1)) : 0;
+    if (links.size() > 1 && (!link || bytes + more > kMostParameters)) {
+      CAMEO_ASSIGN(std::unique_ptr<Chain> chain, Chain::make(session_.device, links));
+      if (chain) p.chains[k - links.size()] = {k, std::move(chain)};
+    }
+    if (!link || bytes + more > kMostParameters) links.clear(), bytes = 0;
+    if (link) links.push_back(link), bytes += more;
+  }
+  return {};
 }
 
 // The value that a step reads as input `input` of its node.
@@ -147,6 +203,48 @@ void Runner::lay_beside(Prepared& p) const {
   }
 }
 
+// Norms of few rows become part of the product that comes next and reads them.
+void Runner::join_norms(Prepared& p) const {
+  if (!session_.device.has_gpu()) return;
+  auto& spec = p.spec;
+  const DType narrow = activation_type(session_.precision);
+  const auto is_product = [](const ir::Node& node) {
+    return node.op->name == "MatMul" && (node.op->domain.empty() || node.op->domain == "ai.cameo") && node.inputs.size() <= kNormInput &&
+           node.outputs.size() <= kNormOutput;
+  };
+  std::vector<runtime::Specialization::Step> steps;
+  for (size_t k = 0; k < spec.steps.size(); ++k) {
+    const uint32_t n = spec.steps[k].node;
+    const ir::Node& norm = graph_.nodes[n];
+    const bool named = norm.op->domain.empty() && (norm.op->name == "LayerNormalization" || norm.op->name == "RMSNormalization");
+    steps.push_back(spec.steps[k]);
+    if (!named || rounding_of(p, n) || k + 1 == spec.steps.size() || narrow == DType::kFloat32) continue;
+    const ir::Node& product = graph_.nodes[spec.steps[k + 1].node];
+    const ir::ValueId x = norm.inputs[0], y = norm.outputs[0];
+    if (!is_product(product) || product.inputs[0] != y || spec.values[y].place != Place::kArena || p.storage[x] != narrow ||
+        p.storage[y] != narrow || p.beside.count(x) || p.beside.count(y))
+      continue;
+    const Dims& dims = spec.values[y].dims;
+    const int64_t size = dims.rank() > 0 ? dims.back() : 0, axis = Attributes(*norm.attrs).integer("axis", -1);
+    bool fits = size > 0 && size <= kMostJoinedSize && size % 64 == 0 && dims.num_elements() / size <= kMostJoinedRows &&
+                (axis == -1 || axis == static_cast<int64_t>(dims.rank()) - 1);
+    // Weights are constants of the model's float32 or of 16 bits, as long as a row.
+    for (size_t i = 1; i < norm.inputs.size(); ++i)
+      fits = fits && norm.inputs[i] != ir::kNoValue && spec.values[norm.inputs[i]].place == Place::kConstant &&
+             spec.facts[norm.inputs[i]].constant.num_elements() == size &&
+             spec.facts[norm.inputs[i]].type.dtype == spec.facts[x].type.dtype;
+    for (size_t i = 1; i < norm.outputs.size(); ++i) fits = fits && norm.outputs[i] == ir::kNoValue;
+    fits = fits && norm.inputs.size() > 1 && product.inputs.size() > 1 && product.inputs[1] != ir::kNoValue &&
+           spec.values[product.inputs[1]].place == Place::kConstant && spec.facts[product.inputs[1]].constant.rank() == 2;
+    // The product's other operands are there before it.
+    fits = fits && std::find(product.inputs.begin() + 1, product.inputs.end(), y) == product.inputs.end();
+    if (!fits) continue;
+    p.norms[spec.steps[k + 1].node] = n;
+    steps.pop_back();
+  }
+  spec.steps = std::move(steps);
+}
+
 // The block of device memory: inputs, what the arena holds, outputs.
 void Runner::place(Prepared& p) const {
   const auto& spec = p.spec;
@@ -169,6 +267,10 @@ void Runner::place(Prepared& p) const {
     ir::for_each_use(node, [&](ir::ValueId id) { read[id] = k; });
     for (size_t i = 0; i < node.inputs.size(); ++i)
       if (const ir::ValueId id = input_of(p, spec.steps[k].node, i); id != ir::kNoValue) read[id] = k;
+    if (const auto joined = p.norms.find(spec.steps[k].node); joined != p.norms.end()) {
+      ir::for_each_use(graph_.nodes[joined->second], [&](ir::ValueId id) { read[id] = k; });
+      made[graph_.nodes[joined->second].outputs[0]] = k;
+    }
     for (ir::ValueId id : node.outputs)
       if (id != ir::kNoValue) made[id] = read[id] = k;
     if (const ir::Node* rounding = rounding_of(p, spec.steps[k].node)) made[rounding->outputs[0]] = read[rounding->outputs[0]] = k;
@@ -225,7 +327,7 @@ View Runner::view_of(const Prepared& p, ir::ValueId id) const {
   return v;
 }
 
-Result<Runner::Ready> Runner::make_ready(const Prepared&, const ir::Node& node, std::vector<View> inputs, std::vector<View> outputs) {
+Result<Runner::Ready> Runner::make_ready(const ir::Node& node, std::vector<View> inputs, std::vector<View> outputs, const ir::Node* norm) {
   const DeviceOp* op = find_device_op(node);
   if (!op) return error(ErrorCode::kUnsupported, "the device has no such operator");
   for (const auto* list : {&inputs, &outputs})
@@ -236,6 +338,7 @@ Result<Runner::Ready> Runner::make_ready(const Prepared&, const ir::Node& node, 
   ready.views = inputs;
   ready.views.insert(ready.views.end(), outputs.begin(), outputs.end());
   StepBuilder b(node, std::move(inputs), std::move(outputs), session_.precision, session_.device, session_.weights, &session_.faults);
+  b.set_norm(norm);
   CAMEO_TRY(op->make(b));
   ready.step = b.take();
   return ready;
@@ -282,7 +385,15 @@ Status Runner::make_fixed(Prepared& p) {
       outputs.resize(kRoundedOutput);
       outputs.push_back(view_of(p, rounding->outputs[0]));
     }
-    auto ready = make_ready(p, node, std::move(inputs), std::move(outputs));
+    const ir::Node* norm = nullptr;
+    if (const auto joined = p.norms.find(n); joined != p.norms.end()) {
+      norm = &graph_.nodes[joined->second];
+      inputs.resize(kNormInput);
+      for (ir::ValueId id : norm->inputs) inputs.push_back(view_of(p, id));
+      outputs.resize(kNormOutput);
+      outputs.push_back(view_of(p, norm->outputs[0]));
+    }
+    auto ready = make_ready(node, std::move(inputs), std::move(outputs), norm);
     if (!ready.ok()) {
       // The step may do with values that are there in the run alone, or run on the host.
       if (ready.error().code() == ErrorCode::kUnsupported) return {};
@@ -292,7 +403,7 @@ Status Runner::make_fixed(Prepared& p) {
     p.steps[k] = std::move(ready).value();
   }
   p.fixed = true;
-  return {};
+  return p.simplified ? chain_small(p) : Status();
 }
 
 Status Runner::reserve(Prepared& p) {
@@ -330,16 +441,15 @@ Value Runner::placed_value(const Prepared& p, ir::ValueId id) const {
 }
 
 Status Runner::launch_fixed(Prepared& p) {
-  std::vector<void*> inputs, outputs;
   auto* base = static_cast<std::byte*>(block_.data());
   const auto address = [&](ir::ValueId id) -> void* {
     if (id == ir::kNoValue) return nullptr;
     const auto& plan = p.spec.values[id];
     return base + p.offsets[plan.place == Place::kView ? plan.source : id];
   };
-  for (size_t k = 0; k < p.steps.size(); ++k) {
+  std::vector<void*> inputs, outputs;
+  const auto operands = [&](size_t k) {
     const ir::Node& node = graph_.nodes[p.spec.steps[k].node];
-    const Annotation range(node);
     inputs.clear();
     outputs.clear();
     for (size_t i = 0; i < node.inputs.size(); ++i) inputs.push_back(address(input_of(p, p.spec.steps[k].node, i)));
@@ -348,12 +458,39 @@ Status Runner::launch_fixed(Prepared& p) {
       outputs.resize(kRoundedOutput);
       outputs.push_back(address(rounding->outputs[0]));
     }
+  };
+  auto* scratch = static_cast<std::byte*>(scratch_.data());
+  for (size_t k = 0; k < p.steps.size(); ++k) {
+    const ir::Node& node = graph_.nodes[p.spec.steps[k].node];
+    const auto chained = p.chains.find(k);
+    if (chained != p.chains.end() && !node_times_ && !Annotation::on()) {
+      std::vector<std::vector<void*>> lists;
+      std::vector<Addresses> at;
+      for (; k < chained->second.last; ++k) {
+        operands(k);
+        lists.push_back(std::move(inputs));
+        lists.push_back(std::move(outputs));
+      }
+      for (size_t i = 0; i < lists.size(); i += 2) at.push_back({lists[i], lists[i + 1], scratch});
+      if (auto status = chained->second.chain->run(at, session_.stream); !status.ok()) return std::move(status).error().in(node.describe());
+      --k;
+      continue;
+    }
+    const Annotation range(node);
+    operands(k);
+    if (const auto joined = p.norms.find(p.spec.steps[k].node); joined != p.norms.end()) {
+      const ir::Node& norm = graph_.nodes[joined->second];
+      inputs.resize(kNormInput);
+      for (ir::ValueId id : norm.inputs) inputs.push_back(address(id));
+      outputs.resize(kNormOutput);
+      outputs.push_back(address(norm.outputs[0]));
+    }
     std::chrono::steady_clock::time_point start;
     if (node_times_) {
       CAMEO_TRY(synchronize(session_.stream));
       start = std::chrono::steady_clock::now();
     }
-    if (auto status = p.steps[k]->step.run({inputs, outputs, static_cast<std::byte*>(scratch_.data())}, session_.stream); !status.ok())
+    if (auto status = p.steps[k]->step.run({inputs, outputs, scratch}, session_.stream); !status.ok())
       return std::move(status).error().in(node.describe());
     if (node_times_) {
       if (auto status = synchronize(session_.stream); !status.ok()) return std::move(status).error().in(node.describe());

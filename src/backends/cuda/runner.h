@@ -9,6 +9,7 @@
 #include <optional>
 #include <vector>
 
+#include "backends/cuda/chain.h"
 #include "backends/cuda/simplify.h"
 #include "backends/cuda/step.h"
 #include "runtime/backend.h"
@@ -70,13 +71,20 @@ class Runner {
     ir::ValueId first = 0;
     int64_t column = 0, pitch = 0;
   };
+  // Steps that one kernel does.
+  struct ChainedSteps {
+    size_t last = 0;  // behind them
+    std::unique_ptr<Chain> chain;
+  };
   struct Prepared {
     runtime::Specialization spec;
     std::vector<DType> storage;               // by value
     std::vector<size_t> offsets;              // by value: of placed values, in the block
     std::optional<Simplified> simplified;     // what `spec` leaves out; only where every step was made ready
     std::map<ir::ValueId, Beside> beside;     // values that lie beside others, row by row
+    std::map<uint32_t, uint32_t> norms;       // by node, of a product: the norm before it, which has no step of its own
     std::vector<std::optional<Ready>> steps;  // parallel to spec.steps
+    std::map<size_t, ChainedSteps> chains;    // by their first step
     size_t block_bytes = 0, scratch_bytes = 0;
     bool fixed = false;  // every step runs on the device and was made ready
     std::optional<CapturedGraph> graph;
@@ -87,6 +95,9 @@ class Runner {
 
   Result<Prepared*> prepare(std::span<const ops::Fact> inputs);
   Result<Prepared> make_prepared(std::span<const ops::Fact> inputs, bool simplified);
+  void put_small_first(Prepared& p) const;
+  Status chain_small(Prepared& p);
+  void join_norms(Prepared& p) const;
   bool all_on_device(const runtime::Specialization& spec) const;
   ir::ValueId input_of(const Prepared& p, uint32_t node, size_t input) const;
   const ir::Node* rounding_of(const Prepared& p, uint32_t node) const;
@@ -105,7 +116,7 @@ class Runner {
   Status run_scan(const ir::Node& node);
   Result<Value> moved(Value v, size_t axis, bool to_front);
   Status infer(Prepared& p, const ir::Node& node);
-  Result<Ready> make_ready(const Prepared& p, const ir::Node& node, std::vector<View> inputs, std::vector<View> outputs);
+  Result<Ready> make_ready(const ir::Node& node, std::vector<View> inputs, std::vector<View> outputs, const ir::Node* norm = nullptr);
   // A value of its own memory.
   Result<Value> fresh(DType dtype, const Dims& dims);
   // Makes the step ready if it is not, or was for other shapes, and puts it on the stream.

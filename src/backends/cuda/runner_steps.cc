@@ -221,7 +221,7 @@ Status Runner::launch_step(Prepared& p, size_t index, std::vector<View> inputs, 
   };
   if (!ready || ready->views.size() != views.size() || !std::equal(views.begin(), views.end(), ready->views.begin(), equal)) {
     const Tuning::Scope scope(session_.weights.tuning());
-    CAMEO_ASSIGN(Ready made_ready, make_ready(p, node, std::move(inputs), std::move(outputs)));
+    CAMEO_ASSIGN(Ready made_ready, make_ready(node, std::move(inputs), std::move(outputs)));
     // What the step before this one used may still be read by the device.
     if (ready) CAMEO_TRY(synchronize(session_.stream));
     ready = std::move(made_ready);

@@ -277,6 +277,15 @@ Status launch(cudaKernel_t kernel, const KernelShape& shape, void** arguments, c
   config.blockDim = {shape.block[0], shape.block[1], shape.block[2]};
   config.dynamicSmemBytes = shape.shared_bytes;
   config.stream = stream;
+#ifndef CAMEO_HIP
+  cudaLaunchAttribute attribute;
+  if (shape.dependent) {
+    attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attribute.val.programmaticStreamSerializationAllowed = 1;
+    config.attrs = &attribute;
+    config.numAttrs = 1;
+  }
+#endif
   return check(cudaLaunchKernelExC(&config, reinterpret_cast<const void*>(kernel), arguments), "launching a kernel");
 }
 

@@ -208,6 +208,7 @@ class Module {
 struct KernelShape {
   unsigned grid[3] = {1, 1, 1}, block[3] = {1, 1, 1};
   unsigned shared_bytes = 0;
+  bool dependent = false;  // starts while the kernel before it runs, and waits for it itself
 };
 Status launch(cudaKernel_t kernel, const KernelShape& shape, void** arguments, cudaStream_t stream);
 

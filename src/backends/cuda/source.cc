@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 
+#include "backends/cuda/chain.h"
 #include "backends/cuda/prelude.h"
 
 namespace cameo::cuda {
@@ -11,6 +12,10 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int64_t kMaxBlocks = (int64_t{1} << 31) - 1;
+// Kernels of at most so many blocks a multiprocessor start while the one before them runs: theirs are the times that starting counts in.
+constexpr int kDependentBlocks = 8;
+// Elements that a block does as fast as many would.
+constexpr int64_t kChained = 1024;
 
 // floor(n / d) = (umulhi(n, multiplier) + n) >> shift for 0 <= n < 2^31 (Granlund and Montgomery, "Division by invariant
 // integers using multiplication", 1994).
@@ -23,8 +28,14 @@ int64_t magic(int64_t d) {
 
 class KernelOperation final : public Operation {
  public:
-  KernelOperation(cudaKernel_t kernel, const KernelShape& shape, std::vector<Operand> operands, std::vector<int64_t> numbers)
-      : kernel_(kernel), shape_(shape), operands_(std::move(operands)), numbers_(std::move(numbers)), addresses_(operands_.size()) {
+  KernelOperation(cudaKernel_t kernel, const KernelShape& shape, std::vector<Operand> operands, std::vector<int64_t> numbers,
+                  std::unique_ptr<ChainLink> link)
+      : kernel_(kernel),
+        shape_(shape),
+        operands_(std::move(operands)),
+        numbers_(std::move(numbers)),
+        addresses_(operands_.size()),
+        link_(std::move(link)) {
     for (void*& address : addresses_) arguments_.push_back(&address);
     arguments_.push_back(numbers_.data());
   }
@@ -32,6 +43,7 @@ class KernelOperation final : public Operation {
     for (size_t i = 0; i < operands_.size(); ++i) addresses_[i] = at.of(operands_[i]);
     return launch(kernel_, shape_, arguments_.data(), stream);
   }
+  const ChainLink* link() const { return link_.get(); }
 
  private:
   const cudaKernel_t kernel_;
@@ -39,9 +51,15 @@ class KernelOperation final : public Operation {
   const std::vector<Operand> operands_;
   std::vector<int64_t> numbers_;
   std::vector<void*> addresses_, arguments_;
+  const std::unique_ptr<ChainLink> link_;
 };
 
 }  // namespace
+
+const ChainLink* chain_link(const Operation& operation) {
+  const auto* kernel = dynamic_cast<const KernelOperation*>(&operation);
+  return kernel ? kernel->link() : nullptr;
+}
 
 bool is_small_float(DType t) {
   switch (t) {
@@ -206,7 +224,9 @@ std::string Source::offset(std::span<const std::string> indices, const Dims& str
   return text.empty() ? "0" : text;
 }
 
-Status Source::launch(StepBuilder& b, const KernelShape& shape, const std::string& head, int threads) {
+Status Source::launch(StepBuilder& b, KernelShape shape, const std::string& head, int threads, int64_t elements) {
+  shape.dependent = b.device().dependent_launch() &&
+                    shape.grid[0] <= static_cast<unsigned>(kDependentBlocks * b.device().info().multiprocessors);
   for (const Parameter& p : parameters_) wide_ |= p.operand.dims.num_elements() > INT32_MAX / 2;
   std::string source = kPrelude;
   if (checks_) {
@@ -214,29 +234,36 @@ Status Source::launch(StepBuilder& b, const KernelShape& shape, const std::strin
     int64_t* memory = b.faults() ? b.faults()->memory() : nullptr;
     numbers_.push_back(memory ? b.faults()->add(b.node().describe()) : 0);
     numbers_.push_back(static_cast<int64_t>(reinterpret_cast<intptr_t>(memory)));
-    source += fmt::format(
-        "inline void fault(i64 number, i64 at, i64 index) {{ volatile i64* f = (volatile i64*)at; if (f) {{ f[1] = index; f[0] = "
-        "number; }} }}\n#define FAULT(x) fault(p.v[{}], p.v[{}], (i64)(x))\n",
-        numbers_.size() - 2, numbers_.size() - 1);
+    source += kReports + fmt::format("#define FAULT(x) fault(p.v[{}], p.v[{}], (i64)(x))\n", numbers_.size() - 2, numbers_.size() - 1);
   }
-  if (std::any_of(parameters_.begin(), parameters_.end(), [](const Parameter& p) { return is_small_float(p.operand.dtype); }))
-    source += kSmallFloats;
-  source += wide_ ? "typedef i64 I;\n#define DIVIDE(n, d, m) ((n) / (d))\n"
-                  : "typedef int I;\n#define DIVIDE(n, d, m) ((int)((__umulhi((u32)(n), (u32)(m)) + (u32)(n)) >> (int)((m) >> 32)))\n";
+  const bool small_floats =
+      std::any_of(parameters_.begin(), parameters_.end(), [](const Parameter& p) { return is_small_float(p.operand.dtype); });
+  if (small_floats) source += kSmallFloats;
+  source += wide_ ? "typedef i64 I;\n#define DIVIDE(n, d, m) ((n) / (d))\n" : k32BitIndices;
   source += fmt::format("struct P {{ i64 v[{}]; }};\n", std::max<size_t>(numbers_.size(), 1));
   for (size_t i = 0; i < numbers_.size(); ++i) source += fmt::format("#define N{} ((I)p.v[{}])\n", i, i);
   source += declarations_;
   source += fmt::format("extern \"C\" __global__ void __launch_bounds__({}) k(", threads);
   std::vector<Operand> operands;
+  std::vector<std::string> types;
   for (size_t i = 0; i < parameters_.size(); ++i) {
     const auto& [operand, written] = parameters_[i];
-    source += fmt::format("{}{}* __restrict__ a{}, ", written ? "" : "const ", storage_type(operand.dtype, operand.narrowed), i);
+    // What is read must not be taken for constant, or it would be read before the kernel that writes it is done.
+    types.push_back(storage_type(operand.dtype, operand.narrowed));
+    source +=
+        fmt::format("{}{}*{} a{}, ", written || shape.dependent ? "" : "const ", types.back(), shape.dependent ? "" : " __restrict__", i);
     operands.push_back(operand);
   }
-  source += "const __grid_constant__ P p) {\n" + head + body_ + "}\n";
+  source += "const __grid_constant__ P p) {\n";
+  if (shape.dependent) source += kDependentStart;
+  source += head + body_ + "}\n";
   CAMEO_ASSIGN(cudaKernel_t kernel, b.device().kernel(source, "k"));
+  std::unique_ptr<ChainLink> link;
+  const bool few = elements > 0 ? elements <= kChained : shape.grid[0] == 1;
+  if (few && !wide_ && !small_floats && shape.shared_bytes == 0)
+    link = std::make_unique<ChainLink>(ChainLink{elements, threads, declarations_, body_, std::move(types), operands, numbers_, checks_});
   if (numbers_.empty()) numbers_.push_back(0);
-  b.add(std::make_unique<KernelOperation>(kernel, shape, std::move(operands), std::move(numbers_)));
+  b.add(std::make_unique<KernelOperation>(kernel, shape, std::move(operands), std::move(numbers_), std::move(link)));
   return {};
 }
 
@@ -248,7 +275,8 @@ Status Source::launch_elements(StepBuilder& b, int64_t count) {
   KernelShape shape;
   shape.grid[0] = static_cast<unsigned>(blocks);
   shape.block[0] = kThreads;
-  return launch(b, shape, fmt::format("  const I i = (I)blockIdx.x * {} + threadIdx.x;\n  if (i >= {}) return;\n", kThreads, n), kThreads);
+  return launch(b, shape, fmt::format("  const I i = (I)blockIdx.x * {} + threadIdx.x;\n  if (i >= {}) return;\n", kThreads, n), kThreads,
+                count);
 }
 
 Status Source::launch_blocks(StepBuilder& b, int64_t blocks, int threads, size_t shared_bytes) {
@@ -259,7 +287,7 @@ Status Source::launch_blocks(StepBuilder& b, int64_t blocks, int threads, size_t
   shape.block[0] = static_cast<unsigned>(threads);
   // Whole vectors: the compiler may read the last elements as one.
   shape.shared_bytes = static_cast<unsigned>((shared_bytes + 15) / 16 * 16);
-  return launch(b, shape, "  const I block = blockIdx.x;\n  const int t = threadIdx.x;\n", threads);
+  return launch(b, shape, "  const I block = blockIdx.x;\n  const int t = threadIdx.x;\n", threads, 0);
 }
 
 Dims dense_strides(const Dims& dims) {

@@ -71,7 +71,7 @@ class Source {
 
  private:
   std::string parameter(const Operand& operand, bool written);
-  Status launch(StepBuilder& b, const KernelShape& shape, const std::string& head, int threads);
+  Status launch(StepBuilder& b, KernelShape shape, const std::string& head, int threads, int64_t elements);
 
   struct Parameter {
     Operand operand;

@@ -109,6 +109,8 @@ struct View {
   bool channels_first = false;
 };
 
+constexpr size_t kNormInput = 8, kNormOutput = 4;
+
 class StepBuilder {
  public:
   // `inputs` and `outputs` are parallel to the node's; absent ones have type kUndefined.
@@ -125,6 +127,10 @@ class StepBuilder {
 
   const ir::Node& node() const { return node_; }
   const Attributes& attrs() const { return attrs_; }
+  // The LayerNormalization or RMSNormalization whose rows are the node's first input, where this step makes them too. It has that
+  // norm's inputs from kNormInput on and its output as output kNormOutput.
+  const ir::Node* norm() const { return norm_; }
+  void set_norm(const ir::Node* norm) { norm_ = norm; }
   int version() const { return node_.version; }
   Precision precision() const { return precision_; }
   Device& device() const { return device_; }
@@ -156,6 +162,9 @@ class StepBuilder {
     size_t operations, scratch_bytes;
   };
   Mark mark() const { return {step_.operations.size(), step_.scratch_bytes}; }
+  std::span<const std::unique_ptr<Operation>> operations_since(const Mark& mark) const {
+    return std::span(step_.operations).subspan(mark.operations);
+  }
   void back_to(const Mark& mark) {
     step_.operations.resize(mark.operations);
     step_.scratch_bytes = mark.scratch_bytes;
@@ -174,6 +183,7 @@ class StepBuilder {
 
  private:
   const ir::Node& node_;
+  const ir::Node* norm_ = nullptr;
   Attributes attrs_;
   std::vector<View> inputs_, outputs_;
   const Precision precision_;

@@ -40,6 +40,8 @@ const char* skinny_gemm_refusal(const SkinnyGemmArgs& a, const DeviceTraits& dev
   if (a.norm != NormKind::kNone &&
       (!a.norm_weight || reinterpret_cast<uintptr_t>(a.norm_weight) % 16 || reinterpret_cast<uintptr_t>(a.norm_bias) % 16))
     return "the norm's weights are missing or do not lie on multiples of 16 bytes";
+  if (a.normalised && (a.norm == NormKind::kNone || a.type == Scalar::kFloat32 || reinterpret_cast<uintptr_t>(a.normalised) % 16))
+    return "the norm's result is given in 16 bits alone, on multiples of 16 bytes";
   if (a.activation == Activation::kSwiGlu && a.n % 16) return "SwiGLU needs a multiple of 16 rows";
   if (a.type != Scalar::kFloat32 && device.capability < 80) return "needs compute capability 8.0";
   const int64_t shared = a.type == Scalar::kFloat32 ? skinny_f32_shared(a) : static_cast<int64_t>(skinny_shape(a, false, device).shared);

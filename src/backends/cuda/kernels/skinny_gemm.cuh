@@ -312,6 +312,13 @@ __global__ void __launch_bounds__(32 * C::WARPS, C::resident(F == WeightFormat::
     for (int i = 0; i < 8; ++i) f[i] = (f[i] - mean) * inverse * w[i] + b[i];
     return pack16<T>(f);
   };
+  // The rows of the norm's result are written by a block each.
+  const auto writes = [&](int m) { return a.normalised && m % static_cast<int>(gridDim.x) == static_cast<int>(blockIdx.x); };
+  const auto finish_x = [&](int m, int c, const uint4& v, float mean, float inverse) {
+    const uint4 n = normalised(v, c, mean, inverse);
+    store_x(m, c, n);
+    if (writes(m)) *reinterpret_cast<uint4*>(static_cast<T*>(a.normalised) + m * static_cast<int64_t>(a.k) + c * 8) = n;
+  };
   // Sums and squares in one pass: x of 16 bits holds no more digits than that keeps.
   const auto add = [&](const uint4& v, float& sum, float& squares) {
     float f[8];
@@ -351,7 +358,7 @@ __global__ void __launch_bounds__(32 * C::WARPS, C::resident(F == WeightFormat::
       sum = squares = 0.f;
       for (int q = 0; q < parts; ++q) sum += sums[m * parts + q].x, squares += sums[m * parts + q].y;
       const float mean = centre ? sum / a.k : 0.f;
-      if (c < kc) store_x(m, c, normalised(v, c, mean, inverse_of(mean, squares)));
+      if (c < kc) finish_x(m, c, v, mean, inverse_of(mean, squares));
     }
   } else if constexpr (PRE == Prologue::kRows) {
     constexpr int R = (8 * NT + WARPS - 1) / WARPS;  // rows of a warp
@@ -371,8 +378,7 @@ __global__ void __launch_bounds__(32 * C::WARPS, C::resident(F == WeightFormat::
       const float mean = centre ? warp_sum(sum) / a.k : 0.f, inverse = inverse_of(mean, warp_sum(squares));
 #pragma unroll
       for (int j = 0; j < 4; ++j)
-        if (warp + i * WARPS < a.m && lane + 32 * j < kc)
-          store_x(warp + i * WARPS, lane + 32 * j, normalised(v[i][j], lane + 32 * j, mean, inverse));
+        if (warp + i * WARPS < a.m && lane + 32 * j < kc) finish_x(warp + i * WARPS, lane + 32 * j, v[i][j], mean, inverse);
     }
   } else {
     copy_async_wait_all();
@@ -387,7 +393,7 @@ __global__ void __launch_bounds__(32 * C::WARPS, C::resident(F == WeightFormat::
         const int c = c0 + lane;
         const uint4 v = c < kc ? row[c] : uint4{};
         __syncwarp();
-        if (c < kc) store_x(m, c, normalised(v, c, mean, inverse));
+        if (c < kc) finish_x(m, c, v, mean, inverse);
         __syncwarp();
       }
     }

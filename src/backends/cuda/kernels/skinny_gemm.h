@@ -35,8 +35,9 @@ struct SkinnyGemmArgs {
   const void* norm_weight = nullptr;  // [k]
   const void* norm_bias = nullptr;    // [k] or null
   float epsilon = 1e-5f;
-  bool dependent = false;  // programmatic dependent launch: starts while the kernel before it runs, and waits for it only
-                           // after its weights are under way; the weights must not be that kernel's output
+  void* normalised = nullptr;  // [m, k]: the norm's result, or null
+  bool dependent = false;      // programmatic dependent launch: starts while the kernel before it runs, and waits for it only
+                               // after its weights are under way; the weights must not be that kernel's output
 };
 
 // Where row `i` of a gate (up = false) or an up projection stands in the weights of kSwiGlu.

@@ -274,8 +274,30 @@ Result<Operand> rows_of_weights(StepBuilder& b, const Product& p, const Gemm& g)
                     });
 }
 
+// The norm that this step makes besides the product, if any.
+Result<std::optional<JoinedNorm>> joined_norm(StepBuilder& b, DType type) {
+  if (!b.norm()) return std::optional<JoinedNorm>();
+  JoinedNorm n;
+  n.kind = b.norm()->op->name == "LayerNormalization" ? NormKind::kLayer : NormKind::kRms;
+  n.epsilon = Attributes(*b.norm()->attrs).real("epsilon", 1e-5f);
+  CAMEO_ASSIGN(n.x, b.input(kNormInput));
+  CAMEO_ASSIGN(n.weight, b.input_as(kNormInput + 1, type));
+  if (b.has_input(kNormInput + 2)) {
+    CAMEO_ASSIGN(n.bias, b.input_as(kNormInput + 2, type));
+  }
+  n.y = b.output(kNormOutput);
+  return std::optional(std::move(n));
+}
+
+// As an operation of its own.
+Status add_norm(StepBuilder& b, const JoinedNorm& n) {
+  const int64_t size = n.x.dims.back();
+  if (try_norm(b, n.kind, n.x.dims.num_elements() / size, size, n.epsilon, n.x, n.weight, n.bias, n.y)) return {};
+  return error(ErrorCode::kUnsupported, "the norm before the product has no kernel");
+}
+
 // Whether it was done so.
-Result<bool> few_rows(StepBuilder& b, const Product& p, const Gemm& g, const ops::PointProgram& program) {
+Result<bool> few_rows(StepBuilder& b, const Product& p, const Gemm& g, const ops::PointProgram& program, const JoinedNorm* norm) {
   const DType type = g.a.dtype;
   if (p.m > kFewRows || p.batch.rank() > 0 || p.trans_a || g.alpha != 1 || !b.value(1) || g.y.dtype != type || p.k == 0 || p.n < 64)
     return false;
@@ -290,7 +312,7 @@ Result<bool> few_rows(StepBuilder& b, const Product& p, const Gemm& g, const ops
   if (e->addend) {
     CAMEO_ASSIGN(addend, b.input_as(e->addend, type));
   }
-  return try_skinny_gemm(b, p.m, p.n, p.k, g.a, w, bias, e->activation, addend, g.y);
+  return try_skinny_gemm(b, p.m, p.n, p.k, g.a, w, bias, e->activation, addend, g.y, {}, norm);
 }
 
 // Whether it was done by tiles, all of the program with it.
@@ -328,6 +350,17 @@ Result<bool> by_tiles(StepBuilder& b, const Product& p, const Gemm& g, const ops
   });
 }
 
+// The product and its program, after the norm that this step makes, if any. `library` is the way that is always there.
+Status any_product(StepBuilder& b, const Product& p, const Gemm& g, const ops::PointProgram& program,
+                   const std::function<Status()>& library) {
+  CAMEO_ASSIGN(const std::optional<JoinedNorm> norm, joined_norm(b, g.a.dtype));
+  CAMEO_ASSIGN(bool done, few_rows(b, p, g, program, norm ? &*norm : nullptr));
+  if (done) return {};
+  if (norm) CAMEO_TRY(add_norm(b, *norm));
+  CAMEO_ASSIGN(done, by_tiles(b, p, g, program));
+  return done ? Status() : library();
+}
+
 Status make_matmul(StepBuilder& b) {
   Gemm g;
   const DType type = operand_type(b);
@@ -335,11 +368,7 @@ Status make_matmul(StepBuilder& b) {
   CAMEO_ASSIGN(g.b, b.input_as(1, type));
   g.y = b.output(0);
   const Product p = product_of(b.in_dims(0), b.in_dims(1), false, false);
-  CAMEO_ASSIGN(bool done, few_rows(b, p, g, {.num_inputs = 1}));
-  if (!done) {
-    CAMEO_ASSIGN(done, by_tiles(b, p, g, {.num_inputs = 1}));
-  }
-  return done ? Status() : product(b, p, g);
+  return any_product(b, p, g, {.num_inputs = 1}, [&] { return product(b, p, g); });
 }
 
 // The product by cublasLt with what it can take of the program, then the rest.
@@ -381,11 +410,7 @@ Status make_fused(StepBuilder& b) {
     y.narrowed = first.narrowed;
   }
   g.y = y;
-  CAMEO_ASSIGN(bool done, few_rows(b, p, g, program));
-  if (!done) {
-    CAMEO_ASSIGN(done, by_tiles(b, p, g, program));
-  }
-  if (!done) CAMEO_TRY(by_library(b, p, g, program, y));
+  CAMEO_TRY(any_product(b, p, g, program, [&] { return by_library(b, p, g, program, y); }));
   if (first.pitch) return {};
   return copy_splits(b, y, splits);
 }
