@@ -122,14 +122,17 @@ class Context final : public runtime::DeviceContext {
     CAMEO_TRY(events_[0]->record(session_.stream));
     CAMEO_TRY(runner_.run(values, results, events_[1].get()));
     CAMEO_TRY(events_[2]->record(session_.stream));
+    std::vector<void*> to(results.size(), nullptr);
     for (size_t k = 0; k < results.size(); ++k) {
       const Binding binding = k < bindings.size() ? bindings[k] : Binding{};
-      CAMEO_TRY(give(results[k], binding, k, outputs[k]));
+      CAMEO_TRY(give(results[k], binding, k, outputs[k], to[k]));
     }
+    CAMEO_TRY(runner_.copy_outputs(results, to));
     return events_[3]->record(session_.stream);
   }
 
-  Status give(Value& value, const Binding& binding, size_t k, RtValue& output) {
+  // Sets `later` to where the value is still to be copied, if it lies in the runner's memory.
+  Status give(Value& value, const Binding& binding, size_t k, RtValue& output, void*& later) {
     if (!value.is_tensor() || value.dtype == DType::kString) {
       if (binding.data) return error(ErrorCode::kInvalidArgument, "output {} is no tensor of numbers and cannot be bound to memory", k);
       output = *value.host;
@@ -152,9 +155,13 @@ class Context final : public runtime::DeviceContext {
       CAMEO_TRY(runner_.fetch(value));
       value.device = nullptr;
     }
-    CAMEO_TRY(copy(to, value.device ? value.device : value.host->tensor.raw(), bytes, session_.stream));
-    // The memory of values that are not the runner's may go when this returns.
-    if (!value.device || value.owner) CAMEO_TRY(synchronize(session_.stream));
+    if (value.device && !value.owner) {
+      later = to;
+    } else {
+      CAMEO_TRY(copy(to, value.device ? value.device : value.host->tensor.raw(), bytes, session_.stream));
+      // The memory of values that are not the runner's may go when this returns.
+      CAMEO_TRY(synchronize(session_.stream));
+    }
     output = RtValue::of(Tensor::view(value.dtype, value.dims, to));
     return {};
   }

@@ -8,6 +8,7 @@ inline constexpr const char* kPrelude = R"cuda(
 #pragma clang force_cuda_host_device begin
 #define __grid_constant__
 #define __shfl_xor_sync(mask, value, lanes) __shfl_xor(value, lanes, 32)
+#define __shfl_up_sync(mask, value, lanes) __shfl_up(value, lanes, 32)
 #endif
 typedef signed char i8; typedef unsigned char u8; typedef short i16; typedef unsigned short u16;
 typedef unsigned int u32; typedef long long i64; typedef unsigned long long u64;

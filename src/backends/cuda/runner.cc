@@ -45,7 +45,12 @@ Value Value::of(RtValue v) {
 
 Runner::Runner(const ir::Graph& graph, Session& session, bool is_main)
     : graph_(graph), session_(session), is_main_(is_main), values_(graph.values.size()) {}
-Runner::~Runner() = default;
+Runner::~Runner() {
+  // After an error they may still be at work.
+  if (copy_in_) (void)synchronize(copy_in_->get());
+  if (copy_out_) (void)synchronize(copy_out_->get());
+  if (beside_) (void)synchronize(beside_->get());
+}
 
 Result<runtime::Specialization*> Runner::specialization(std::span<const ops::Fact> inputs) {
   CAMEO_ASSIGN(Prepared * p, prepare(inputs));
@@ -69,14 +74,16 @@ Result<Runner::Prepared*> Runner::prepare(std::span<const ops::Fact> inputs) {
   if (p.simplified && !p.fixed) {
     CAMEO_ASSIGN(p, make_prepared(inputs, false));
   }
-  session_.device.save_choices();
-  CAMEO_TRY(session_.weights.tuning().take_missed());
   if (prepared_.size() == kMaxPrepared) prepared_.pop_back();
   prepared_.push_front(std::move(p));
+  const Status chosen = choose_overlap(prepared_.front());
+  session_.device.save_choices();
+  CAMEO_TRY(chosen);
+  CAMEO_TRY(session_.weights.tuning().take_missed());
   return &prepared_.front();
 }
 
-Result<Runner::Prepared> Runner::make_prepared(std::span<const ops::Fact> inputs, bool simplified) {
+Result<Runner::Prepared> Runner::make_prepared(std::span<const ops::Fact> inputs, bool simplified, const Prepared* like) {
   Prepared p;
   CAMEO_ASSIGN(p.spec, runtime::specialize(graph_, inputs));
   if (simplified && is_main_ && all_on_device(p.spec)) {
@@ -84,7 +91,14 @@ Result<Runner::Prepared> Runner::make_prepared(std::span<const ops::Fact> inputs
   }
   assign_storage(p);
   if (p.simplified) {
-    put_small_first(p);
+    if (like) {
+      std::map<uint32_t, size_t> order;
+      for (const auto& step : like->spec.steps) order.emplace(step.node, order.size());
+      std::stable_sort(p.spec.steps.begin(), p.spec.steps.end(),
+                       [&](const auto& a, const auto& b) { return order[a.node] < order[b.node]; });
+    } else {
+      put_small_first(p);
+    }
     lay_beside(p);
     join_norms(p);
   }
@@ -442,11 +456,18 @@ Value Runner::placed_value(const Prepared& p, ir::ValueId id) const {
 
 Status Runner::launch_fixed(Prepared& p) {
   auto* base = static_cast<std::byte*>(block_.data());
-  const auto address = [&](ir::ValueId id) -> void* {
-    if (id == ir::kNoValue) return nullptr;
-    const auto& plan = p.spec.values[id];
-    return base + p.offsets[plan.place == Place::kView ? plan.source : id];
-  };
+  return launch_steps(
+      p, 0, p.steps.size(),
+      [&](ir::ValueId id) -> void* {
+        if (id == ir::kNoValue) return nullptr;
+        const auto& plan = p.spec.values[id];
+        return base + p.offsets[plan.place == Place::kView ? plan.source : id];
+      },
+      scratch_.data());
+}
+
+// Puts steps [first, last) on the stream.
+Status Runner::launch_steps(Prepared& p, size_t first, size_t last, const AddressOf& address, void* scratch_memory) {
   std::vector<void*> inputs, outputs;
   const auto operands = [&](size_t k) {
     const ir::Node& node = graph_.nodes[p.spec.steps[k].node];
@@ -459,11 +480,11 @@ Status Runner::launch_fixed(Prepared& p) {
       outputs.push_back(address(rounding->outputs[0]));
     }
   };
-  auto* scratch = static_cast<std::byte*>(scratch_.data());
-  for (size_t k = 0; k < p.steps.size(); ++k) {
+  auto* scratch = static_cast<std::byte*>(scratch_memory);
+  for (size_t k = first; k < last; ++k) {
     const ir::Node& node = graph_.nodes[p.spec.steps[k].node];
     const auto chained = p.chains.find(k);
-    if (chained != p.chains.end() && !node_times_ && !Annotation::on()) {
+    if (chained != p.chains.end() && chained->second.last <= last && !node_times_ && !Annotation::on()) {
       std::vector<std::vector<void*>> lists;
       std::vector<Addresses> at;
       for (; k < chained->second.last; ++k) {
@@ -547,6 +568,37 @@ Status Runner::fetch(Value& value) {
   return {};
 }
 
+// Inputs go to their place in the block.
+Status Runner::copy_inputs(Prepared& p, std::span<const Value> inputs) {
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const Value& v = inputs[i];
+    if (!v.is_tensor() || v.dtype == DType::kString) continue;
+    const size_t bytes = static_cast<size_t>(v.dims.num_elements()) * dtype_size(v.dtype);
+    CAMEO_TRY(copy(static_cast<std::byte*>(block_.data()) + p.offsets[graph_.inputs[i]], v.device ? v.device : v.host->tensor.raw(), bytes,
+                   session_.stream));
+  }
+  return {};
+}
+
+// Step by step, each made ready when its turn comes.
+Status Runner::run_each(Prepared& p) {
+  const auto& spec = p.spec;
+  for (size_t id = 0; id < values_.size(); ++id)
+    if (spec.values[id].place == Place::kConstant) values_[id] = Value::of(RtValue::of(spec.facts[id].constant));
+  for (size_t k = 0; k < spec.steps.size(); ++k) {
+    if (session_.cancelled.load(std::memory_order_relaxed)) return error(ErrorCode::kCancelled, "the run was cancelled");
+    const ir::Node& node = graph_.nodes[spec.steps[k].node];
+    const auto start = std::chrono::steady_clock::now();
+    if (auto status = run_step(p, k); !status.ok()) return std::move(status).error().in(node.describe());
+    if (node_times_) {
+      CAMEO_TRY(synchronize(session_.stream));
+      (*node_times_)[spec.steps[k].node] += std::chrono::steady_clock::now() - start;
+    }
+    for (ir::ValueId id : spec.steps[k].released) values_[id] = Value{};
+  }
+  return {};
+}
+
 Status Runner::run(std::span<const Value> inputs, std::vector<Value>& outputs, Event* inputs_copied) {
   std::vector<ops::Fact> facts;
   for (const Value& v : inputs) facts.push_back(ops::Fact::of(v.type()));
@@ -561,31 +613,17 @@ Status Runner::run(std::span<const Value> inputs, std::vector<Value>& outputs, E
     v = inputs[i];
     if (!v.is_tensor() || v.dtype == DType::kString) continue;
     // Inputs go to their place in the block, where captured work reads them.
-    const void* from = v.device ? v.device : v.host->tensor.raw();
-    const size_t bytes = static_cast<size_t>(v.dims.num_elements()) * dtype_size(v.dtype);
-    void* to = static_cast<std::byte*>(block_.data()) + p->offsets[id];
-    CAMEO_TRY(copy(to, from, bytes, session_.stream));
-    v.device = to;
+    v.device = static_cast<std::byte*>(block_.data()) + p->offsets[id];
     v.storage = v.dtype;
     v.owner = nullptr;
   }
-  if (inputs_copied) CAMEO_TRY(inputs_copied->record(session_.stream));
-  if (p->fixed) {
-    CAMEO_TRY(run_fixed(*p));
+  ran_in_parts_ = runs_in_parts(*p);
+  if (ran_in_parts_) {
+    CAMEO_TRY(run_in_parts(*p, inputs, inputs_copied));
   } else {
-    for (size_t id = 0; id < values_.size(); ++id)
-      if (spec.values[id].place == Place::kConstant) values_[id] = Value::of(RtValue::of(spec.facts[id].constant));
-    for (size_t k = 0; k < spec.steps.size(); ++k) {
-      if (session_.cancelled.load(std::memory_order_relaxed)) return error(ErrorCode::kCancelled, "the run was cancelled");
-      const ir::Node& node = graph_.nodes[spec.steps[k].node];
-      const auto start = std::chrono::steady_clock::now();
-      if (auto status = run_step(*p, k); !status.ok()) return std::move(status).error().in(node.describe());
-      if (node_times_) {
-        CAMEO_TRY(synchronize(session_.stream));
-        (*node_times_)[spec.steps[k].node] += std::chrono::steady_clock::now() - start;
-      }
-      for (ir::ValueId id : spec.steps[k].released) values_[id] = Value{};
-    }
+    CAMEO_TRY(copy_inputs(*p, inputs));
+    if (inputs_copied) CAMEO_TRY(inputs_copied->record(session_.stream));
+    CAMEO_TRY(p->fixed ? run_fixed(*p) : run_each(*p));
   }
   outputs.clear();
   for (ir::ValueId id : graph_.outputs) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "backends/cuda/chain.h"
+#include "backends/cuda/row_parts.h"
 #include "backends/cuda/simplify.h"
 #include "backends/cuda/step.h"
 #include "runtime/backend.h"
@@ -52,8 +53,11 @@ class Runner {
   ~Runner();
 
   // `inputs` one for each input of the graph. Outputs lie in memory of the runner, valid until its next run, or their own.
-  // `events`, if given, gets called between the copies of inputs, the computation and the end.
+  // `inputs_copied`, if given, is recorded where the computation may begin.
   Status run(std::span<const Value> inputs, std::vector<Value>& outputs, Event* inputs_copied = nullptr);
+  // Copies outputs of the last run to where `to` says, parallel to the graph's; null: not. Where they were made in parts, each
+  // part goes as soon as it is there.
+  Status copy_outputs(std::span<const Value> outputs, std::span<void* const> to);
 
   // Makes the host's copy of a value, waiting for the device.
   Status fetch(Value& value);
@@ -76,6 +80,7 @@ class Runner {
     size_t last = 0;  // behind them
     std::unique_ptr<Chain> chain;
   };
+  struct Overlap;
   struct Prepared {
     runtime::Specialization spec;
     std::vector<DType> storage;               // by value
@@ -91,24 +96,54 @@ class Runner {
     const void* captured_at = nullptr;  // addresses that the captured work uses
     const void* captured_scratch = nullptr;
     int runs = 0;
+    std::unique_ptr<Overlap> overlap;
   };
+  // The first and the last steps of a run, part by part of the batch: the next part's inputs are copied meanwhile, and the outputs
+  // of the part before. What other parts or the steps between them read lies in the memory of the whole, as do inputs and outputs.
+  struct Overlap {
+    int parts = 1;
+    RowParts steps;  // those that run in parts
+    std::unique_ptr<Prepared> part;
+    // Every other part runs beside the ones between: by those two, what lies between the steps of a part, and scratch memory.
+    MemoryPool::Block memory[2], scratch[2];
+    std::vector<char> in_whole;   // by value: lies in the memory of the whole
+    std::vector<size_t> strides;  // by value that does: bytes from part to part
+    std::vector<CapturedGraph> heads, tails;
+    std::optional<CapturedGraph> middle;
+    const void* captured_at = nullptr;
+    const void* captured_scratch = nullptr;
+    std::vector<Event> copied, done;  // by part
+  };
+  using AddressOf = std::function<void*(ir::ValueId)>;
 
   Result<Prepared*> prepare(std::span<const ops::Fact> inputs);
-  Result<Prepared> make_prepared(std::span<const ops::Fact> inputs, bool simplified);
+  // `like`: one whose order of steps it shall have.
+  Result<Prepared> make_prepared(std::span<const ops::Fact> inputs, bool simplified, const Prepared* like = nullptr);
   void put_small_first(Prepared& p) const;
   Status chain_small(Prepared& p);
-  void join_norms(Prepared& p) const;
   bool all_on_device(const runtime::Specialization& spec) const;
   ir::ValueId input_of(const Prepared& p, uint32_t node, size_t input) const;
   const ir::Node* rounding_of(const Prepared& p, uint32_t node) const;
   void lay_beside(Prepared& p) const;
+  void join_norms(Prepared& p) const;
   void assign_storage(Prepared& p) const;
   void place(Prepared& p) const;
   Status make_fixed(Prepared& p);
   Status reserve(Prepared& p);
   Value placed_value(const Prepared& p, ir::ValueId id) const;
+  Status run_each(Prepared& p);
   Status run_fixed(Prepared& p);
   Status launch_fixed(Prepared& p);
+  Status launch_steps(Prepared& p, size_t first, size_t last, const AddressOf& address, void* scratch);
+  Status copy_inputs(Prepared& p, std::span<const Value> inputs);
+  bool runs_in_parts(const Prepared& p) const;
+  Status run_in_parts(Prepared& p, std::span<const Value> inputs, Event* inputs_copied);
+  Status reserve_parts(Prepared& p);
+  Status capture_parts(Prepared& p);
+  Status choose_overlap(Prepared& p);
+  Result<std::unique_ptr<Prepared>> make_part(const Prepared& p, int parts);
+  std::unique_ptr<Overlap> make_overlap(Prepared& p, std::unique_ptr<Prepared>& part, int parts, int head_eighths, int tail_eighths) const;
+  Result<double> time_run(Prepared& p, std::span<const Value> inputs, std::span<void* const> to);
   Status run_step(Prepared& p, size_t index);
   Status run_on_host(Prepared& p, const ir::Node& node);
   Status run_if(const ir::Node& node);
@@ -135,6 +170,9 @@ class Runner {
   Prepared* current_ = nullptr;
   std::vector<Value> values_;
   MemoryPool::Block block_, scratch_;
+  std::optional<Stream> copy_in_, copy_out_, beside_;
+  std::optional<Event> begun_, copied_out_, beside_begins_, beside_done_;
+  bool ran_in_parts_ = false;
   std::vector<std::chrono::nanoseconds>* node_times_ = nullptr;
   std::vector<std::pair<const ir::Subgraph*, std::unique_ptr<Runner>>> nested_;
 };

@@ -120,6 +120,7 @@ Event::~Event() {
   if (event_) cudaEventDestroy(event_);
 }
 Status Event::record(cudaStream_t stream) { return check(cudaEventRecord(event_, stream), "cudaEventRecord"); }
+Status Event::make_wait(cudaStream_t stream) const { return check(cudaStreamWaitEvent(stream, event_, 0), "cudaStreamWaitEvent"); }
 Result<double> Event::since(const Event& start) const {
   float milliseconds = 0;
   CAMEO_TRY(check(cudaEventElapsedTime(&milliseconds, start.event_, event_), "cudaEventElapsedTime"));

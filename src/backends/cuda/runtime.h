@@ -67,6 +67,8 @@ class Event {
   }
   ~Event();
   Status record(cudaStream_t stream);
+  // What is put on the stream from now on waits for it.
+  Status make_wait(cudaStream_t stream) const;
   // Milliseconds from `start` to this one; both must have happened.
   Result<double> since(const Event& start) const;
 

@@ -225,8 +225,8 @@ std::string Source::offset(std::span<const std::string> indices, const Dims& str
 }
 
 Status Source::launch(StepBuilder& b, KernelShape shape, const std::string& head, int threads, int64_t elements) {
-  shape.dependent = b.device().dependent_launch() &&
-                    shape.grid[0] <= static_cast<unsigned>(kDependentBlocks * b.device().info().multiprocessors);
+  shape.dependent =
+      b.device().dependent_launch() && shape.grid[0] <= static_cast<unsigned>(kDependentBlocks * b.device().info().multiprocessors);
   for (const Parameter& p : parameters_) wide_ |= p.operand.dims.num_elements() > INT32_MAX / 2;
   std::string source = kPrelude;
   if (checks_) {

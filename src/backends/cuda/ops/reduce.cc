@@ -16,6 +16,9 @@ struct Reducer {
   const char* merge;   // the functor that joins two partial results
   const char* finish;  // the result from acc
 };
+// Of more rows a thread takes one each.
+constexpr int64_t kFewRows = 4096;
+
 constexpr Reducer kReducers[] = {
     {"ReduceSum", "(C)0", "acc + x", "Plus()", "acc"},
     {"ReduceMean", "(C)0", "acc + x", "Plus()", "acc / (C)n"},
@@ -193,6 +196,42 @@ Status make_arg_reduce(StepBuilder& b) {
   return s.launch_blocks(b, outer * inner, 256);
 }
 
+// Sums or products of what comes before, [outer, length, inner]: a block for each row.
+Status scan_rows(StepBuilder& b, const Operand& x, const Operand& y, const Dims& rows, bool sum, bool exclusive, bool reverse) {
+  const int threads = rows[1] <= 32 ? 32 : rows[1] <= 128 ? 128 : 256;
+  Source s;
+  s.declare(fmt::format("typedef {} C;", compute_type(b.in_type(0))));
+  const auto at = s.unravel("block", Dims{rows[0], rows[2]});
+  const std::string n = s.number(rows[1]), step = s.number(rows[2]), op = sum ? "+" : "*", none = sum ? "0" : "1";
+  s.line("__shared__ C ends[32];");
+  s.line(fmt::format("const int lane = t & 31, warp = t >> 5, warps = {};", threads / 32));
+  s.line(fmt::format("C carried = {};", none));
+  s.line(fmt::format("for (I from = 0; from < {}; from += {}) {{", n, threads));
+  s.line(
+      fmt::format("const I r = from + t, k = {}, o = (({}) * {} + k) * {} + {};", reverse ? n + " - 1 - r" : "r", at[0], n, step, at[1]));
+  s.line(fmt::format("C v = {};", none));
+  s.line(fmt::format("if (r < {}) v = {};", n, s.load(x, "o")));
+  s.line(fmt::format(
+      "for (int m = 1; m < 32; m <<= 1) {{ const C before = __shfl_up_sync(0xffffffffu, v, m); if (lane >= m) v = before {} v; }}", op));
+  s.line("if (lane == 31) ends[warp] = v;");
+  s.line("__syncthreads();");
+  s.line("C before = carried;");
+  s.line(
+      fmt::format("for (int w = 0; w < warps; ++w) {{ if (w < warp) before = before {0} ends[w]; carried = carried {0} ends[w]; }}", op));
+  if (exclusive) {
+    s.line("const C left = __shfl_up_sync(0xffffffffu, v, 1);");
+    s.line(fmt::format("v = lane ? before {} left : before;", op));
+  } else {
+    s.line(fmt::format("v = before {} v;", op));
+  }
+  s.line(fmt::format("if (r < {}) {{", n));
+  s.store(y, "o", "v");
+  s.line("}");
+  s.line("__syncthreads();");
+  s.line("}");
+  return s.launch_blocks(b, rows[0] * rows[2], threads);
+}
+
 Status make_cumulative(StepBuilder& b) {
   CAMEO_ASSIGN(Operand x, b.input(0));
   CAMEO_ASSIGN(const std::vector<int64_t> axes, b.ints(1));
@@ -204,6 +243,7 @@ Status make_cumulative(StepBuilder& b) {
   const Operand y = b.output(0);
   const bool sum = b.node().op->name == "CumSum", exclusive = b.attrs().integer("exclusive") != 0,
              reverse = b.attrs().integer("reverse") != 0;
+  if (length > 16 && outer * inner <= kFewRows) return scan_rows(b, x, y, {outer, length, inner}, sum, exclusive, reverse);
   Source s;
   const auto at = s.unravel("i", Dims{outer, inner});
   const std::string n = s.number(length), step = s.number(inner);
