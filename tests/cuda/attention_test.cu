@@ -213,6 +213,13 @@ void run(bool timed) {
       run_case({Scalar::kFloat16, 12, 12, 12, 300, 333, 64, causal != 0, true, true, false, 0, -1, 0,
                 relative ? BiasType::kFloat16 : BiasType::kNone, 6, relative != 0},
                device);
+  // Enough blocks for the variant where every query sees every key.
+  for (const int keys : {256, 333, 600})
+    for (const int shape : {0, 4, 6, 7})
+      for (const int relative : {0, 1})
+        run_case({keys == 333 ? Scalar::kBFloat16 : Scalar::kFloat16, 32, 12, relative ? 12 : 6, 300, keys, 64, false, shape != 4, false,
+                  false, 0, -1, 0, shape ? BiasType::kFloat16 : BiasType::kNone, shape, relative != 0},
+                 device);
   append_case(device);
   if (timed) bench(device);
 }

@@ -7,11 +7,13 @@
 //         read from shared memory then serves twice, and shared memory is what bounds it.
 //   wgmma the same on Hopper where heads have 64 numbers and there are many: 128 queries x 64 keys, with the asynchronous products
 //         of a warpgroup.
+//   dense as wgmma where every query sees every key, but for masks of keys, and there are 256 to 1024 of them and enough blocks: tiles
+//         by the tensor copy engine, the next scores beside these values, sums corrected where they must be.
 //   f32   float32, exact: 64 x 64 tiles, multiply-adds in registers.
 //   few   up to 8 queries that share keys (decoding, also of grouped heads): keys and values go from memory into registers
 //         once, each warp has its own keys; where sequences and heads are few, up to 8 blocks of a cluster share the keys and
 //         add up through distributed shared memory.
-// mma and wgmma stage biases that are the same for all queries, and relative biases, in shared memory.
+// mma, wgmma and dense stage biases that are the same for all queries, and relative biases, in shared memory.
 #include "backends/cuda/kernels/attention.h"
 
 #include "backends/cuda/kernels/attention_f32.cuh"

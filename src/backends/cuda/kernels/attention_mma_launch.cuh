@@ -1,6 +1,7 @@
 // Chooses and launches a tile of attention_mma.cuh for one element type.
 #pragma once
 
+#include "backends/cuda/kernels/attention_dense.cuh"
 #include "backends/cuda/kernels/attention_mma.cuh"
 #include "backends/cuda/kernels/attention_variants.h"
 #include "backends/cuda/kernels/attention_wgmma.cuh"
@@ -38,6 +39,8 @@ cudaError_t attention_mma_of(const AttentionArgs& a, const DeviceTraits& device,
   const int64_t blocks = static_cast<int64_t>((a.queries + 127) / 128) * a.heads * a.batch;
   const bool wide = a.queries > 64 && blocks >= 2 * device.multiprocessors && attention_mma_shared(a, 128) <= device.shared_memory;
   static const bool wgmma = device.capability == 90 && has_wgmma(attention_wgmma<T, true>);
+  cudaError_t e = cudaSuccess;
+  if (wgmma && try_attention_dense<T>(a, device, stream, e)) return e;
   if (wgmma && a.size == 64 && a.queries > 64 && 2 * blocks >= device.multiprocessors && attention_wgmma_shared(a) <= device.shared_memory)
     return run_attention_wgmma<T>(a, stream);
   switch (a.size) {

@@ -294,21 +294,24 @@ __device__ __forceinline__ float fast_tanh(float x) {
   return r;
 }
 
-__device__ __forceinline__ float activate(float v, const QuantizedProductArgs& a) {
+// each(f) puts f(v) in place of every v: the choice lies outside of what runs over them.
+template <typename Each>
+__device__ __forceinline__ void activate(const QuantizedProductArgs& a, const Each& each) {
   switch (a.activation) {
     case QuantizedProductArgs::Activation::kClamp:
-      return v < a.low ? a.low : v > a.high ? a.high : v;
-    case QuantizedProductArgs::Activation::kGelu: {
+      return each([&](float v) { return v < a.low ? a.low : v > a.high ? a.high : v; });
+    case QuantizedProductArgs::Activation::kGelu:
       // erf(v / sqrt 2) as the tanh of a polynomial, to 1e-4.
-      const float t = fminf(fmaxf(v, -5.f), 5.f), square = t * t;
-      return 0.5f * v * (1.f + fast_tanh(t * fmaf(square, fmaf(square, -3.19979886e-4f, 3.68217332e-2f), 0.797700991f)));
-    }
+      return each([](float v) {
+        const float t = fminf(fmaxf(v, -5.f), 5.f), square = t * t;
+        return 0.5f * v * (1.f + fast_tanh(t * fmaf(square, fmaf(square, -3.19979886e-4f, 3.68217332e-2f), 0.797700991f)));
+      });
     case QuantizedProductArgs::Activation::kGeluTanh:
-      return 0.5f * v * (1.f + fast_tanh(0.79788456080286536f * (v + 0.044715f * v * v * v)));
+      return each([](float v) { return 0.5f * v * (1.f + fast_tanh(0.79788456080286536f * (v + 0.044715f * v * v * v))); });
     case QuantizedProductArgs::Activation::kSilu:
-      return v / (1.f + __expf(-v));
+      return each([](float v) { return v / (1.f + __expf(-v)); });
     default:
-      return v;
+      return;
   }
 }
 
@@ -409,13 +412,16 @@ __device__ __forceinline__ void finish(const QuantizedParams& p, uint32_t* d, co
         }
       }
     }
-    if (F == Finish::kAll ? a.activation != QuantizedProductArgs::Activation::kNone
-                          : a.activation == QuantizedProductArgs::Activation::kClamp) {
+    const auto each = [&](auto f) {
 #pragma unroll
       for (int j = 0; j < 8; ++j)
 #pragma unroll
-        for (int e = 0; e < 2; ++e)
-          at(j, e) = __float_as_uint(F == Finish::kBytes ? fminf(fmaxf(value(j, e), a.low), a.high) : activate(value(j, e), a));
+        for (int e = 0; e < 2; ++e) at(j, e) = __float_as_uint(f(value(j, e)));
+    };
+    if constexpr (F == Finish::kAll) {
+      activate(a, each);
+    } else if (a.activation == QuantizedProductArgs::Activation::kClamp) {
+      each([&](float v) { return fminf(fmaxf(v, a.low), a.high); });
     }
     if (F == Finish::kBytes || is_byte(a.y_type)) {
       if constexpr (F == Finish::kAll) {
