@@ -33,14 +33,14 @@ class Check {
   Check(const ir::Graph& graph, const Specialization& whole, const Specialization& part, int64_t parts, const InputOf& input_of)
       : graph_(graph), whole_(whole), part_(part), parts_(parts), input_of_(input_of) {}
 
-  bool apart(uint32_t number) const {
-    const ir::Node& node = graph_.nodes[number];
+  bool apart(size_t step) const {
+    const ir::Node& node = graph_.nodes[whole_.steps[step].node];
     if (!node.subgraphs.empty() || node.outputs.empty()) return false;
     for (ir::ValueId id : node.outputs)
       if (id != ir::kNoValue && !rows(id)) return false;
     std::vector<ir::ValueId> in;
     for (size_t i = 0; i < node.inputs.size(); ++i) {
-      in.push_back(input_of_(number, i));
+      in.push_back(input_of_(step, i));
       if (in[i] != ir::kNoValue && !rows(in[i]) && !same(in[i])) return false;
     }
     if (in.empty() || in[0] == ir::kNoValue) return false;
@@ -126,20 +126,16 @@ bool has_rows(const Specialization& whole, const Specialization& part, ir::Value
   return std::equal(x.begin() + 1, x.end(), y.begin() + 1);
 }
 
-RowParts rows_apart(const ir::Graph& graph, const Specialization& whole, const Specialization& part, int64_t parts, const InputOf& input_of,
-                    const NodesOf& nodes_of) {
+RowParts rows_apart(const ir::Graph& graph, const Specialization& whole, const Specialization& part, int64_t parts,
+                    const InputOf& input_of) {
   if (parts < 2 || whole.steps.size() != part.steps.size()) return {};
   for (size_t k = 0; k < whole.steps.size(); ++k)
     if (whole.steps[k].node != part.steps[k].node) return {};
   const Check check(graph, whole, part, parts, input_of);
-  const auto apart = [&](size_t step) {
-    const std::vector<uint32_t> nodes = nodes_of(whole.steps[step].node);
-    return std::all_of(nodes.begin(), nodes.end(), [&](uint32_t n) { return check.apart(n); });
-  };
   const size_t steps = whole.steps.size();
   RowParts r{.head = 0, .tail = steps};
-  while (r.head < steps && apart(r.head)) ++r.head;
-  while (r.tail > 0 && apart(r.tail - 1)) --r.tail;
+  while (r.head < steps && check.apart(r.head)) ++r.head;
+  while (r.tail > 0 && check.apart(r.tail - 1)) --r.tail;
   return r;
 }
 

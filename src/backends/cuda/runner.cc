@@ -164,17 +164,6 @@ ir::ValueId Runner::input_of(const Prepared& p, uint32_t node, size_t input) con
   return graph_.nodes[node].inputs[input];
 }
 
-// The nodes whose work the step of a node does, in their order: what was joined to it, and itself.
-std::vector<uint32_t> Runner::nodes_of(const Prepared& p, uint32_t node) const {
-  std::vector<uint32_t> nodes;
-  if (const auto norm = p.norms.find(node); norm != p.norms.end()) nodes.push_back(norm->second);
-  nodes.push_back(node);
-  if (p.simplified)
-    if (const auto rounding = p.simplified->roundings.find(node); rounding != p.simplified->roundings.end())
-      nodes.push_back(rounding->second);
-  return nodes;
-}
-
 // The rounding that a norm's step does as well, or null.
 const ir::Node* Runner::rounding_of(const Prepared& p, uint32_t node) const {
   if (!p.simplified) return nullptr;

@@ -123,7 +123,6 @@ class Runner {
   Status chain_small(Prepared& p);
   bool all_on_device(const runtime::Specialization& spec) const;
   ir::ValueId input_of(const Prepared& p, uint32_t node, size_t input) const;
-  std::vector<uint32_t> nodes_of(const Prepared& p, uint32_t node) const;
   const ir::Node* rounding_of(const Prepared& p, uint32_t node) const;
   void lay_beside(Prepared& p) const;
   void join_norms(Prepared& p) const;

@@ -79,31 +79,18 @@ std::unique_ptr<Runner::Overlap> Runner::make_overlap(Prepared& p, std::unique_p
                                                       int tail_eighths) const {
   const auto& whole = p.spec;
   const size_t steps = whole.steps.size();
-  const auto input = [&](uint32_t node, size_t i) { return input_of(p, node, i); };
-  const auto nodes = [&](uint32_t node) { return nodes_of(p, node); };
-  const RowParts most = rows_apart(graph_, whole, part->spec, parts, input, nodes);
+  const auto input = [&](size_t step, size_t i) { return input_of(p, whole.steps[step].node, i); };
+  const RowParts most = rows_apart(graph_, whole, part->spec, parts, input);
   // The first and the last step that makes a value and reads it, by value.
   constexpr size_t kNone = SIZE_MAX;
   std::vector<size_t> made(whole.values.size(), kNone), read(whole.values.size(), 0);
   const auto source = [&](ir::ValueId id) { return whole.values[id].place == Place::kView ? whole.values[id].source : id; };
-  const auto each_read = [&](size_t step, const auto& use) {
-    for (uint32_t n : nodes(whole.steps[step].node))
-      for (size_t i = 0; i < graph_.nodes[n].inputs.size(); ++i)
-        if (const ir::ValueId id = input(n, i); id != ir::kNoValue) use(source(id));
-  };
   for (size_t k = 0; k < steps; ++k) {
-    // Both do the same in a step.
-    if (nodes(whole.steps[k].node) != nodes_of(*part, whole.steps[k].node)) return nullptr;
-    for (uint32_t n : nodes(whole.steps[k].node))
-      for (ir::ValueId id : graph_.nodes[n].outputs)
-        if (id != ir::kNoValue) made[source(id)] = k;
-    bool there = true;
-    each_read(k, [&](ir::ValueId id) {
-      read[id] = k;
-      const Place place = whole.values[id].place;
-      there = there && (made[id] != kNone || place == Place::kInput || place == Place::kConstant);
-    });
-    if (!there) return nullptr;
+    const ir::Node& node = graph_.nodes[whole.steps[k].node];
+    for (size_t i = 0; i < node.inputs.size(); ++i)
+      if (const ir::ValueId id = input(k, i); id != ir::kNoValue) read[source(id)] = k;
+    for (ir::ValueId id : node.outputs)
+      if (id != ir::kNoValue) made[source(id)] = k;
   }
   const auto kept_apart = [&](ir::ValueId id) {
     return has_rows(whole, part->spec, id, parts) && p.storage[id] == part->storage[id] && !p.beside.count(id) && !part->beside.count(id) &&
@@ -125,7 +112,8 @@ std::unique_ptr<Runner::Overlap> Runner::make_overlap(Prepared& p, std::unique_p
   const auto in_parts = [&](size_t step) { return step < o->steps.head || step >= o->steps.tail; };
   std::vector<char> read_in_parts(made.size(), 0);
   for (size_t k = 0; k < steps; ++k)
-    if (in_parts(k)) each_read(k, [&](ir::ValueId id) { read_in_parts[id] = 1; });
+    for (size_t i = 0; in_parts(k) && i < graph_.nodes[whole.steps[k].node].inputs.size(); ++i)
+      if (const ir::ValueId id = input(k, i); id != ir::kNoValue) read_in_parts[source(id)] = 1;
   o->in_whole.assign(made.size(), 0);
   o->strides.assign(made.size(), 0);
   for (size_t i = 0; i < made.size(); ++i) {
