@@ -167,17 +167,17 @@ Result<bool> by_tensor_cores(StepBuilder& b, const Problem& p, const Rounded& x,
   double own = 0, theirs = 0;
   std::unique_ptr<Operation> library, product;
   if (known != 0) {
-    CAMEO_ASSIGN(library, library_product(b, p, x, e, y, &theirs));
+    CAMEO_ASSIGN(library, library_product(b, p, x, e, y, known < 0 ? &theirs : nullptr));
   }
   if (known != 1 || !library) {
     CAMEO_ASSIGN(o.w, tiled_weight(b, 1, "", kFloat8, p.k, p.n,
                                    [&](Source& s, const Operand& from, const std::string& row, const std::string& column) {
                                      return s.load(from, fmt::format("({}) * {} + {}", column, s.number(p.k), row));
                                    }));
-    CAMEO_ASSIGN(product, make_quantized_product(b, a, o, &own));
+    CAMEO_ASSIGN(product, make_quantized_product(b, a, o, known < 0 ? &own : nullptr));
   }
   if (!library && !product) return false;
-  const bool by_library = library && (!product || theirs < own);
+  const bool by_library = library && (!product || (theirs > 0 && theirs < own));  // 0: no candidate ran
   b.device().remember_choice(problem, by_library);
   b.add(std::move(by_library ? library : product));
   if (!e.whole) CAMEO_TRY(finish(b, p, program, o.y, true, {}, y));
