@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "backends/cuda/annotate.h"
+#include "backends/cuda/fast_kernels.h"
 #include "backends/cuda/source.h"
 #include "ops/channels_last.h"
 #include "ops/value.h"
@@ -88,6 +89,7 @@ Result<Runner::Prepared> Runner::make_prepared(std::span<const ops::Fact> inputs
   CAMEO_ASSIGN(p.spec, runtime::specialize(graph_, inputs));
   if (simplified && is_main_ && all_on_device(p.spec)) {
     CAMEO_ASSIGN(p.simplified, simplify(graph_, p.spec));
+    find_encoders(p);
   }
   assign_storage(p);
   if (p.simplified) {
@@ -122,9 +124,9 @@ void Runner::put_small_first(Prepared& p) const {
   std::vector<runtime::Specialization::Step> first, rest;
   for (auto& step : spec.steps) {
     const ir::Node& node = graph_.nodes[step.node];
-    bool goes_first = true;
-    for (size_t i = 0; i < node.inputs.size(); ++i)
-      for (ir::ValueId id : {node.inputs[i], input_of(p, step.node, i)}) goes_first = goes_first && small(id) && !is_late(id);
+    bool goes_first = !p.encoders.count(step.node);
+    for (ir::ValueId id : node.inputs) goes_first = goes_first && small(id) && !is_late(id);
+    for (ir::ValueId id : inputs_of(p, step.node)) goes_first = goes_first && small(id) && !is_late(id);
     for (ir::ValueId id : node.outputs) goes_first = goes_first && small(id);
     if (!goes_first) {
       for (ir::ValueId id : node.outputs)
@@ -155,13 +157,23 @@ Status Runner::chain_small(Prepared& p) {
   return {};
 }
 
-// The value that a step reads as input `input` of its node.
-ir::ValueId Runner::input_of(const Prepared& p, uint32_t node, size_t input) const {
-  if (input == kAttentionMask && p.simplified)
-    if (const auto bias = p.simplified->biases.find(node); bias != p.simplified->biases.end()) return bias->second.mask;
-  if (input == 0 && p.simplified)
-    if (const auto image = p.simplified->images.find(node); image != p.simplified->images.end()) return image->second;
-  return graph_.nodes[node].inputs[input];
+// Layers of an encoder that one kernel does.
+void Runner::find_encoders(Prepared& p) const {
+  const DType type = activation_type(session_.precision);
+  if (type == DType::kFloat32 || !session_.device.has_gpu()) return;
+  for (EncoderChain& chain : cuda::find_encoders(
+           graph_, p.spec, *p.simplified, type == DType::kFloat16 ? Scalar::kFloat16 : Scalar::kBFloat16, traits_of(session_.device)))
+    p.encoders.emplace(replace_steps(chain, graph_, p.spec), std::move(chain));
+}
+
+// The values that a step reads: those of its node, or others in their place.
+std::vector<ir::ValueId> Runner::inputs_of(const Prepared& p, uint32_t node) const {
+  if (const auto encoder = p.encoders.find(node); encoder != p.encoders.end()) return encoder->second.inputs;
+  std::vector<ir::ValueId> ids = graph_.nodes[node].inputs;
+  if (!p.simplified) return ids;
+  if (const auto bias = p.simplified->biases.find(node); bias != p.simplified->biases.end()) ids[kAttentionMask] = bias->second.mask;
+  if (const auto image = p.simplified->images.find(node); image != p.simplified->images.end()) ids[0] = image->second;
+  return ids;
 }
 
 // The rounding that a norm's step does as well, or null.
@@ -232,7 +244,7 @@ void Runner::join_norms(Prepared& p) const {
     const ir::Node& norm = graph_.nodes[n];
     const bool named = norm.op->domain.empty() && (norm.op->name == "LayerNormalization" || norm.op->name == "RMSNormalization");
     steps.push_back(spec.steps[k]);
-    if (!named || rounding_of(p, n) || k + 1 == spec.steps.size() || narrow == DType::kFloat32) continue;
+    if (!named || p.encoders.count(n) || rounding_of(p, n) || k + 1 == spec.steps.size() || narrow == DType::kFloat32) continue;
     const ir::Node& product = graph_.nodes[spec.steps[k + 1].node];
     const ir::ValueId x = norm.inputs[0], y = norm.outputs[0];
     if (!is_product(product) || product.inputs[0] != y || spec.values[y].place != Place::kArena || p.storage[x] != narrow ||
@@ -279,8 +291,8 @@ void Runner::place(Prepared& p) const {
   for (uint32_t k = 0; k < spec.steps.size(); ++k) {
     const ir::Node& node = graph_.nodes[spec.steps[k].node];
     ir::for_each_use(node, [&](ir::ValueId id) { read[id] = k; });
-    for (size_t i = 0; i < node.inputs.size(); ++i)
-      if (const ir::ValueId id = input_of(p, spec.steps[k].node, i); id != ir::kNoValue) read[id] = k;
+    for (ir::ValueId id : inputs_of(p, spec.steps[k].node))
+      if (id != ir::kNoValue) read[id] = k;
     if (const auto joined = p.norms.find(spec.steps[k].node); joined != p.norms.end()) {
       ir::for_each_use(graph_.nodes[joined->second], [&](ir::ValueId id) { read[id] = k; });
       made[graph_.nodes[joined->second].outputs[0]] = k;
@@ -341,7 +353,8 @@ View Runner::view_of(const Prepared& p, ir::ValueId id) const {
   return v;
 }
 
-Result<Runner::Ready> Runner::make_ready(const ir::Node& node, std::vector<View> inputs, std::vector<View> outputs, const ir::Node* norm) {
+Result<Runner::Ready> Runner::make_ready(const ir::Node& node, std::vector<View> inputs, std::vector<View> outputs, const ir::Node* norm,
+                                         const EncoderChain* encoder) {
   const DeviceOp* op = find_device_op(node);
   if (!op) return error(ErrorCode::kUnsupported, "the device has no such operator");
   for (const auto* list : {&inputs, &outputs})
@@ -353,7 +366,7 @@ Result<Runner::Ready> Runner::make_ready(const ir::Node& node, std::vector<View>
   ready.views.insert(ready.views.end(), outputs.begin(), outputs.end());
   StepBuilder b(node, std::move(inputs), std::move(outputs), session_.precision, session_.device, session_.weights, &session_.faults);
   b.set_norm(norm);
-  CAMEO_TRY(op->make(b));
+  CAMEO_TRY(encoder ? make_encoder(b, *encoder) : op->make(b));
   ready.step = b.take();
   return ready;
 }
@@ -381,7 +394,7 @@ Status Runner::make_fixed(Prepared& p) {
     const ir::Node& node = graph_.nodes[p.spec.steps[k].node];
     std::vector<View> inputs, outputs;
     const uint32_t n = p.spec.steps[k].node;
-    for (size_t i = 0; i < node.inputs.size(); ++i) inputs.push_back(view_of(p, input_of(p, n, i)));
+    for (ir::ValueId id : inputs_of(p, n)) inputs.push_back(view_of(p, id));
     for (ir::ValueId id : node.outputs) outputs.push_back(view_of(p, id));
     if (p.simplified && p.simplified->images.count(n)) {
       inputs[0].dims = ops::channels_last(inputs[0].dims);
@@ -407,7 +420,8 @@ Status Runner::make_fixed(Prepared& p) {
       outputs.resize(kNormOutput);
       outputs.push_back(view_of(p, norm->outputs[0]));
     }
-    auto ready = make_ready(node, std::move(inputs), std::move(outputs), norm);
+    const auto encoder = p.encoders.find(n);
+    auto ready = make_ready(node, std::move(inputs), std::move(outputs), norm, encoder == p.encoders.end() ? nullptr : &encoder->second);
     if (!ready.ok()) {
       // The step may do with values that are there in the run alone, or run on the host.
       if (ready.error().code() == ErrorCode::kUnsupported) return {};
@@ -473,7 +487,7 @@ Status Runner::launch_steps(Prepared& p, size_t first, size_t last, const Addres
     const ir::Node& node = graph_.nodes[p.spec.steps[k].node];
     inputs.clear();
     outputs.clear();
-    for (size_t i = 0; i < node.inputs.size(); ++i) inputs.push_back(address(input_of(p, p.spec.steps[k].node, i)));
+    for (ir::ValueId id : inputs_of(p, p.spec.steps[k].node)) inputs.push_back(address(id));
     for (ir::ValueId id : node.outputs) outputs.push_back(address(id));
     if (const ir::Node* rounding = rounding_of(p, p.spec.steps[k].node)) {
       outputs.resize(kRoundedOutput);

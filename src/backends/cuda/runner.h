@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "backends/cuda/chain.h"
+#include "backends/cuda/encoder_graph.h"
 #include "backends/cuda/row_parts.h"
 #include "backends/cuda/simplify.h"
 #include "backends/cuda/step.h"
@@ -83,13 +84,14 @@ class Runner {
   struct Overlap;
   struct Prepared {
     runtime::Specialization spec;
-    std::vector<DType> storage;               // by value
-    std::vector<size_t> offsets;              // by value: of placed values, in the block
-    std::optional<Simplified> simplified;     // what `spec` leaves out; only where every step was made ready
-    std::map<ir::ValueId, Beside> beside;     // values that lie beside others, row by row
-    std::map<uint32_t, uint32_t> norms;       // by node, of a product: the norm before it, which has no step of its own
-    std::vector<std::optional<Ready>> steps;  // parallel to spec.steps
-    std::map<size_t, ChainedSteps> chains;    // by their first step
+    std::vector<DType> storage;                 // by value
+    std::vector<size_t> offsets;                // by value: of placed values, in the block
+    std::optional<Simplified> simplified;       // what `spec` leaves out; only where every step was made ready
+    std::map<uint32_t, EncoderChain> encoders;  // by node: what its step does instead
+    std::map<ir::ValueId, Beside> beside;       // values that lie beside others, row by row
+    std::map<uint32_t, uint32_t> norms;         // by node, of a product: the norm before it, which has no step of its own
+    std::vector<std::optional<Ready>> steps;    // parallel to spec.steps
+    std::map<size_t, ChainedSteps> chains;      // by their first step
     size_t block_bytes = 0, scratch_bytes = 0;
     bool fixed = false;  // every step runs on the device and was made ready
     std::optional<CapturedGraph> graph;
@@ -122,7 +124,8 @@ class Runner {
   void put_small_first(Prepared& p) const;
   Status chain_small(Prepared& p);
   bool all_on_device(const runtime::Specialization& spec) const;
-  ir::ValueId input_of(const Prepared& p, uint32_t node, size_t input) const;
+  void find_encoders(Prepared& p) const;
+  std::vector<ir::ValueId> inputs_of(const Prepared& p, uint32_t node) const;
   const ir::Node* rounding_of(const Prepared& p, uint32_t node) const;
   void lay_beside(Prepared& p) const;
   void join_norms(Prepared& p) const;
@@ -151,7 +154,8 @@ class Runner {
   Status run_scan(const ir::Node& node);
   Result<Value> moved(Value v, size_t axis, bool to_front);
   Status infer(Prepared& p, const ir::Node& node);
-  Result<Ready> make_ready(const ir::Node& node, std::vector<View> inputs, std::vector<View> outputs, const ir::Node* norm = nullptr);
+  Result<Ready> make_ready(const ir::Node& node, std::vector<View> inputs, std::vector<View> outputs, const ir::Node* norm = nullptr,
+                           const EncoderChain* encoder = nullptr);
   // A value of its own memory.
   Result<Value> fresh(DType dtype, const Dims& dims);
   // Makes the step ready if it is not, or was for other shapes, and puts it on the stream.

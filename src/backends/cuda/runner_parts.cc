@@ -69,7 +69,7 @@ Result<std::unique_ptr<Runner::Prepared>> Runner::make_part(const Prepared& p, i
   }
   if (!divided) return nullptr;
   CAMEO_ASSIGN(Prepared made, make_prepared(facts, p.simplified.has_value(), &p));
-  if (!made.fixed || !made.norms.empty()) return nullptr;
+  if (!made.fixed || !made.norms.empty() || !made.encoders.empty()) return nullptr;
   return std::make_unique<Prepared>(std::move(made));
 }
 
@@ -79,7 +79,7 @@ std::unique_ptr<Runner::Overlap> Runner::make_overlap(Prepared& p, std::unique_p
                                                       int tail_eighths) const {
   const auto& whole = p.spec;
   const size_t steps = whole.steps.size();
-  const auto input = [&](size_t step, size_t i) { return input_of(p, whole.steps[step].node, i); };
+  const auto input = [&](size_t step, size_t i) { return inputs_of(p, whole.steps[step].node)[i]; };
   const RowParts most = rows_apart(graph_, whole, part->spec, parts, input);
   // The first and the last step that makes a value and reads it, by value.
   constexpr size_t kNone = SIZE_MAX;
@@ -319,8 +319,8 @@ Result<double> Runner::time_run(Prepared& p, std::span<const Value> inputs, std:
 
 // Decides whether the run is divided, by measuring it with inputs of zeros.
 Status Runner::choose_overlap(Prepared& p) {
-  if (!is_main_ || !p.fixed || !p.norms.empty() || (p.simplified && !p.simplified->roundings.empty()) || !session_.graphs ||
-      !session_.device.has_gpu() || p.steps.size() < 4 || Annotation::on())
+  if (!is_main_ || !p.fixed || !p.norms.empty() || !p.encoders.empty() || (p.simplified && !p.simplified->roundings.empty()) ||
+      !session_.graphs || !session_.device.has_gpu() || p.steps.size() < 4 || Annotation::on())
     return {};
   size_t in_bytes = 0, out_bytes = 0;
   std::string shapes;
