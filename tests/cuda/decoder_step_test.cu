@@ -3,6 +3,7 @@
 
 #include <chrono>
 
+#include "backends/cuda/kernels/decoder_persistent.h"
 #include "harness.cuh"
 
 namespace cameo::cuda_test {
@@ -16,7 +17,9 @@ struct Case {
   WeightFormat format;
   bool llama;
   int layers, hidden, heads, kv_heads, head_size, ffn, vocabulary, batch, capacity;
+  bool persistent = false;
 };
+const char* name_of(const Case& c) { return c.persistent ? "one" : "many"; }
 
 struct Matrix {
   Buffer w, scales, bias;
@@ -93,7 +96,8 @@ struct Model {
               .ffn = c.ffn,
               .vocabulary = c.vocabulary,
               .batch = c.batch,
-              .capacity = c.capacity};
+              .capacity = c.capacity,
+              .persistent = c.persistent};
     if (c.llama)
       config.norm = NormKind::kRms, config.activation = Activation::kSwiGlu, config.rope_cos = cos.as<float>(),
       config.rope_sin = sin.as<float>();
@@ -245,9 +249,14 @@ __global__ void to_floats(const void* x, Scalar type, float* y, int64_t n) {
 void run_case(const Case& c, const DeviceTraits& device) {
   if (left_out()) return;
   Model m(c, -1);
-  const std::string line = format("%s %s format %d batch %d hidden %d heads %d/%d x %d ffn %d vocabulary %d", c.what, name(c.type),
+  const std::string line = std::string(name_of(c)) + ' ' +
+                           format("%s %s format %d batch %d hidden %d heads %d/%d x %d ffn %d vocabulary %d", c.what, name(c.type),
                                   int(c.format), c.batch, c.hidden, c.heads, c.kv_heads, c.head_size, c.ffn, c.vocabulary);
   if (const char* why = decoder_refusal(m.config, m.weights, device)) {
+    check(1, 0, line + ": refused: " + why);
+    return;
+  }
+  if (const char* why = c.persistent ? decoder_persistent_refusal(m.config, m.weights, device) : nullptr) {
     check(1, 0, line + ": refused: " + why);
     return;
   }
@@ -293,50 +302,107 @@ void run_case(const Case& c, const DeviceTraits& device) {
   check(m.lengths.host<int32_t>() == full ? 0 : 1, 0, line + ": at capacity");
 }
 
+class Graph {
+ public:
+  template <typename F>
+  Graph(cudaStream_t stream, F&& launches) {
+    cudaGraph_t graph;
+    MUST(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+    launches();
+    MUST(cudaStreamEndCapture(stream, &graph));
+    MUST(cudaGraphInstantiate(&exec_, graph, 0));
+    MUST(cudaGraphDestroy(graph));
+  }
+  Graph(const Graph&) = delete;
+  ~Graph() { cudaGraphExecDestroy(exec_); }
+  void launch(cudaStream_t stream) const { MUST(cudaGraphLaunch(exec_, stream)); }
+
+ private:
+  cudaGraphExec_t exec_;
+};
+
+double median(std::vector<double> v) {
+  std::sort(v.begin(), v.end());
+  return v[v.size() / 2];
+}
+
+// Microseconds a step, by the device's clock: 32 steps from `length` on, four a graph as an engine runs them.
+double step_time(Model& m, int length, const DecoderState& state, const DeviceTraits& device, cudaStream_t stream) {
+  const Graph graph(stream, [&] {
+    for (int i = 0; i < 4; ++i) MUST(decoder_step(m.config, m.weights, state, m.workspace.as(), device, stream));
+  });
+  cudaEvent_t from, to;
+  MUST(cudaEventCreate(&from));
+  MUST(cudaEventCreate(&to));
+  const std::vector<int32_t> start(m.c.batch, length);
+  std::vector<double> times;
+  for (int r = 0; r < 9; ++r) {
+    MUST(cudaMemcpy(m.lengths.as(), start.data(), start.size() * 4, cudaMemcpyHostToDevice));
+    MUST(cudaEventRecord(from, stream));
+    for (int i = 0; i < 8; ++i) graph.launch(stream);
+    MUST(cudaEventRecord(to, stream));
+    MUST(cudaEventSynchronize(to));
+    float ms = 0;
+    MUST(cudaEventElapsedTime(&ms, from, to));
+    if (r >= 2) times.push_back(ms * 1000 / 32);
+  }
+  MUST(cudaEventDestroy(from));
+  MUST(cudaEventDestroy(to));
+  return median(times);
+}
+
+// Milliseconds by the host's clock for a prompt of 4 tokens and 12 new ones, from an idle device to the last token.
+double whole_time(Model& m, const DeviceTraits& device, cudaStream_t stream) {
+  DecoderState fed = m.state;
+  fed.choose = false;
+  const Graph prompt(stream, [&] {
+    for (int i = 0; i < 3; ++i) MUST(decoder_step(m.config, m.weights, fed, m.workspace.as(), device, stream));
+  });
+  const Graph four(stream, [&] {
+    for (int i = 0; i < 4; ++i) MUST(decoder_step(m.config, m.weights, m.state, m.workspace.as(), device, stream));
+  });
+  std::vector<double> times;
+  for (int r = 0; r < 12; ++r) {
+    m.lengths.zero();
+    MUST(cudaDeviceSynchronize());
+    const auto start = std::chrono::steady_clock::now();
+    prompt.launch(stream);
+    for (int i = 0; i < 3; ++i) four.launch(stream);
+    MUST(cudaStreamSynchronize(stream));
+    if (r >= 2) times.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() * 1e3);
+  }
+  return median(times);
+}
+
 void bench(const DeviceTraits& device) {
   cudaStream_t stream;
   MUST(cudaStreamCreate(&stream));
   const auto one = [&](const Case& c) {
     Model m(c, 240);
-    cudaGraph_t graph;
-    cudaGraphExec_t exec;
-    MUST(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
-    MUST(decoder_step(m.config, m.weights, m.state, m.workspace.as(), device, stream));
-    MUST(cudaStreamEndCapture(stream, &graph));
-    MUST(cudaGraphInstantiate(&exec, graph, 0));
-    cudaEvent_t from, to;
-    MUST(cudaEventCreate(&from));
-    MUST(cudaEventCreate(&to));
-    std::vector<double> times, walls;
-    const auto start = m.lengths.host<int32_t>();
-    for (int r = 0; r < 12; ++r) {
-      MUST(cudaMemcpy(m.lengths.as(), start.data(), start.size() * 4, cudaMemcpyHostToDevice));
-      MUST(cudaEventRecord(from, stream));
-      for (int i = 0; i < 32; ++i) MUST(cudaGraphLaunch(exec, stream));
-      MUST(cudaEventRecord(to, stream));
-      MUST(cudaEventSynchronize(to));
-      float ms = 0;
-      MUST(cudaEventElapsedTime(&ms, from, to));
-      if (r >= 2) times.push_back(ms * 1000 / 32);
-      for (int i = 0; i < 4; ++i) {
-        const auto t = std::chrono::steady_clock::now();
-        MUST(cudaGraphLaunch(exec, stream));
-        MUST(cudaStreamSynchronize(stream));
-        walls.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - t).count() * 1e6);
-      }
+    if (const char* why = decoder_refusal(m.config, m.weights, device)) {
+      std::printf("%s: %s\n", c.what, why);
+      return;
     }
-    std::sort(times.begin(), times.end()), std::sort(walls.begin(), walls.end());
-    std::printf("%-10s %-4s w%-2d b%-2d S256: %7.1f us a step, %7.1f launched alone\n", c.what, name(c.type),
+    DecoderState fed = m.state;
+    fed.choose = false;
+    const double full = step_time(m, 240, m.state, device, stream), layers = step_time(m, 240, fed, device, stream),
+                 empty = step_time(m, 2, fed, device, stream), whole = whole_time(m, device, stream);
+    std::printf("%-10s %-4s w%-2d b%-2d %-4s S256: %7.1f us a step; layers %7.1f, over short contexts %7.1f; 4+12 tokens %6.3f ms\n",
+                c.what, name(c.type),
                 c.format == WeightFormat::kInt4   ? 4
                 : c.format == WeightFormat::kInt8 ? 8
                                                   : int(bytes_of(c.type)) * 8,
-                c.batch, times[times.size() / 2], walls[walls.size() / 2]);
+                c.batch, name_of(c), full, layers, empty, whole);
+    std::fflush(stdout);
   };
-  for (int b : {1, 4, 8, 16, 64})
-    one({"distilgpt2", Scalar::kFloat16, WeightFormat::kPlain, false, 6, 768, 12, 12, 64, 3072, 50257, b, 512});
+  for (int b : {1, 2, 4, 8, 16, 64})
+    for (bool persistent : {true, false}) {
+      if (persistent && b > 1) continue;
+      one({"distilgpt2", Scalar::kFloat16, WeightFormat::kPlain, false, 6, 768, 12, 12, 64, 3072, 50257, b, 512, persistent});
+      one({"smollm2", Scalar::kFloat16, WeightFormat::kPlain, true, 30, 576, 9, 3, 64, 1536, 49152, b, 512, persistent});
+    }
   for (int b : {1, 8}) one({"distilgpt2", Scalar::kFloat16, WeightFormat::kInt8, false, 6, 768, 12, 12, 64, 3072, 50257, b, 512});
   one({"distilgpt2", Scalar::kFloat32, WeightFormat::kPlain, false, 6, 768, 12, 12, 64, 3072, 50257, 1, 512});
-  one({"smollm2", Scalar::kFloat16, WeightFormat::kPlain, true, 30, 576, 9, 3, 64, 1536, 49152, 1, 512});
 }
 
 void run(bool timed) {
@@ -355,6 +421,9 @@ void run(bool timed) {
   run_case({"llama", Scalar::kBFloat16, WeightFormat::kPlain, true, 2, 1024, 8, 1, 128, 2048, 5000, 3, 200}, device);
   run_case({"gpt", Scalar::kFloat16, WeightFormat::kPlain, false, 2, 2048, 16, 16, 128, 4096, 5000, 12, 200}, device);
   run_case({"gpt", Scalar::kFloat16, WeightFormat::kPlain, false, 2, 640, 8, 8, 80, 2560, 5000, 4, 200}, device);
+  run_case({"gpt", Scalar::kFloat16, WeightFormat::kPlain, false, 3, 768, 12, 12, 64, 3072, 50257, 1, 500, true}, device);
+  run_case({"llama", Scalar::kFloat16, WeightFormat::kPlain, true, 3, 576, 9, 3, 64, 1536, 2000, 1, 300, true}, device);
+  run_case({"gpt", Scalar::kFloat16, WeightFormat::kPlain, false, 3, 256, 4, 4, 64, 1024, 1003, 1, 160, true}, device);
   if (timed) bench(device);
 }
 

@@ -1,6 +1,6 @@
 // What the tests of CUDA kernels share: buffers, random data, comparison, timing. A test runs its checks; with --bench it also
-// prints timings (over operands that rotate, so that the L2 cache holds none of them); with --every=N it checks each N-th case alone,
-// for the slow runs under compute-sanitizer. Without a GPU it exits with 77: skipped.
+// prints timings (over operands that rotate, so that the L2 cache holds none of them), with --only-bench nothing else; with --every=N it
+// checks each N-th case alone, for the slow runs under compute-sanitizer. Without a GPU it exits with 77: skipped.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -26,10 +26,11 @@ using cuda::Scalar;
 
 inline int failures = 0, checks = 0;
 inline int every = 1;
-// Whether --every leaves out the case that begins here.
+inline bool only_bench = false;
+// Whether --every or --only-bench leaves out the case that begins here.
 inline bool left_out() {
   static int cases = 0;
-  return cases++ % every != 0;
+  return only_bench || cases++ % every != 0;
 }
 
 inline void must(cudaError_t e, const char* what) {
@@ -203,6 +204,7 @@ int test_main(int argc, char** argv, const char* what, F&& run) {
   bool bench = false;
   for (int i = 1; i < argc; ++i) {
     bench |= !std::strcmp(argv[i], "--bench");
+    if (!std::strcmp(argv[i], "--only-bench")) bench = only_bench = true;
     if (!std::strncmp(argv[i], "--every=", 8)) every = std::max(1, std::atoi(argv[i] + 8));
   }
   run(bench);

@@ -13,6 +13,7 @@
 #include <cmath>
 
 #include "backends/cuda/kernels/attention_few.cuh"
+#include "backends/cuda/kernels/decoder_persistent.h"
 #include "backends/cuda/kernels/skinny_gemm.cuh"
 #include "backends/cuda/kernels/skinny_variants.h"
 #include "backends/cuda/kernels/tile_gemm.h"
@@ -246,7 +247,7 @@ cudaError_t run_attention_of(int size, const StepAttention& a, int batch, const 
 struct Layout {
   int64_t x, normed, qkv, attended, ffn, logits, best, blocks_done, total;
   explicit Layout(const DecoderConfig& c) {
-    int64_t at = 0;
+    int64_t at = decoder_persistent_workspace(c);
     const auto place = [&](int64_t bytes) {
       const int64_t here = at;
       at += (bytes + 255) / 256 * 256;
@@ -470,6 +471,8 @@ const char* decoder_refusal(const DecoderConfig& c, const DecoderWeights& w, con
 
 cudaError_t decoder_step(const DecoderConfig& config, const DecoderWeights& weights, const DecoderState& state, void* workspace,
                          const DeviceTraits& device, cudaStream_t stream) {
+  if (config.persistent && !state.choose_behind && !decoder_persistent_refusal(config, weights, device))
+    return decoder_persistent(config, weights, state, workspace, device, stream);
   return Step(config, weights, state, workspace, device, stream).run();
 }
 

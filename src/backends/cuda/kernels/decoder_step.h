@@ -1,5 +1,6 @@
-// One step of a decoder-only transformer for a batch of sequences, from token to token, as a chain of kernels that start
-// before their predecessor ends. Capture launches in a CUDA graph: a step is then one launch.
+// One step of a decoder-only transformer for a batch of sequences, from token to token: for one sequence a persistent kernel where
+// that is covered, else a chain of kernels that start before their predecessor ends. Capture launches in a CUDA graph: a step is then
+// one launch.
 //
 // GPT-2-like models: learned positions, LayerNorm, GELU. Llama-like ones: rotary positions, RMS norm, SwiGLU, grouped heads.
 #pragma once
@@ -45,6 +46,9 @@ struct DecoderConfig {
   const float* rope_cos = nullptr;
   const float* rope_sin = nullptr;
   float embedding_scale = 1.f;
+  // The step as one kernel (decoder_persistent.h) where that is covered; else, if false, or where a kernel behind it chooses, as a
+  // chain of them.
+  bool persistent = true;
 };
 
 struct DecoderWeights {
