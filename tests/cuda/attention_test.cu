@@ -127,6 +127,18 @@ void run_case(const Case& c, const DeviceTraits& device) {
   MUST(cudaGetLastError());
   MUST(attention(o.args, device, nullptr));
   check(relative_error(o.out, c.type, expected, n), tolerance(c.type), line(c));
+  if (!attention_rounds(o.args, device)) return;
+  // In 8-bit floats too, and then alone.
+  for (const bool alone : {false, true}) {
+    Buffer codes(std::max<int64_t>(n, 1));
+    codes.poison();
+    o.out.poison();
+    o.args.out = alone ? nullptr : o.out.as();
+    o.args.rounded = codes.as(), o.args.rounded_factor = 8;
+    MUST(attention(o.args, device, nullptr));
+    check(wrong_codes(codes, expected, n, o.args.rounded_factor), 0, line(c) + ": codes");
+    if (!alone) check(relative_error(o.out, c.type, expected, n), tolerance(c.type), line(c) + ": beside codes");
+  }
 }
 
 void append_case(const DeviceTraits&) {

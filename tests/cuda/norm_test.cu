@@ -44,20 +44,6 @@ __global__ void plain_softmax(SoftmaxArgs a, float* y) {
   }
 }
 
-// How many of n codes (E4M3) are farther from the numbers times a factor than rounding, and 16 bits before it, may take them.
-int wrong_codes(const Buffer& codes, const Buffer& expected, int64_t n, float factor) {
-  const std::vector<uint8_t> got = codes.host<uint8_t>();
-  const std::vector<float> want = expected.host<float>();
-  int wrong = 0;
-  for (int64_t i = 0; i < n; ++i) {
-    const int bits = got[i] & 0x7f, exponent = bits >> 3;
-    const float size = exponent ? std::ldexp(1.f + (bits & 7) / 8.f, exponent - 7) : std::ldexp((bits & 7) / 8.f, -6);
-    const float v = got[i] & 0x80 ? -size : size, w = std::fmin(std::fmax(want[i] * factor, -448.f), 448.f);
-    wrong += bits == 0x7f || !(std::fabs(v - w) <= 0.07f * std::fabs(w) + 0.02f);
-  }
-  return wrong;
-}
-
 void run(bool timed) {
   const DeviceTraits device = device_traits();
   std::mt19937 rng(3);

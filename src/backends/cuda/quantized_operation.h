@@ -28,4 +28,7 @@ Result<Operand> tiled_weight(StepBuilder& b, size_t input, const std::string& fo
 // The expression of what is stored in float8e4m3fn for a float32 value, saturated.
 std::string float8_code(const StepBuilder& b, Source& s, const std::string& value);
 
+// A pass that writes x / scale in float8e4m3fn.
+Status round_to_float8(StepBuilder& b, const Operand& x, const Operand& codes, float scale);
+
 }  // namespace cameo::cuda

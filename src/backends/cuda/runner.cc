@@ -180,7 +180,7 @@ std::vector<ir::ValueId> Runner::inputs_of(const Prepared& p, uint32_t node) con
 const ir::Node* Runner::rounding_of(const Prepared& p, uint32_t node) const {
   if (!p.simplified) return nullptr;
   const auto found = p.simplified->roundings.find(node);
-  return found == p.simplified->roundings.end() ? nullptr : &graph_.nodes[found->second];
+  return found == p.simplified->roundings.end() ? nullptr : &graph_.nodes[found->second.node];
 }
 
 // Queries, keys and values that one product makes stay side by side as it writes them, where attention alone reads them.
@@ -407,10 +407,12 @@ Status Runner::make_fixed(Prepared& p) {
         inputs.push_back({.dtype = table.dtype(), .storage = table.dtype(), .dims = table.dims(), .value = table});
       }
     if (const ir::Node* rounding = rounding_of(p, n)) {
-      inputs.resize(kRoundingScale);
+      const RoundingPlace place = rounding_place(node);
+      inputs.resize(place.scale);
       inputs.push_back(view_of(p, rounding->inputs[1]));
-      outputs.resize(kRoundedOutput);
+      outputs.resize(place.output);
       outputs.push_back(view_of(p, rounding->outputs[0]));
+      outputs[0].unread = p.simplified->roundings.at(n).alone;
     }
     const ir::Node* norm = nullptr;
     if (const auto joined = p.norms.find(n); joined != p.norms.end()) {
@@ -490,7 +492,7 @@ Status Runner::launch_steps(Prepared& p, size_t first, size_t last, const Addres
     for (ir::ValueId id : inputs_of(p, p.spec.steps[k].node)) inputs.push_back(address(id));
     for (ir::ValueId id : node.outputs) outputs.push_back(address(id));
     if (const ir::Node* rounding = rounding_of(p, p.spec.steps[k].node)) {
-      outputs.resize(kRoundedOutput);
+      outputs.resize(rounding_place(node).output);
       outputs.push_back(address(rounding->outputs[0]));
     }
   };

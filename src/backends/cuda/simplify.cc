@@ -292,17 +292,24 @@ class Simplifier {
     return zero.num_elements() == 1 && (*static_cast<const uint8_t*>(zero.raw()) & 0x7f) == 0;
   }
 
+  bool read_once(ir::ValueId id) const {
+    int uses = is_output_[id];
+    for (const ir::Node& node : graph_.nodes) ir::for_each_use(node, [&](ir::ValueId used) { uses += used == id; });
+    return uses == 1;
+  }
+
   void join_roundings() {
-    std::map<ir::ValueId, uint32_t> norms;
+    std::map<ir::ValueId, uint32_t> makers;
     for (uint32_t n = 0; n < graph_.nodes.size(); ++n) {
       const ir::Node& node = graph_.nodes[n];
       if (!has_step(n)) continue;
-      const bool norm = (is(node, "", "LayerNormalization") || is(node, "", "RMSNormalization")) && node.inputs.size() <= kRoundingScale &&
-                        node.outputs.size() <= kRoundedOutput;
-      if (norm && value(node.outputs[0]).place == Place::kArena) norms[node.outputs[0]] = n;
+      const bool rounds = is(node, "", "LayerNormalization") || is(node, "", "RMSNormalization") || is(node, "", "Attention");
+      const RoundingPlace place = rounding_place(node);
+      if (rounds && node.inputs.size() <= place.scale && node.outputs.size() <= place.output && value(node.outputs[0]).place == Place::kArena)
+        makers[node.outputs[0]] = n;
       if (!rounds_to_float8(node) || value(node.outputs[0]).place != Place::kArena) continue;
-      const auto from = norms.find(node.inputs[0]);
-      if (from == norms.end() || !result_.roundings.emplace(from->second, n).second) continue;
+      const auto from = makers.find(node.inputs[0]);
+      if (from == makers.end() || !result_.roundings.emplace(from->second, Rounding{n, read_once(node.inputs[0])}).second) continue;
       dropped_[step_of_[n]] = 1;
     }
   }
@@ -342,6 +349,8 @@ class Simplifier {
 };
 
 }  // namespace
+
+RoundingPlace rounding_place(const ir::Node& node) { return is(node, "", "Attention") ? kAttentionRounding : kNormRounding; }
 
 Result<Simplified> simplify(const ir::Graph& graph, Specialization& spec) { return Simplifier(graph, spec).run(); }
 

@@ -107,6 +107,7 @@ struct View {
   bool weight = false;  // `value` is a constant of the model, which lives as long as the model
   int64_t pitch = 0;    // as Operand's
   bool channels_first = false;
+  bool unread = false;  // of an output: no other step reads it
 };
 
 constexpr size_t kNormInput = 8, kNormOutput = 4;
@@ -139,6 +140,7 @@ class StepBuilder {
   size_t num_inputs() const { return inputs_.size(); }
   size_t num_outputs() const { return outputs_.size(); }
   bool has_input(size_t i) const { return i < inputs_.size() && inputs_[i].dtype != DType::kUndefined; }
+  bool is_unread(size_t i) const { return outputs_[i].unread; }
   bool has_output(size_t i) const { return i < outputs_.size() && outputs_[i].dtype != DType::kUndefined; }
   const Dims& in_dims(size_t i) const { return inputs_[i].dims; }
   const Dims& out_dims(size_t i) const { return outputs_[i].dims; }

@@ -85,10 +85,11 @@ const char* attention_refusal(const AttentionArgs& a, const DeviceTraits& device
   const int64_t vector = 16 / bytes_of(a.type);
   for (const HeadStrides* s : {&a.q_strides, &a.k_strides, &a.v_strides, &a.out_strides})
     if (s->batch % vector || s->head % vector || s->row % vector) return "a stride is no multiple of 16 bytes";
-  for (const void* p : {a.q, a.k, a.v, static_cast<const void*>(a.out)})
+  for (const void* p : {a.q, a.k, a.v, static_cast<const void*>(a.out), static_cast<const void*>(a.rounded)})
     if (reinterpret_cast<uintptr_t>(p) % 16) return "an address is no multiple of 16 bytes";
   if (a.from_end && !a.key_lengths) return "positions from the end need lengths of keys";
   if (!(a.bias_type == BiasType::kNone) != !!a.bias) return "a bias and its type are given only together";
+  if (a.rounded && !attention_rounds(a, device)) return "its variant does not round";
   if (is_few(a)) return device.capability >= 75 ? nullptr : "needs compute capability 7.5";
   if (a.type != Scalar::kFloat32) {
     if (device.capability < 80) return "needs compute capability 8.0";
@@ -97,6 +98,10 @@ const char* attention_refusal(const AttentionArgs& a, const DeviceTraits& device
     return "needs more shared memory than the device has";
   }
   return nullptr;
+}
+
+bool attention_rounds(const AttentionArgs& a, const DeviceTraits& device) {
+  return a.type != Scalar::kFloat32 && !is_few(a) && device.capability >= 89;
 }
 
 cudaError_t attention(const AttentionArgs& a, const DeviceTraits& device, cudaStream_t stream) {

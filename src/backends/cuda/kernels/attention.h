@@ -17,7 +17,9 @@ struct AttentionArgs {
   const void* q = nullptr;         // [batch, heads, queries, size]
   const void* k = nullptr;         // [batch, kv_heads, keys, size]; a cache is read where it lies, by its strides
   const void* v = nullptr;         // as k
-  void* out = nullptr;             // as q
+  void* out = nullptr;             // as q; may be null where `rounded` is not
+  void* rounded = nullptr;         // out * rounded_factor as float8e4m3fn too, saturated, laid out as out; or null
+  float rounded_factor = 1.f;
   HeadStrides q_strides, k_strides, v_strides, out_strides;
   int32_t batch = 0, heads = 0, kv_heads = 0, queries = 0, keys = 0, size = 0;
   float scale = 1.f;
@@ -44,6 +46,8 @@ struct AttentionArgs {
 };
 
 const char* attention_refusal(const AttentionArgs& args, const DeviceTraits& device);
+// Whether `rounded` is written.
+bool attention_rounds(const AttentionArgs& args, const DeviceTraits& device);
 cudaError_t attention(const AttentionArgs& args, const DeviceTraits& device, cudaStream_t stream);
 
 // Copies `count` new rows of keys and values, [batch, kv_heads, count, size], into caches at positions past[b] (or `position`

@@ -266,7 +266,7 @@ inline bool describe_heads(CUtensorMap& map, Scalar type, const void* data, cons
 template <typename T>
 bool try_attention_dense(const AttentionArgs& a, const DeviceTraits& device, cudaStream_t stream, cudaError_t& e) {
   const int64_t blocks = int64_t{(a.queries + kDenseQueries - 1) / kDenseQueries} * a.heads * a.batch;
-  if (a.size != 64 || a.causal || a.window >= 0 || a.key_lengths || a.softcap != 0.f || !(a.scale > 0.f)) return false;
+  if (a.size != 64 || a.causal || a.window >= 0 || a.key_lengths || a.softcap != 0.f || !(a.scale > 0.f) || a.rounded) return false;
   if (a.keys < 256 || a.keys > 1024 || blocks < 8 * device.multiprocessors) return false;
   if (a.bias_type != BiasType::kNone && (a.bias_strides.row != 0 || a.bias_keys < 1)) return false;
   if (attention_dense_shared(a) > device.shared_memory) return false;

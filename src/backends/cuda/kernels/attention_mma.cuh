@@ -129,11 +129,11 @@ __global__ void __launch_bounds__(128) attention_mma(const __grid_constant__ Att
         *reinterpret_cast<uint32_t*>(row + n * 8 + 2 * t) = pack2<T>(o[i][n][2 * e] * inverse, o[i][n][2 * e + 1] * inverse);
     }
   __syncwarp();
-  T* out = static_cast<T*>(a.out) + b * a.out_strides.batch + h * a.out_strides.head;
+  const int64_t out = b * a.out_strides.batch + h * a.out_strides.head;
   for (int c = lane; c < 16 * MT * CHUNKS; c += 32) {
     const int r = warp * 16 * MT + c / CHUNKS, col = c % CHUNKS * 8;
     if (row0 + r < a.queries)
-      *reinterpret_cast<uint4*>(out + (row0 + r) * a.out_strides.row + col) = *reinterpret_cast<const uint4*>(sq + r * LD + col);
+      write_result<T>(a, out + (row0 + r) * a.out_strides.row + col, *reinterpret_cast<const uint4*>(sq + r * LD + col));
   }
 }
 

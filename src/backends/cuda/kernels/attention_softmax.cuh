@@ -3,6 +3,7 @@
 
 #include "backends/cuda/kernels/attention.h"
 #include "backends/cuda/kernels/device.cuh"
+#include "backends/cuda/kernels/float8.cuh"
 
 namespace cameo::cuda {
 
@@ -30,6 +31,19 @@ __device__ __forceinline__ KeyRange key_range(const AttentionArgs& a, const RowV
 __device__ __forceinline__ bool sees(const AttentionArgs& a, const RowView& view, int row, int key) {
   const int p = row + view.offset;
   return key < view.length && (!a.causal || key <= p) && (a.window < 0 || key >= p - a.window);
+}
+
+// Eight numbers of the result, from element `at` on.
+template <typename T>
+__device__ __forceinline__ void write_result(const AttentionArgs& a, int64_t at, uint4 v) {
+  if (a.out) *reinterpret_cast<uint4*>(static_cast<T*>(a.out) + at) = v;
+  if (!a.rounded) return;
+  const auto round4 = [&](uint32_t low, uint32_t high) {
+    const float2 l = unpack2<T>(low), h = unpack2<T>(high);
+    return pack_float8(l.x * a.rounded_factor, l.y * a.rounded_factor) |
+           pack_float8(h.x * a.rounded_factor, h.y * a.rounded_factor) << 16;
+  };
+  *reinterpret_cast<uint2*>(static_cast<uint8_t*>(a.rounded) + at) = uint2{round4(v.x, v.y), round4(v.z, v.w)};
 }
 
 __device__ __forceinline__ float power_of_2(float x) {

@@ -122,13 +122,13 @@ __global__ void __launch_bounds__(CAMEO_WGMMA_THREADS(256), 2) attention_wgmma(c
           pack2<T>(o[0][n][2 * e] * inverse, o[0][n][2 * e + 1] * inverse);
   }
   __syncwarp();
-  T* out = static_cast<T*>(a.out) + b * a.out_strides.batch + h * a.out_strides.head;
+  const int64_t out = b * a.out_strides.batch + h * a.out_strides.head;
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
     const int r = warp * 16 + i * 4 + (lane >> 3), c = lane & 7;
     if (row0 + r < a.queries)
-      *reinterpret_cast<uint4*>(out + (row0 + r) * a.out_strides.row + c * 8) =
-          *reinterpret_cast<const uint4*>(held + r * 64 + ((c ^ (r & 7)) << 3));
+      write_result<T>(a, out + (row0 + r) * a.out_strides.row + c * 8,
+                      *reinterpret_cast<const uint4*>(held + r * 64 + ((c ^ (r & 7)) << 3)));
   }
 }
 

@@ -5,6 +5,8 @@
 
 #include "backends/cuda/kernels/attention.h"
 #include "backends/cuda/ops/ops.h"
+#include "backends/cuda/quantized_operation.h"
+#include "backends/cuda/simplify.h"
 
 namespace cameo::cuda {
 namespace {
@@ -50,6 +52,8 @@ struct Problem {
   int64_t mask_keys = 0;
   Operand lengths;  // int64, or none
   Operand table;    // of a relative bias, float32 [1 or heads, queries + keys - 1], or none: see simplify.h
+  Operand rounded;  // the result in 8-bit floats too, or none
+  float rounding = 1;
   int64_t past = 0;
   float scale = 1, softcap = 0;
   bool causal = false;
@@ -58,14 +62,15 @@ struct Problem {
 
 class OnePass final : public Operation {
  public:
-  OnePass(const AttentionArgs& args, const DeviceTraits& device, Operand q, Operand k, Operand v, Operand y, Operand mask, Operand table,
-          Operand lengths)
+  OnePass(const AttentionArgs& args, const DeviceTraits& device, Operand q, Operand k, Operand v, Operand y, Operand rounded, Operand mask,
+          Operand table, Operand lengths)
       : args_(args),
         device_(device),
         q_(std::move(q)),
         k_(std::move(k)),
         v_(std::move(v)),
         y_(std::move(y)),
+        rounded_(std::move(rounded)),
         mask_(std::move(mask)),
         table_(std::move(table)),
         lengths_(std::move(lengths)) {}
@@ -74,6 +79,7 @@ class OnePass final : public Operation {
     args_.k = at.of(k_);
     args_.v = at.of(v_);
     args_.out = at.of(y_);
+    args_.rounded = at.of(rounded_);
     args_.bias = at.of(mask_);
     args_.relative = static_cast<const float*>(at.of(table_));
     args_.key_lengths = static_cast<const int32_t*>(at.of(lengths_));
@@ -83,7 +89,7 @@ class OnePass final : public Operation {
  private:
   AttentionArgs args_;
   const DeviceTraits device_;
-  const Operand q_, k_, v_, y_, mask_, table_, lengths_;
+  const Operand q_, k_, v_, y_, rounded_, mask_, table_, lengths_;
 };
 
 HeadStrides strides_of(const Dims& s) { return {s[0], s[1], s[2]}; }
@@ -158,7 +164,11 @@ Result<bool> try_one_pass(StepBuilder& b, const Problem& p) {
     lengths = b.scratch(DType::kInt32, p.lengths.dims);
     CAMEO_TRY(copy_elements(b, p.lengths, lengths));
   }
-  b.add(std::make_unique<OnePass>(a, traits, p.q.data, p.k.data, p.v.data, p.y.data, p.mask, p.table, lengths));
+  const bool rounds = p.rounded.present() && attention_rounds(a, traits);
+  a.rounded_factor = 1 / p.rounding;
+  b.add(std::make_unique<OnePass>(a, traits, p.q.data, p.k.data, p.v.data, rounds && b.is_unread(kY) ? Operand() : p.y.data,
+                                  rounds ? p.rounded : Operand(), p.mask, p.table, lengths));
+  if (p.rounded.present() && !rounds) CAMEO_TRY(round_to_float8(b, p.y.data, p.rounded, p.rounding));
   return true;
 }
 
@@ -299,14 +309,20 @@ Status make_attention(StepBuilder& b) {
     if ((d[0] != 1 && d[0] != p.q.heads) || d[1] != p.q.length + p.k.length - 1)
       return error(ErrorCode::kUnsupported, "a relative bias of other extents than the scores");
   }
-  if (p.q.batch * p.q.heads * p.q.length == 0) return {};
-  if (b.has_output(kQk)) {
-    const Operand qk = b.output(kQk);
-    return plain(b, p, &qk, b.attrs().integer("qk_matmul_output_mode"));
+  if (b.has_output(kAttentionRounding.output)) {
+    p.rounded = b.output(kAttentionRounding.output);
+    p.rounding = b.value(kAttentionRounding.scale)->data<float>()[0];
   }
-  CAMEO_ASSIGN(const bool one_pass, try_one_pass(b, p));
-  if (one_pass) return {};
-  return plain(b, p, nullptr, 0);
+  if (p.q.batch * p.q.heads * p.q.length == 0) return {};
+  if (!b.has_output(kQk)) {
+    CAMEO_ASSIGN(const bool one_pass, try_one_pass(b, p));
+    if (one_pass) return {};
+    CAMEO_TRY(plain(b, p, nullptr, 0));
+  } else {
+    const Operand qk = b.output(kQk);
+    CAMEO_TRY(plain(b, p, &qk, b.attrs().integer("qk_matmul_output_mode")));
+  }
+  return p.rounded.present() ? round_to_float8(b, p.y.data, p.rounded, p.rounding) : Status();
 }
 
 // y = x rotated pairwise by angles whose cosines and sines are given, by position or from a cache.

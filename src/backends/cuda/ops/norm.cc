@@ -138,17 +138,14 @@ Status make_rows_norm(StepBuilder& b, const Operand& rounded, float rounding, bo
 Status make_layer_norm(StepBuilder& b) {
   Operand rounded;
   float rounding = 1;
-  if (b.has_output(kRoundedOutput)) {
-    rounded = b.output(kRoundedOutput);
-    rounding = b.value(kRoundingScale)->data<float>()[0];
+  if (b.has_output(kNormRounding.output)) {
+    rounded = b.output(kNormRounding.output);
+    rounding = b.value(kNormRounding.scale)->data<float>()[0];
   }
   bool is_rounded = false;
   CAMEO_TRY(make_rows_norm(b, rounded, rounding, is_rounded));
   if (!rounded.present() || is_rounded) return {};
-  const Dims flat{rounded.dims.num_elements()};
-  const Operand from[] = {b.output(0).seen_as(flat)};
-  return map(b, rounded.seen_as(flat), from,
-             [&](Source& s, std::span<const std::string> v) { return float8_code(b, s, fmt::format("{} / {}", v[0], literal(rounding))); });
+  return round_to_float8(b, b.output(0), rounded, rounding);
 }
 
 // InstanceNormalization is the case of a group for each channel.

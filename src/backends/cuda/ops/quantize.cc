@@ -139,6 +139,13 @@ std::string float8_code(const StepBuilder& b, Source& s, const std::string& valu
   return fmt::format("e4m3_code({})", value);
 }
 
+Status round_to_float8(StepBuilder& b, const Operand& x, const Operand& codes, float scale) {
+  const Dims flat{codes.dims.num_elements()};
+  const Operand from[] = {x.seen_as(flat)};
+  return map(b, codes.seen_as(flat), from,
+             [&](Source& s, std::span<const std::string> v) { return float8_code(b, s, fmt::format("{} / {}", v[0], literal(scale))); });
+}
+
 std::vector<DeviceOp> quantize_ops() {
   return {
       {"QuantizeLinear", "", make_quantize},
