@@ -3,6 +3,7 @@
 
 #include <chrono>
 
+#include "backends/cuda/kernels/decoder_fused.h"
 #include "backends/cuda/kernels/decoder_persistent.h"
 #include "harness.cuh"
 
@@ -11,15 +12,16 @@ namespace {
 
 using namespace cameo::cuda;
 
+enum class Way { kFive, kTwo, kOne };  // five or two kernels a layer, one kernel for all
 struct Case {
   const char* what;
   Scalar type;
   WeightFormat format;
   bool llama;
   int layers, hidden, heads, kv_heads, head_size, ffn, vocabulary, batch, capacity;
-  bool persistent = false;
+  Way way = Way::kFive;
 };
-const char* name_of(const Case& c) { return c.persistent ? "one" : "many"; }
+const char* name_of(const Case& c) { return c.way == Way::kOne ? "one" : c.way == Way::kTwo ? "two" : "five"; }
 
 struct Matrix {
   Buffer w, scales, bias;
@@ -64,7 +66,7 @@ struct Model {
   Case c;
   std::vector<Layer> layers;
   std::vector<DecoderLayer> views;
-  Buffer embedding, positions, norm, norm_bias, cos, sin, tokens, lengths, done, history, logits, workspace;
+  Buffer embedding, positions, norm, norm_bias, cos, sin, tokens, lengths, done, history, logits, workspace, constants;
   Matrix head;
   DecoderConfig config;
   DecoderWeights weights;
@@ -97,7 +99,8 @@ struct Model {
               .vocabulary = c.vocabulary,
               .batch = c.batch,
               .capacity = c.capacity,
-              .persistent = c.persistent};
+              .persistent = c.way == Way::kOne,
+              .two_kernels = c.way == Way::kTwo};
     if (c.llama)
       config.norm = NormKind::kRms, config.activation = Activation::kSwiGlu, config.rope_cos = cos.as<float>(),
       config.rope_sin = sin.as<float>();
@@ -107,6 +110,11 @@ struct Model {
              .done = done.as<int32_t>(),
              .history = history.as<int32_t>(),
              .history_stride = c.capacity};
+    if (c.way == Way::kTwo && !decoder_fused_refusal(config, weights, device_traits())) {
+      constants = Buffer(decoder_fused_constants(config));
+      MUST(decoder_fused_prepare(config, weights, constants.as(), nullptr));
+      weights.constants = constants.as();
+    }
     workspace = Buffer(decoder_workspace(config));
     workspace.zero();
   }
@@ -256,7 +264,9 @@ void run_case(const Case& c, const DeviceTraits& device) {
     check(1, 0, line + ": refused: " + why);
     return;
   }
-  if (const char* why = c.persistent ? decoder_persistent_refusal(m.config, m.weights, device) : nullptr) {
+  if (const char* why = c.way == Way::kOne   ? decoder_persistent_refusal(m.config, m.weights, device)
+                        : c.way == Way::kTwo ? decoder_fused_refusal(m.config, m.weights, device)
+                                             : nullptr) {
     check(1, 0, line + ": refused: " + why);
     return;
   }
@@ -294,6 +304,33 @@ void run_case(const Case& c, const DeviceTraits& device) {
   int wrong = m.tokens.host<int32_t>() != tokens;
   for (int b = 0; b < c.batch; ++b) wrong += after[b] != before[b] + 1;
   check(wrong, 0, line + ": without a choice");
+  // Where a kernel behind it chooses, the step leaves logits, and the state as it was.
+  DecoderState behind = m.state;
+  behind.choose_behind = true;
+  plain.run(0);  // keys as the caches have them
+  m.logits.poison();
+  MUST(decoder_step(m.config, m.weights, behind, m.workspace.as(), device, nullptr));
+  check(relative_error(m.logits, c.type, plain.logits, n), 4 * tolerance(c.type), line + ": a choice behind the step");
+  check(m.lengths.host<int32_t>() == after && m.tokens.host<int32_t>() == tokens ? 0 : 1, 0, line + ": state behind the step");
+  // Fed from a queue.
+  std::vector<int32_t> entries(4 * c.batch), at_end = after;
+  for (int b = 0; b < c.batch; ++b) entries[b] = b + 1, entries[c.batch + b] = b % 2, at_end[b] += 1;
+  const Buffer queue = Buffer::of(entries), queue_at = Buffer::of(std::vector<int32_t>(1));
+  fed.queue = queue.as<int32_t>(), fed.queue_at = queue_at.as<int32_t>(), fed.queue_stride = c.batch;
+  MUST(decoder_step(m.config, m.weights, fed, m.workspace.as(), device, nullptr));
+  wrong = queue_at.host<int32_t>()[0] != 1 || m.lengths.host<int32_t>() != at_end;
+  const auto fed_tokens = m.tokens.host<int32_t>(), fed_done = m.done.host<int32_t>();
+  for (int b = 0; b < c.batch; ++b) wrong += fed_tokens[b] != b + 1 || fed_done[b] != b % 2;
+  check(wrong, 0, line + ": fed from a queue");
+  // Drawn tokens: in range, those that are done stand still.
+  DecoderState drawn = m.state;
+  drawn.temperature = 0.8f, drawn.seed = 5;
+  MUST(decoder_step(m.config, m.weights, drawn, m.workspace.as(), device, nullptr));
+  const auto drawn_tokens = m.tokens.host<int32_t>(), drawn_lengths = m.lengths.host<int32_t>();
+  wrong = 0;
+  for (int b = 0; b < c.batch; ++b)
+    wrong += drawn_tokens[b] < 0 || drawn_tokens[b] >= c.vocabulary || drawn_lengths[b] != at_end[b] + (b % 2 == 0);
+  check(wrong, 0, line + ": drawn tokens");
   // Standing still at capacity, and after the end.
   std::vector<int32_t> full(c.batch, c.capacity);
   m.lengths = Buffer::of(full), m.state.lengths = m.lengths.as<int32_t>();
@@ -396,10 +433,10 @@ void bench(const DeviceTraits& device) {
     std::fflush(stdout);
   };
   for (int b : {1, 2, 4, 8, 16, 64})
-    for (bool persistent : {true, false}) {
-      if (persistent && b > 1) continue;
-      one({"distilgpt2", Scalar::kFloat16, WeightFormat::kPlain, false, 6, 768, 12, 12, 64, 3072, 50257, b, 512, persistent});
-      one({"smollm2", Scalar::kFloat16, WeightFormat::kPlain, true, 30, 576, 9, 3, 64, 1536, 49152, b, 512, persistent});
+    for (Way way : {Way::kOne, Way::kTwo, Way::kFive}) {
+      if ((way == Way::kOne && b > 1) || (way == Way::kTwo && b > 8)) continue;
+      one({"distilgpt2", Scalar::kFloat16, WeightFormat::kPlain, false, 6, 768, 12, 12, 64, 3072, 50257, b, 512, way});
+      one({"smollm2", Scalar::kFloat16, WeightFormat::kPlain, true, 30, 576, 9, 3, 64, 1536, 49152, b, 512, way});
     }
   for (int b : {1, 8}) one({"distilgpt2", Scalar::kFloat16, WeightFormat::kInt8, false, 6, 768, 12, 12, 64, 3072, 50257, b, 512});
   one({"distilgpt2", Scalar::kFloat32, WeightFormat::kPlain, false, 6, 768, 12, 12, 64, 3072, 50257, 1, 512});
@@ -421,9 +458,17 @@ void run(bool timed) {
   run_case({"llama", Scalar::kBFloat16, WeightFormat::kPlain, true, 2, 1024, 8, 1, 128, 2048, 5000, 3, 200}, device);
   run_case({"gpt", Scalar::kFloat16, WeightFormat::kPlain, false, 2, 2048, 16, 16, 128, 4096, 5000, 12, 200}, device);
   run_case({"gpt", Scalar::kFloat16, WeightFormat::kPlain, false, 2, 640, 8, 8, 80, 2560, 5000, 4, 200}, device);
-  run_case({"gpt", Scalar::kFloat16, WeightFormat::kPlain, false, 3, 768, 12, 12, 64, 3072, 50257, 1, 500, true}, device);
-  run_case({"llama", Scalar::kFloat16, WeightFormat::kPlain, true, 3, 576, 9, 3, 64, 1536, 2000, 1, 300, true}, device);
-  run_case({"gpt", Scalar::kFloat16, WeightFormat::kPlain, false, 3, 256, 4, 4, 64, 1024, 1003, 1, 160, true}, device);
+  run_case({"gpt", Scalar::kFloat16, WeightFormat::kPlain, false, 3, 768, 12, 12, 64, 3072, 50257, 1, 500, Way::kOne}, device);
+  run_case({"llama", Scalar::kFloat16, WeightFormat::kPlain, true, 3, 576, 9, 3, 64, 1536, 2000, 1, 300, Way::kOne}, device);
+  run_case({"gpt", Scalar::kFloat16, WeightFormat::kPlain, false, 3, 256, 4, 4, 64, 1024, 1003, 1, 160, Way::kOne}, device);
+  for (Scalar type : {Scalar::kFloat16, Scalar::kBFloat16})
+    for (int batch : {1, 2, 3, 4, 7, 8}) {
+      run_case({"gpt", type, WeightFormat::kPlain, false, 3, 256, 4, 4, 64, 1024, 1003, batch, 160, Way::kTwo}, device);
+      run_case({"gpt", type, WeightFormat::kPlain, false, 2, 768, 12, 12, 64, 3072, 5000, batch, 500, Way::kTwo}, device);
+      run_case({"llama", type, WeightFormat::kPlain, true, 3, 576, 9, 3, 64, 1536, 2000, batch, 900, Way::kTwo}, device);
+    }
+  run_case({"gpt", Scalar::kFloat16, WeightFormat::kPlain, false, 2, 768, 12, 12, 64, 3072, 50257, 5, 300, Way::kTwo}, device);
+  run_case({"gpt", Scalar::kBFloat16, WeightFormat::kPlain, false, 2, 1024, 16, 16, 64, 4096, 5000, 6, 200, Way::kTwo}, device);
   if (timed) bench(device);
 }
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "backends/cuda/fast_kernels.h"
+#include "backends/cuda/kernels/decoder_fused.h"
 #include "backends/cuda/source.h"
 
 namespace cameo::cuda {
@@ -115,6 +117,24 @@ Status DecoderModel::load() {
   CAMEO_ASSIGN(weights_.final_norm_weight, vector(g.norm.weight));
   CAMEO_ASSIGN(weights_.final_norm_bias, vector(g.norm.bias));
   CAMEO_ASSIGN(weights_.head, matrix({{&g.head}}));
+  return prepare();
+}
+
+// The constants of two kernels a layer, where those are covered for few sequences.
+Status DecoderModel::prepare() {
+  DecoderConfig config = config_;
+  config.batch = config.capacity = 1;
+  static constexpr float kAny = 0.f;  // tables come with the caches
+  if (rotary()) config.rope_cos = config.rope_sin = &kAny;
+  DecoderWeights weights = weights_;
+  weights.layers = layers_.data();
+  if (decoder_fused_refusal(config, weights, traits_of(device_)) != nullptr) return {};
+  const auto bytes = static_cast<size_t>(decoder_fused_constants(config));
+  CAMEO_ASSIGN(weights_.constants, stored(fmt::format("{}:decoder constants", layers_[0].qkv.w), bytes, [&](void* to) -> Status {
+                 const std::lock_guard lock(device_.mutex());
+                 CAMEO_TRY(check(decoder_fused_prepare(config, weights, to, device_.stream()), "preparing a decoder's weights"));
+                 return synchronize(device_.stream());
+               }));
   return {};
 }
 

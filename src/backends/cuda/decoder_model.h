@@ -67,6 +67,7 @@ class DecoderModel {
  private:
   DecoderModel(Device& device, WeightStore& store) : device_(device), store_(store) {}
   Status load();
+  Status prepare();
   struct Piece {  // of a matrix: its rows are columns of a product
     const DecoderColumns* columns;
     bool interleaved = false, up = false;  // for kSwiGlu

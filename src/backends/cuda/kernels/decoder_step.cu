@@ -1,4 +1,5 @@
-// A decoder's step as a chain of kernels with programmatic dependent launch. A layer is five:
+// A decoder's step as a chain of kernels with programmatic dependent launch. Up to 8 sequences a layer is two kernels of clusters,
+// where that is covered (decoder_fused.h); else five:
 //   norm + queries, keys, values | attention + append | output + residual | norm + up + activation | down + residual
 // The embedding is part of the first, the final norm and the choice of the token are part of the head's product. Each kernel
 // has its weights (attention: its cached keys and values) on the way before it waits for the one before it, so that a step
@@ -13,6 +14,7 @@
 #include <cmath>
 
 #include "backends/cuda/kernels/attention_few.cuh"
+#include "backends/cuda/kernels/decoder_fused.h"
 #include "backends/cuda/kernels/decoder_persistent.h"
 #include "backends/cuda/kernels/skinny_gemm.cuh"
 #include "backends/cuda/kernels/skinny_variants.h"
@@ -245,7 +247,7 @@ cudaError_t run_attention_of(int size, const StepAttention& a, int batch, const 
 
 // Where things lie in the workspace, in bytes.
 struct Layout {
-  int64_t x, normed, qkv, attended, ffn, logits, best, blocks_done, total;
+  int64_t x, normed, qkv, attended, ffn, logits, best, blocks_done, fused, total;
   explicit Layout(const DecoderConfig& c) {
     int64_t at = decoder_persistent_workspace(c);
     const auto place = [&](int64_t bytes) {
@@ -259,6 +261,7 @@ struct Layout {
     qkv = place(row * (c.heads + 2 * c.kv_heads) * c.head_size), attended = place(row * c.heads * c.head_size);
     ffn = place(row * c.ffn);
     logits = place(c.type == Scalar::kFloat32 ? row * c.vocabulary : 0);
+    fused = place(decoder_fused_workspace(c));
     total = at;
   }
 };
@@ -270,33 +273,29 @@ class Step {
       : c_(config), w_(weights), s_(state), at_(config), base_(static_cast<uint8_t*>(workspace)), device_(device), stream_(stream) {}
 
   cudaError_t run() {
-    for (int i = 0; i < c_.layers && ok(); ++i) {
-      const DecoderLayer& layer = w_.layers[i];
-      const int qkv = (c_.heads + 2 * c_.kv_heads) * c_.head_size;
-      product(layer.qkv, base_ + at_.x, c_.hidden, base_ + at_.qkv, qkv, qkv,
-              {.weight = layer.norm1_weight, .bias = layer.norm1_bias, .embed = i == 0});
-      attend(layer);
-      product(layer.out, base_ + at_.attended, c_.heads * c_.head_size, base_ + at_.x, c_.hidden, c_.hidden, {.residual = true});
-      const bool glu = c_.activation == Activation::kSwiGlu;
-      product(layer.up, base_ + at_.x, c_.hidden, base_ + at_.ffn, glu ? 2 * c_.ffn : c_.ffn, c_.ffn,
-              {.weight = layer.norm2_weight, .bias = layer.norm2_bias, .activation = c_.activation});
-      product(layer.down, base_ + at_.ffn, c_.ffn, base_ + at_.x, c_.hidden, c_.hidden, {.residual = true});
-    }
+    const bool two = c_.two_kernels && w_.constants && decoder_fused_refusal(c_, w_, device_) == nullptr;
+    if (two)
+      keep(decoder_fused_layers(c_, w_, s_, base_ + at_.fused, base_ + at_.normed, stream_));
+    else
+      run_layers();
     if (!s_.choose) {
       LaunchShape shape{.grid = dim3(1), .block = dim3(64)};
       shape.dependent = true;
       if (ok()) keep(launch(step_advance, shape, stream_, s_, int{c_.batch}, int{c_.capacity}));
       return status_;
     }
+    // Two kernels a layer leave normalised rows.
+    const void* x = base_ + (two ? at_.normed : at_.x);
+    Around around;
+    if (!two) around.weight = w_.final_norm_weight, around.bias = w_.final_norm_bias;
     if (s_.choose_behind) {
-      product(w_.head, base_ + at_.x, c_.hidden, s_.logits, c_.vocabulary, c_.vocabulary,
-              {.weight = w_.final_norm_weight, .bias = w_.final_norm_bias});
+      product(w_.head, x, c_.hidden, s_.logits, c_.vocabulary, c_.vocabulary, around);
       return status_;
     }
     const bool exact = c_.type == Scalar::kFloat32;
     void* logits = exact && !s_.logits ? base_ + at_.logits : s_.logits;
-    product(w_.head, base_ + at_.x, c_.hidden, logits, c_.vocabulary, c_.vocabulary,
-            {.weight = w_.final_norm_weight, .bias = w_.final_norm_bias, .sample = true});
+    around.sample = true;
+    product(w_.head, x, c_.hidden, logits, c_.vocabulary, c_.vocabulary, around);
     if (exact && ok()) {
       LaunchShape shape{.grid = dim3(c_.batch), .block = dim3(1024)};
       shape.dependent = true;
@@ -312,6 +311,22 @@ class Step {
     bool embed = false, residual = false, sample = false;
     Activation activation = Activation::kNone;
   };
+
+  // Five kernels a layer.
+  void run_layers() {
+    for (int i = 0; i < c_.layers && ok(); ++i) {
+      const DecoderLayer& layer = w_.layers[i];
+      const int qkv = (c_.heads + 2 * c_.kv_heads) * c_.head_size;
+      product(layer.qkv, base_ + at_.x, c_.hidden, base_ + at_.qkv, qkv, qkv,
+              {.weight = layer.norm1_weight, .bias = layer.norm1_bias, .embed = i == 0});
+      attend(layer);
+      product(layer.out, base_ + at_.attended, c_.heads * c_.head_size, base_ + at_.x, c_.hidden, c_.hidden, {.residual = true});
+      const bool glu = c_.activation == Activation::kSwiGlu;
+      product(layer.up, base_ + at_.x, c_.hidden, base_ + at_.ffn, glu ? 2 * c_.ffn : c_.ffn, c_.ffn,
+              {.weight = layer.norm2_weight, .bias = layer.norm2_bias, .activation = c_.activation});
+      product(layer.down, base_ + at_.ffn, c_.ffn, base_ + at_.x, c_.hidden, c_.hidden, {.residual = true});
+    }
+  }
 
   bool ok() const { return status_ == cudaSuccess; }
   void keep(cudaError_t e) {

@@ -49,6 +49,9 @@ struct DecoderConfig {
   // The step as one kernel (decoder_persistent.h) where that is covered; else, if false, or where a kernel behind it chooses, as a
   // chain of them.
   bool persistent = true;
+  // In a chain of kernels: a layer is two (decoder_fused.h) where DecoderWeights::constants are given and that is covered; else, or if
+  // false, five.
+  bool two_kernels = true;
 };
 
 struct DecoderWeights {
@@ -57,7 +60,8 @@ struct DecoderWeights {
   const DecoderLayer* layers = nullptr;      // host memory; read at launch
   const void* final_norm_weight = nullptr;
   const void* final_norm_bias = nullptr;
-  DecoderMatrix head;  // [vocabulary, hidden]
+  DecoderMatrix head;               // [vocabulary, hidden]
+  const void* constants = nullptr;  // of decoder_fused_prepare(), or null
 };
 
 // State on the device. A step embeds tokens[b] at lengths[b], appends its keys and values there, writes the next token to
