@@ -1,5 +1,6 @@
 // Products and convolutions by tiles against a plain kernel, over random shapes, windows and epilogues, every choice.
 #include "backends/cuda/kernels/tile_gemm.h"
+#include "backends/cuda/kernels/wide_product.h"
 
 #include <array>
 
@@ -18,7 +19,12 @@ __global__ void plain_kernel(TileGemmArgs a, float* y) {
   double sum = 0;
   for (int k = 0; k < a.k; ++k) {
     float x;
-    if (a.convolution) {
+    const TileBehind& v = a.behind;
+    if (a.convolution && k >= a.k - v.channels) {
+      const int h = m / w.out_width % w.out_height * v.stride_h, j = m % w.out_width * v.stride_w;
+      const int64_t image = m / w.out_width / w.out_height;
+      x = load(v.x, a.type, ((image * v.height + h) * v.width + j) * v.channels + k - (a.k - v.channels));
+    } else if (a.convolution) {
       const int c = k % w.channels, s = k / w.channels % w.kernel_width, r = k / w.channels / w.kernel_width;
       const int h = m / w.out_width % w.out_height * w.stride_h - w.pad_top + r * w.dilation_h,
                 j = m % w.out_width * w.stride_w - w.pad_left + s * w.dilation_w;
@@ -57,7 +63,7 @@ __global__ void plain_kernel(TileGemmArgs a, float* y) {
 
 struct Problem {
   TileGemmArgs args;
-  Buffer x, w, bias, addend, y;
+  Buffer x, w, bias, addend, behind, y;
 };
 Problem problem_of(const TileGemmArgs& a, bool bias, bool addend) {
   const TileWindow& w = a.window;
@@ -68,18 +74,46 @@ Problem problem_of(const TileGemmArgs& a, bool bias, bool addend) {
             random(a.type, int64_t{a.n} * a.k, 1.f / std::sqrt(static_cast<float>(a.k))),
             random(a.type, a.n),
             random(a.type, int64_t{a.m} * a.n),
+            random(a.type, images * a.behind.height * a.behind.width * a.behind.channels + 8),
             Buffer(int64_t{a.m} * a.n * 2)};
   p.args.x = p.x.as();
   p.args.w = p.w.as();
   p.args.bias = bias ? p.bias.as() : nullptr;
   p.args.addend = addend ? p.addend.as() : nullptr;
+  if (a.behind.channels) p.args.behind.x = p.behind.as();
   p.args.y = p.y.as();
   return p;
 }
 std::string text(const TileGemmArgs& a, int choice) {
-  return format("%s %dx%dx%d conv %d (%dx%d s%d c%d) act %d bias %d addend %d %d choice %d", name(a.type), a.m, a.n, a.k, a.convolution,
-                a.window.kernel_height, a.window.kernel_width, a.window.stride_h, a.window.channels, static_cast<int>(a.activation),
-                a.bias != nullptr, a.addend != nullptr, a.addend_first, choice);
+  return format("%s %dx%dx%d conv %d (%dx%d s%d c%d behind %d) act %d bias %d addend %d %d choice %d", name(a.type), a.m, a.n, a.k,
+                a.convolution, a.window.kernel_height, a.window.kernel_width, a.window.stride_h, a.window.channels, a.behind.channels,
+                static_cast<int>(a.activation), a.bias != nullptr, a.addend != nullptr, a.addend_first, choice);
+}
+
+// The same for the kernel of wide_product.h, whose weights lie in an order of their own.
+Buffer wide_weight(const Problem& p) {
+  const TileGemmArgs& a = p.args;
+  const std::vector<uint16_t> w = p.w.host<uint16_t>();
+  std::vector<uint16_t> to(wide_weight_elements(a.n, a.k));
+  for (int64_t column = 0; column < a.n; ++column)
+    for (int64_t row = 0; row < a.k; ++row) to[wide_weight_offset(a.k, row, column)] = w[column * a.k + row];
+  return Buffer::of(to);
+}
+WideProductArgs wide(const TileGemmArgs& a, const Buffer& w) {
+  return {.type = a.type,
+          .m = a.m,
+          .n = a.n,
+          .k = a.k,
+          .x = a.x,
+          .w = w.as(),
+          .bias = a.bias,
+          .residual = a.addend,
+          .y = a.y,
+          .activation = a.activation,
+          .convolution = a.convolution,
+          .window = a.window,
+          .behind = a.behind,
+          .dependent = a.dependent};
 }
 
 void check_problem(Problem p, const DeviceTraits& device) {
@@ -93,6 +127,15 @@ void check_problem(Problem p, const DeviceTraits& device) {
     p.y.poison();
     MUST(tile_gemm(p.args, choice, device, nullptr));
     check(relative_error(p.y, p.args.type, reference, n), tolerance(p.args.type), text(p.args, choice));
+  }
+  if (p.args.addend && !p.args.addend_first && p.args.activation != TileActivation::kNone) return;
+  const Buffer w = wide_weight(p);
+  const WideProductArgs args = wide(p.args, w);
+  for (int variant = 0; variant < kWideVariants; ++variant) {
+    if (wide_product_refusal(args, variant, device)) continue;
+    p.y.poison();
+    MUST(wide_product(args, variant, device, nullptr));
+    check(relative_error(p.y, p.args.type, reference, n), tolerance(p.args.type), text(p.args, 1000 + variant));
   }
 }
 
@@ -130,7 +173,13 @@ void run(bool bench) {
       w.out_height = std::max(1, (w.height + 2 * w.pad_top - w.dilation_h * (w.kernel_height - 1) - 1) / w.stride_h + 1);
       w.out_width = std::max(1, (w.width + 2 * w.pad_left - w.dilation_w * (w.kernel_width - 1) - 1) / w.stride_w + 1);
       a.m = pick(1, 3) * w.out_height * w.out_width;
-      a.k = w.kernel_height * w.kernel_width * w.channels;
+      if (i % 4 == 3) {
+        w.channels = 64 * pick(1, 2);
+        a.behind = {.channels = 8 * pick(1, 30), .stride_h = pick(1, 2), .stride_w = pick(1, 2)};
+        a.behind.height = (w.out_height - 1) * a.behind.stride_h + pick(1, 2);
+        a.behind.width = (w.out_width - 1) * a.behind.stride_w + pick(1, 2);
+      }
+      a.k = w.kernel_height * w.kernel_width * w.channels + a.behind.channels;
     } else {
       a.m = pick(1, 300);
       a.k = 8 * pick(1, 150);
@@ -181,6 +230,15 @@ void run(bool bench) {
       a.addend_first = true;
       cases.push_back({"conv", a, kernel == 1 && o == 4 * c});
     }
+  for (const int b : {1, 8, 32, 128})
+    for (const auto& [size, c, o, stride] :
+         std::vector<std::array<int, 4>>{{56, 64, 256, 1}, {56, 256, 512, 2}, {28, 512, 1024, 2}, {14, 1024, 2048, 2}}) {
+      TileGemmArgs a = convolution(b, size, c, o, 1, stride);
+      a.behind = {.height = size / stride, .width = size / stride, .channels = o / 4};
+      a.k += a.behind.channels;
+      a.activation = TileActivation::kRelu;
+      cases.push_back({"two convolutions", a, false});
+    }
   for (Case& c : cases) {
     c.args.dependent = true;
     Problem p = problem_of(c.args, true, c.addend);
@@ -200,6 +258,16 @@ void run(bool bench) {
       });
       line += format(" %d:%.1f", choice, us);
       if (us < best) best = us, winner = choice;
+    }
+    if (p.args.m >= 512) {
+      const Buffer w = wide_weight(p);
+      const WideProductArgs args = wide(p.args, w);
+      line += "; wide";
+      for (int variant = 0; variant < kWideVariants; ++variant) {
+        if (wide_product_refusal(args, variant, device)) continue;
+        const double us = time_us(stream, 32, [&](int) { return wide_product(args, variant, device, stream); });
+        line += format(" %d:%.1f", variant, us);
+      }
     }
     const TileGemmArgs& a = p.args;
     std::printf("%s %dx%dx%d (%d, %dx%d): best %d %.1f us, %.0f TFLOP/s; %s\n", c.name, a.m, a.n, a.k, a.window.height,

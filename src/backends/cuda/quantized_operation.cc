@@ -105,6 +105,8 @@ Result<std::unique_ptr<Operation>> make_quantized_product(StepBuilder& b, Quanti
   place(a, o, {many, many, static_cast<std::byte*>(somewhere)});
   const DeviceTraits traits = traits_of(b.device());
   if (quantized_product_refusal(a, traits) != nullptr) return none;
+  // The weights are there before the kernel before begins.
+  a.dependent = o.w.kind == Operand::Kind::kFixed;
   const std::string problem = describe(a);
   a.variant = b.device().known_choice(problem);
   if (a.variant < 0 || a.variant >= kQuantizedVariants || microseconds) {

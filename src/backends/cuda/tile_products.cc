@@ -4,6 +4,7 @@
 
 #include "backends/cuda/fast_kernels.h"
 #include "backends/cuda/measure.h"
+#include "backends/cuda/wide_products.h"
 
 namespace cameo::cuda {
 namespace {
@@ -11,12 +12,13 @@ namespace {
 class TileOperation final : public Operation {
  public:
   TileOperation(const TileGemmArgs& args, int choice, const DeviceTraits& traits, const TileProblem& p)
-      : args_(args), choice_(choice), traits_(traits), x_(p.x), w_(p.w), bias_(p.bias), addend_(p.addend), y_(p.y) {}
+      : args_(args), choice_(choice), traits_(traits), x_(p.x), w_(p.w), bias_(p.bias), addend_(p.addend), behind_(p.x_behind), y_(p.y) {}
   Status run(const Addresses& at, cudaStream_t stream) override {
     args_.x = at.of(x_);
     args_.w = at.of(w_);
     args_.bias = at.of(bias_);
     args_.addend = at.of(addend_);
+    args_.behind.x = at.of(behind_);
     args_.y = at.of(y_);
     return check(tile_gemm(args_, choice_, traits_, stream), "a product by tiles");
   }
@@ -25,7 +27,7 @@ class TileOperation final : public Operation {
   TileGemmArgs args_;
   const int choice_;
   const DeviceTraits traits_;
-  const Operand x_, w_, bias_, addend_, y_;
+  const Operand x_, w_, bias_, addend_, behind_, y_;
 };
 
 // An address that is aligned as those of the run will be.
@@ -34,20 +36,34 @@ void* aligned_like(const Operand& o) {
   return o.kind == Operand::Kind::kFixed ? o.fixed : reinterpret_cast<void*>(uintptr_t{4096} + o.offset);
 }
 
+// Ways to do a problem: those of kernels/tile_gemm.h, then those of kernels/wide_product.h.
+constexpr int kChoices = kTileChoices + kWideVariants;
+const char* refusal(const TileProblem& p, const TileGemmArgs& a, int choice, const DeviceTraits& traits) {
+  return choice < kTileChoices ? tile_gemm_refusal(a, choice, traits) : wide_refusal(p, a, choice - kTileChoices, traits);
+}
+bool promising(const TileGemmArgs& a, int choice, const DeviceTraits& traits) {
+  return choice < kTileChoices ? tile_gemm_promising(a, choice, traits) : wide_promising(a, choice - kTileChoices, traits);
+}
+
 // The fastest choice and its time; -1 where none works.
 Result<std::pair<int, double>> fastest(Device& device, const TileGemmArgs& args, const TileProblem& p, const DeviceTraits& traits) {
   const auto up = [](size_t n) { return (n + 255) / 256 * 256; };
-  const size_t w_bytes = up(static_cast<size_t>(p.n * p.k) * 2), y_bytes = up(static_cast<size_t>(p.m * p.n) * 2),
-               bias_bytes = up(static_cast<size_t>(p.n) * 2);
+  const size_t w_bytes = up(static_cast<size_t>(std::max(p.n * p.k, wide_weight_elements(p.n, p.k))) * 2),
+               y_bytes = up(static_cast<size_t>(p.m * p.n) * 2), bias_bytes = up(static_cast<size_t>(p.n) * 2);
   size_t x_bytes = up(static_cast<size_t>(p.m * p.k) * 2);
   if (p.window) {
     const TileWindow& w = *p.window;
     x_bytes = up(static_cast<size_t>(p.m / (int64_t{w.out_height} * w.out_width)) * static_cast<size_t>(w.height) *
                  static_cast<size_t>(w.width) * static_cast<size_t>(w.channels) * 2);
   }
+  size_t behind_bytes = 0;
+  if (p.behind.channels)
+    behind_bytes =
+        up(static_cast<size_t>(p.m / (int64_t{p.window->out_height} * p.window->out_width)) * static_cast<size_t>(p.behind.height) *
+           static_cast<size_t>(p.behind.width) * static_cast<size_t>(p.behind.channels) * 2);
   const size_t copies = std::clamp<size_t>(2 * device.info().l2_bytes / w_bytes, 1, 64);
   std::pair<int, double> best(-1, 0.0);
-  auto memory = device.pool()->allocate(w_bytes * copies + x_bytes + 2 * y_bytes + bias_bytes);
+  auto memory = device.pool()->allocate(w_bytes * copies + x_bytes + 2 * y_bytes + bias_bytes + behind_bytes);
   if (!memory.ok()) return best;
   const std::lock_guard lock(device.mutex());
   auto* base = static_cast<std::byte*>(memory->data());
@@ -57,10 +73,13 @@ Result<std::pair<int, double>> fastest(Device& device, const TileGemmArgs& args,
   a.y = base + w_bytes * copies + x_bytes;
   if (a.addend) a.addend = base + w_bytes * copies + x_bytes + y_bytes;
   if (a.bias) a.bias = base + w_bytes * copies + x_bytes + 2 * y_bytes;
-  for (int choice = 0; choice < kTileChoices; ++choice) {
-    if (tile_gemm_refusal(args, choice, traits) || !tile_gemm_promising(args, choice, traits)) continue;
+  if (p.behind.channels) a.behind.x = base + w_bytes * copies + x_bytes + 2 * y_bytes + bias_bytes;
+  for (int choice = 0; choice < kChoices; ++choice) {
+    if (refusal(p, args, choice, traits) || !promising(args, choice, traits)) continue;
     const auto time = measure(device, [&](int call) {
       a.w = base + static_cast<size_t>(call) % copies * w_bytes;
+      if (choice >= kTileChoices)
+        return check(wide_product(wide_args(a), choice - kTileChoices, traits, device.stream()), "a product of many rows");
       return check(tile_gemm(a, choice, traits, device.stream()), "a product by tiles");
     });
     if (time.ok() && (best.first < 0 || *time < best.second)) best = {choice, *time};
@@ -76,7 +95,10 @@ std::string describe(const TileProblem& p, const TileGemmArgs& a) {
         fmt::format(" of {}x{}x{} by {}x{} to {}x{} stride {} {} dilation {} {} pad {} {}", w.height, w.width, w.channels, w.kernel_height,
                     w.kernel_width, w.out_height, w.out_width, w.stride_h, w.stride_w, w.dilation_h, w.dilation_w, w.pad_top, w.pad_left);
   }
-  return fmt::format("tile {} {}x{}x{}{} act {} bias {} add {} {} dependent {}", dtype_name(p.x.dtype), p.m, p.n, p.k, window,
+  if (p.behind.channels)
+    window += fmt::format(" behind {}x{}x{} stride {} {}", p.behind.height, p.behind.width, p.behind.channels, p.behind.stride_h,
+                          p.behind.stride_w);
+  return fmt::format("tile or wide {} {}x{}x{}{} act {} bias {} add {} {} dependent {}", dtype_name(p.x.dtype), p.m, p.n, p.k, window,
                      static_cast<int>(p.activation), p.bias.present(), p.addend.present(), p.addend_first, a.dependent);
 }
 
@@ -129,13 +151,15 @@ std::optional<TileEpilogue> match_tile_epilogue(const StepBuilder& b, const ops:
   return e;
 }
 
-Result<bool> try_tiles(StepBuilder& b, const TileProblem& p, const std::function<Result<double>()>& library) {
-  Device& device = b.device();
+namespace {
+
+// The kernel's arguments, if it takes the problem.
+std::optional<TileGemmArgs> arguments(Device& device, const TileProblem& p) {
   const DType type = p.x.dtype;
-  if (!device.has_gpu() || (type != DType::kFloat16 && type != DType::kBfloat16)) return false;
-  for (const Operand* o : {&p.w, &p.bias, &p.addend, &p.y})
-    if (o->present() && o->dtype != type) return false;
-  if (p.m > INT32_MAX / 2 || p.n > INT32_MAX / 2 || p.k > INT32_MAX / 2) return false;
+  if (!device.has_gpu() || (type != DType::kFloat16 && type != DType::kBfloat16)) return std::nullopt;
+  for (const Operand* o : {&p.w, &p.bias, &p.addend, &p.x_behind, &p.y})
+    if (o->present() && o->dtype != type) return std::nullopt;
+  if (p.m > INT32_MAX / 2 || p.n > INT32_MAX / 2 || p.k > INT32_MAX / 2) return std::nullopt;
   TileGemmArgs a;
   a.type = type == DType::kFloat16 ? Scalar::kFloat16 : Scalar::kBFloat16;
   a.m = static_cast<int32_t>(p.m);
@@ -150,15 +174,27 @@ Result<bool> try_tiles(StepBuilder& b, const TileProblem& p, const std::function
   a.addend_first = p.addend_first;
   a.convolution = p.window.has_value();
   if (p.window) a.window = *p.window;
+  a.behind = p.behind;
+  a.behind.x = aligned_like(p.x_behind);
   // The weights are read while the kernel before still runs.
   a.dependent = p.w.kind == Operand::Kind::kFixed && device.info().arch() >= 90;
   const DeviceTraits traits = traits_of(device);
   bool any = false;
-  for (int choice = 0; choice < kTileChoices && !any; ++choice) any = !tile_gemm_refusal(a, choice, traits);
-  if (!any) return false;
+  for (int choice = 0; choice < kChoices && !any; ++choice) any = !refusal(p, a, choice, traits);
+  return any ? std::optional(a) : std::nullopt;
+}
+
+}  // namespace
+
+Result<bool> try_tiles(StepBuilder& b, const TileProblem& p, const std::function<Result<double>()>& library) {
+  Device& device = b.device();
+  const auto taken = arguments(device, p);
+  if (!taken) return false;
+  const TileGemmArgs& a = *taken;
+  const DeviceTraits traits = traits_of(device);
   const std::string problem = describe(p, a);
   int known = device.known_choice(problem);  // 0: the library; 1 + choice
-  if (known < 0 || (known > 0 && tile_gemm_refusal(a, known - 1, traits))) {
+  if (known < 0 || (known > 0 && refusal(p, a, known - 1, traits))) {
     CAMEO_ASSIGN(const auto best, fastest(device, a, p, traits));
     known = 0;
     if (best.first >= 0) {
@@ -168,7 +204,11 @@ Result<bool> try_tiles(StepBuilder& b, const TileProblem& p, const std::function
     device.remember_choice(problem, known);
   }
   if (known == 0) return false;
-  b.add(std::make_unique<TileOperation>(a, known - 1, traits, p));
+  if (known > kTileChoices) {
+    CAMEO_TRY(add_wide_product(b, p, a, known - 1 - kTileChoices, traits));
+  } else {
+    b.add(std::make_unique<TileOperation>(a, known - 1, traits, p));
+  }
   return true;
 }
 

@@ -1,4 +1,5 @@
-// Products and convolutions in 16 bits by kernels/tile_gemm.h, where that is measured to be faster than the libraries.
+// Products and convolutions in 16 bits by kernels/tile_gemm.h and kernels/wide_product.h, where those are measured to be faster than the
+// libraries.
 #pragma once
 
 #include <functional>
@@ -26,7 +27,10 @@ struct TileProblem {
   TileActivation activation = TileActivation::kNone;
   bool addend_first = false;
   std::optional<TileWindow> window;  // of a convolution
-  double before = 0;                 // microseconds of what has to be done first
+  TileBehind behind;                 // of a convolution, with its x
+  Operand x_behind;
+  double before = 0;        // microseconds of what has to be done first
+  size_t weight_input = 1;  // the constant input of the node that w is made of
 };
 
 // A convolution in one group over channels that are the last axis; extents with the channels first.

@@ -6,15 +6,19 @@
 namespace cameo::cuda {
 namespace {
 
-// How the tensor copy engine sees x [rows, bytes]: tiles of 128 rows by 128 bytes, permuted for wgmma. False where the driver has none.
+// A function of the driver, or null.
+template <typename F>
+F driver_function(const char* name) {
+  void* found = nullptr;
+  cudaDriverEntryPointQueryResult result{};
+  const bool good = cudaGetDriverEntryPointByVersion(name, &found, 12000, cudaEnableDefault, &result) == cudaSuccess;
+  return good && result == cudaDriverEntryPointSuccess ? reinterpret_cast<F>(found) : nullptr;
+}
+
+}  // namespace
+
 bool describe_rows(CUtensorMap& map, const void* x, int64_t rows, int64_t bytes) {
-  using Encode = decltype(&cuTensorMapEncodeTiled);
-  static const Encode encode = [] {
-    void* found = nullptr;
-    cudaDriverEntryPointQueryResult result{};
-    const bool good = cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &found, 12000, cudaEnableDefault, &result) == cudaSuccess;
-    return good && result == cudaDriverEntryPointSuccess ? reinterpret_cast<Encode>(found) : nullptr;
-  }();
+  static const auto encode = driver_function<decltype(&cuTensorMapEncodeTiled)>("cuTensorMapEncodeTiled");
   if (!encode) return false;
   const cuuint64_t dims[] = {static_cast<cuuint64_t>(bytes), static_cast<cuuint64_t>(rows)}, strides[] = {static_cast<cuuint64_t>(bytes)};
   const cuuint32_t box[] = {kStepBytes, kTileRows}, steps[] = {1, 1};
@@ -22,7 +26,34 @@ bool describe_rows(CUtensorMap& map, const void* x, int64_t rows, int64_t bytes)
                 CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
 }
 
-}  // namespace
+// The corners between which windows begin, as distances from those of the image: along the width, then along the height.
+struct Corners {
+  int lower[2], upper[2];
+};
+Corners corners_of(const QuantizedProductArgs& a) {
+  return {{-a.pad_w, -a.pad_h}, {(a.out_w - 1) * a.stride_w - a.pad_w - (a.in_w - 1), (a.out_h - 1) * a.stride_h - a.pad_h - (a.in_h - 1)}};
+}
+
+bool windows_fit(const QuantizedProductArgs& a) {
+  if (a.channels % kStepBytes || a.padding != 0) return false;
+  const Corners c = corners_of(a);
+  for (const int corner : {c.lower[0], c.lower[1], c.upper[0], c.upper[1]})
+    if (corner < -128 || corner > 127) return false;
+  return (a.kernel_w - 1) * a.dilation_w <= 255 && (a.kernel_h - 1) * a.dilation_h <= 255 && a.stride_w <= 8 && a.stride_h <= 8;
+}
+
+bool describe_windows(CUtensorMap& map, const QuantizedProductArgs& a) {
+  static const auto encode = driver_function<decltype(&cuTensorMapEncodeIm2col)>("cuTensorMapEncodeIm2col");
+  if (!encode || !windows_fit(a)) return false;
+  const Corners c = corners_of(a);
+  const auto bytes = static_cast<cuuint64_t>(a.channels), width = static_cast<cuuint64_t>(a.in_w), height = static_cast<cuuint64_t>(a.in_h);
+  const cuuint64_t dims[] = {bytes, width, height, static_cast<cuuint64_t>(a.batch)},
+                   strides[] = {bytes, bytes * width, bytes * width * height};
+  const cuuint32_t steps[] = {1, static_cast<cuuint32_t>(a.stride_w), static_cast<cuuint32_t>(a.stride_h), 1};
+  return encode(&map, CU_TENSOR_MAP_DATA_TYPE_UINT8, 4, const_cast<void*>(a.x), dims, strides, c.lower, c.upper, kStepBytes, kTileRows,
+                steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_128B,
+                CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
+}
 
 const char* quantized_product_refusal(const QuantizedProductArgs& a, const DeviceTraits& device) {
   if (device.capability != 90) return "needs compute capability 9.0";
@@ -48,12 +79,15 @@ cudaError_t quantized_product(const QuantizedProductArgs& a, const DeviceTraits&
   p.k_chunks = static_cast<int32_t>(a.k() / 16);
   p.k_steps = (p.k_chunks + 7) / 8;
   p.blocks_n = (a.n + 63) / 64;
+  p.behind_step = p.k_steps;
   p.pad_word = a.padding * 0x01010101u;
   p.plain = a.kernel_h == 1 && a.kernel_w == 1 && a.stride_h == 1 && a.stride_w == 1 && a.pad_h == 0 && a.pad_w == 0;
   if (p.plain) {
     p.a.batch = p.m;
     p.a.in_h = p.a.in_w = p.a.out_h = p.a.out_w = 1;
     p.tensor = describe_rows(p.map, a.x, p.m, a.channels);
+  } else {
+    p.tensor = p.windows = describe_windows(p.map, a);
   }
   switch (a.x_type) {
     case Element::kUint8:

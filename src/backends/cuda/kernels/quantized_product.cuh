@@ -24,10 +24,22 @@ struct QuantizedParams {
   QuantizedProductArgs a;
   int32_t m, k_chunks, k_steps, tiles, tiles_n, blocks_n;
   uint32_t pad_word;
-  CUtensorMap map;  // of x as rows, where `tensor`
+  CUtensorMap map;  // of x, where `tensor`
   bool tensor;      // rows of x are fetched by the tensor copy engine
+  bool windows;     // which finds the windows itself; a step lies within one tap
   bool plain;       // rows of x are rows of y
+  // From step `behind_step` on, rows come from another image, or from its pixels at a stride.
+  CUtensorMap behind;
+  int32_t behind_step, behind_stride_h, behind_stride_w;
+  bool behind_windows;
 };
+
+// How the tensor copy engine sees x [rows, bytes]: tiles of 128 rows by 128 bytes, permuted for wgmma. False where the driver has none.
+bool describe_rows(CUtensorMap& map, const void* x, int64_t rows, int64_t bytes);
+// The same for the windows of x [batch, in_h, in_w, channels] in bytes: 128 of them one after another, 128 bytes of channels under one tap.
+bool describe_windows(CUtensorMap& map, const QuantizedProductArgs& args);
+// Whether the engine has such windows.
+bool windows_fit(const QuantizedProductArgs& args);
 
 namespace {
 
@@ -155,23 +167,70 @@ __device__ __forceinline__ void fetch_weight(const QuantizedParams& p, int tile_
   }
 }
 
+// Makes a stage expect so many bytes of x, and asks for its W.
+template <class C>
+__device__ __forceinline__ void begin_step(const QuantizedParams& p, int tile_n, int step, int stage, int x_bytes, uint32_t stages,
+                                           uint32_t full) {
+  const int blocks = min(C::BN / 64, p.blocks_n - tile_n * (C::BN / 64));
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(full + 8 * stage), "r"(x_bytes + blocks * 8192) : "memory");
+  fetch_weight<C>(p, tile_n, blocks, step, stages + stage * C::kStageBytes, full + 8 * stage);
+}
+// The same for the block's first steps, as far as there is room: W does not come from the kernel before. How many they are.
+template <class C>
+__device__ __forceinline__ int begin_first_steps(const QuantizedParams& p, int x_bytes, uint32_t stages, uint32_t full) {
+  const int steps = blockIdx.x < p.tiles ? min(C::kStages, p.k_steps) : 0;
+  for (int step = 0; step < steps; ++step) begin_step<C>(p, blockIdx.x % p.tiles_n, step, step, x_bytes, stages, full);
+  return steps;
+}
+
 // One thread asks for everything: rows of x by the tensor copy engine, which permutes them as wgmma wants.
 template <class C>
 __device__ __forceinline__ void produce_rows(const QuantizedParams& p, uint32_t stages, uint32_t full, uint32_t empty) {
   int stage = 0;
   uint32_t phase = 1;
+  int begun = begin_first_steps<C>(p, kTileRows * kStepBytes, stages, full);
+  wait_for_predecessor();
+  const QuantizedProductArgs& a = p.a;
   for (int tile = blockIdx.x; tile < p.tiles; tile += gridDim.x) {
     const int tile_m = tile / p.tiles_n, tile_n = tile - tile_m * p.tiles_n;
-    const int blocks = min(C::BN / 64, p.blocks_n - tile_n * (C::BN / 64));
+    // Where the first row's window begins; the others follow.
+    int b = 0, out_y = 0, out_x = 0, inner = 0, tap_y = 0, tap_x = 0;
+    if (p.windows || p.behind_windows) {
+      const int row = tile_m * kTileRows, area = a.out_h * a.out_w, rest = row % area;
+      b = row / area;
+      out_y = rest / a.out_w;
+      out_x = rest % a.out_w;
+    }
     for (int step = 0; step < p.k_steps; ++step) {
-      barrier_wait(empty + 8 * stage, phase);
       const uint32_t to = stages + stage * C::kStageBytes, at = full + 8 * stage;
-      asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(at), "r"(kTileRows * kStepBytes + blocks * 8192)
-                   : "memory");
-      asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];" ::"r"(to),
-                   "l"(&p.map), "r"(step * kStepBytes), "r"(tile_m * kTileRows), "r"(at)
-                   : "memory");
-      fetch_weight<C>(p, tile_n, blocks, step, to, at);
+      if (begun > 0) {
+        --begun;
+      } else {
+        barrier_wait(empty + 8 * stage, phase);
+        begin_step<C>(p, tile_n, step, stage, kTileRows * kStepBytes, stages, full);
+      }
+      const bool behind = step >= p.behind_step;
+      const CUtensorMap* map = behind ? &p.behind : &p.map;
+      const int column = behind ? (step - p.behind_step) * kStepBytes : step * kStepBytes;
+      if (behind ? p.behind_windows : p.windows) {
+        const int x = behind ? out_x * p.behind_stride_w : out_x * a.stride_w - a.pad_w,
+                  y = behind ? out_y * p.behind_stride_h : out_y * a.stride_h - a.pad_h;
+        asm volatile(
+            "cp.async.bulk.tensor.4d.shared::cluster.global.im2col.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3, %4, %5}], [%6], {%7, "
+            "%8};" ::"r"(to),
+            "l"(map), "r"(behind ? column : inner), "r"(x), "r"(y), "r"(b), "r"(at),
+            "h"(static_cast<uint16_t>(behind ? 0 : tap_x * a.dilation_w)), "h"(static_cast<uint16_t>(behind ? 0 : tap_y * a.dilation_h))
+            : "memory");
+        if ((inner += kStepBytes) == a.channels) {
+          inner = 0;
+          if (++tap_x == a.kernel_w) tap_x = 0, ++tap_y;
+        }
+      } else {
+        asm volatile(
+            "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];" ::"r"(to),
+            "l"(map), "r"(column), "r"(tile_m * kTileRows), "r"(at)
+            : "memory");
+      }
       if (++stage == C::kStages) stage = 0, phase ^= 1;
     }
   }
@@ -179,7 +238,6 @@ __device__ __forceinline__ void produce_rows(const QuantizedParams& p, uint32_t 
 
 template <class C>
 __device__ __forceinline__ void produce(const QuantizedParams& p, uint32_t stages, uint32_t full, uint32_t empty) {
-  constexpr int BN = C::BN;
   const QuantizedProductArgs& a = p.a;
   const int t = threadIdx.x, chunk = t & 7, first_row = t >> 3;
   const uint32_t place = first_row * 128 + ((chunk ^ (first_row & 7)) << 4);
@@ -187,6 +245,8 @@ __device__ __forceinline__ void produce(const QuantizedParams& p, uint32_t stage
   const auto* x = static_cast<const uint8_t*>(a.x);
   int stage = 0;
   uint32_t phase = 1;
+  int begun = t == 0 ? begin_first_steps<C>(p, 0, stages, full) : 0;
+  wait_for_predecessor();
   for (int tile = blockIdx.x; tile < p.tiles; tile += gridDim.x) {
     const int tile_m = tile / p.tiles_n, tile_n = tile - tile_m * p.tiles_n;
     // Where the window of each of the thread's rows begins; far outside for rows that there are not.
@@ -214,14 +274,13 @@ __device__ __forceinline__ void produce(const QuantizedParams& p, uint32_t stage
       }
     };
     settle();
-    const int blocks = min(BN / 64, p.blocks_n - tile_n * (BN / 64));
     for (int step = 0; step < p.k_steps; ++step) {
       barrier_wait(empty + 8 * stage, phase);
       const uint32_t to = stages + stage * C::kStageBytes;
-      if (t == 0) {
-        asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(full + 8 * stage), "r"(blocks * 8192) : "memory");
-        fetch_weight<C>(p, tile_n, blocks, step, to, full + 8 * stage);
-      }
+      if (begun > 0)
+        --begun;
+      else if (t == 0)
+        begin_step<C>(p, tile_n, step, stage, 0, stages, full);
       const bool in_k = step * 8 + chunk < p.k_chunks;
       const int dy = tap_y * a.dilation_h, dx = tap_x * a.dilation_w, shift = (dy * a.in_w + dx) * a.channels + inner * 16;
 #pragma unroll
@@ -345,8 +404,7 @@ __device__ __forceinline__ void fetch(ResidualBytes& r, const QuantizedParams& p
   for (int h = 0; h < 2; ++h) {
     r.rows[h] = uint4{};
     if (first_row + 8 * h < p.m && column + 16 * q < p.a.n)
-      r.rows[h] = __ldg(reinterpret_cast<const uint4*>(static_cast<const uint8_t*>(p.a.residual) + (int64_t{first_row} + 8 * h) * p.a.n +
-                                                       column + 16 * q));
+      r.rows[h] = load_fresh(static_cast<const uint8_t*>(p.a.residual) + (int64_t{first_row} + 8 * h) * p.a.n + column + 16 * q);
   }
 }
 
@@ -393,7 +451,7 @@ __device__ __forceinline__ void finish(const QuantizedParams& p, uint32_t* d, co
         for (int g = 0; g < 2; ++g) {
           const int c = column + 8 * (4 * g + q);
           uint4 r{};
-          if (there && c < a.n) r = __ldg(reinterpret_cast<const uint4*>(static_cast<const uint16_t*>(a.residual) + base + c));
+          if (there && c < a.n) r = load_fresh(static_cast<const uint16_t*>(a.residual) + base + c);
           uint32_t words[4] = {r.x, r.y, r.z, r.w};
           transpose_quad(words, q);
 #pragma unroll
@@ -407,7 +465,7 @@ __device__ __forceinline__ void finish(const QuantizedParams& p, uint32_t* d, co
         for (int j = 0; j < 8; ++j) {
           const int c = column + 8 * j + 2 * q;
           if (!there || c >= a.n) continue;
-          const float2 f = *reinterpret_cast<const float2*>(static_cast<const float*>(a.residual) + base + c);
+          const float2 f = __ldcg(reinterpret_cast<const float2*>(static_cast<const float*>(a.residual) + base + c));
           add(j, 0, f.x), add(j, 1, f.y);
         }
       }
@@ -476,7 +534,8 @@ __device__ __forceinline__ void consume(const QuantizedParams& p, uint32_t stage
   constexpr bool kFloats = X == Element::kFloat8;
   constexpr int N = BN < 128 ? BN : 128, kCount = BN / 2;
   const int group = threadIdx.x / 128 - 1, warp = threadIdx.x / 32 % 4, lane = threadIdx.x % 32;
-  const float factor = p.a.x_factor ? *p.a.x_factor : 1.f;
+  wait_for_predecessor();
+  const float factor = p.a.x_factor ? __ldcg(p.a.x_factor) : 1.f;
   int stage = 0;
   uint32_t phase = 0;
   for (int tile = blockIdx.x; tile < p.tiles; tile += gridDim.x) {
@@ -562,7 +621,6 @@ __global__ void __launch_bounds__(kThreads, C::kBlocks) quantized_kernel(const _
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
   }
   __syncthreads();
-  wait_for_predecessor();
   if (threadIdx.x < 128) {
     asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(C::kGatherRegisters));
     if (!p.tensor)
@@ -582,10 +640,13 @@ template <Element X, Finish F, class C>
 cudaError_t launch_quantized(QuantizedParams& p, const DeviceTraits& device, cudaStream_t stream) {
   p.tiles_n = (p.a.n + C::BN - 1) / C::BN;
   p.tiles = (p.m + kTileRows - 1) / kTileRows * p.tiles_n;
+  const auto kernel = &quantized_kernel<X, F, C>;
   const int most = device.multiprocessors * C::kBlocks;
-  const LaunchShape shape{
-      .grid = dim3(static_cast<unsigned>(std::min(p.tiles, most))), .block = dim3(kThreads), .shared = C::kShared, .dependent = true};
-  return launch(&quantized_kernel<X, F, C>, shape, stream, p);
+  const LaunchShape shape{.grid = dim3(static_cast<unsigned>(p.tiles < most ? p.tiles : most)),
+                          .block = dim3(kThreads),
+                          .shared = C::kShared,
+                          .dependent = p.a.dependent};
+  return launch(kernel, shape, stream, p);
 }
 
 template <Element X>

@@ -35,7 +35,8 @@ struct QuantizedProductArgs {
   Element y_type = Element::kUint8;
   void* y = nullptr;  // [batch, out_h, out_w, n]
   float y_factor = 1, y_offset = 0;
-  int32_t variant = 0;  // 0 to kQuantizedVariants - 1: 64, 128 or 256 columns to a tile, 64 with more stages
+  bool dependent = false;  // programmatic dependent launch: w is read before the kernel before is done
+  int32_t variant = 0;     // 0 to kQuantizedVariants - 1: 64, 128 or 256 columns to a tile, 64 with more stages
 
   int64_t rows() const { return int64_t{batch} * out_h * out_w; }
   int64_t k() const { return int64_t{kernel_h} * kernel_w * channels; }

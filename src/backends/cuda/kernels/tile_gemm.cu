@@ -10,8 +10,9 @@ struct Size {
   int m, n, stages;
   bool wgmma = false;
 };
-constexpr Size kTileSizes[] = {{32, 64, 6},   {64, 64, 5},        {64, 128, 3},        {128, 64, 3},
-                               {128, 128, 3}, {64, 128, 3, true}, {128, 128, 3, true}, {128, 256, 4, true}};
+constexpr Size kTileSizes[] = {{32, 64, 6},       {64, 64, 5},        {64, 128, 3},        {128, 64, 3},
+                               {128, 128, 3},     {64, 128, 3, true}, {128, 128, 3, true}, {128, 256, 4, true},
+                               {64, 64, 5, true}, {128, 64, 3, true}, {256, 128, 4, true}};
 constexpr int kSizes = sizeof kTileSizes / sizeof kTileSizes[0];
 
 int64_t tiles_of(const TileGemmArgs& a, const Size& size) {
@@ -40,9 +41,17 @@ const char* tile_gemm_refusal(const TileGemmArgs& a, int choice, const DeviceTra
     const TileWindow& w = a.window;
     if (w.channels % 8) return "channels are not a multiple of 8";
     if (static_cast<int64_t>(w.height) * w.width * w.channels > INT32_MAX) return "an image has more than 2^31 elements";
-    if (static_cast<int64_t>(w.kernel_height) * w.kernel_width * w.channels != a.k) return "k is not the size of the window";
+    const TileBehind& v = a.behind;
+    const int64_t columns = static_cast<int64_t>(w.kernel_height) * w.kernel_width * w.channels;
+    if (columns + v.channels != a.k) return "k is not the size of the window";
+    if (v.channels) {
+      if (columns % 64) return "the image behind does not begin with a tile";
+      if (v.channels % 8) return "channels are not a multiple of 8";
+      if (v.height <= (w.out_height - 1) * v.stride_h || v.width <= (w.out_width - 1) * v.stride_w) return "the image behind is too small";
+      if (static_cast<int64_t>(v.height) * v.width * v.channels > INT32_MAX) return "an image has more than 2^31 elements";
+    }
   }
-  for (const void* p : {a.x, a.w, a.bias, a.addend, static_cast<const void*>(a.y)})
+  for (const void* p : {a.x, a.w, a.bias, a.addend, a.behind.x, static_cast<const void*>(a.y)})
     if (reinterpret_cast<uintptr_t>(p) % 16) return "an operand is not aligned to 16 bytes";
   return nullptr;
 }

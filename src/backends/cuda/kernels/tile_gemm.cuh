@@ -80,7 +80,7 @@ __global__ void __launch_bounds__(S::kWgmma ? CAMEO_WGMMA_THREADS(S::kThreads) :
   constexpr int WM = S::kM / S::kWarpsM, WN = S::kN / S::kWarpsN, MT = WM / 16, NT = WN / 8;
   constexpr int ROWS = S::kThreads / 8, A_ROWS = S::kM / ROWS, B_ROWS = S::kN / ROWS;
   static_assert(S::kM % ROWS == 0 && S::kN % ROWS == 0 && WN % 16 == 0 && S::kThreads % (S::kN / 8) == 0);
-  static_assert(!S::kWgmma || (S::kWarpsM * 16 == S::kM && S::kWarpsN == 1 && S::kN % 128 == 0));
+  static_assert(!S::kWgmma || (S::kWarpsM * 16 == S::kM && S::kWarpsN == 1 && (S::kN == 64 || S::kN % 128 == 0)));
   extern __shared__ __align__(128) unsigned char memory[];
   unsigned char* shared = memory;
   if constexpr (S::kWgmma) shared += (1024 - (shared_address(memory) & 1023)) % 1024;
@@ -136,10 +136,35 @@ __global__ void __launch_bounds__(S::kWgmma ? CAMEO_WGMMA_THREADS(S::kThreads) :
     tap_r = tap / a.window.kernel_width;
     tap_s = tap % a.window.kernel_width;
   }
+  // Tiles from here on come from the image behind.
+  const int behind_k = CONV && a.behind.channels ? a.k - a.behind.channels : INT32_MAX;
+  bool behind = false;
+  const auto turn_behind = [&] {
+    behind = true;
+#pragma unroll
+    for (int i = 0; i < A_ROWS; ++i) {
+      const int m = m0 + row + i * ROWS;
+      const int j = m % a.window.out_width, rest = m / a.window.out_width, h = rest % a.window.out_height, b = rest / a.window.out_height;
+      x_row[i] = m < a.m
+                     ? static_cast<const T*>(a.behind.x) +
+                           ((static_cast<int64_t>(b) * a.behind.height + h * a.behind.stride_h) * a.behind.width + j * a.behind.stride_w) *
+                               a.behind.channels
+                     : nullptr;
+    }
+  };
   const auto load_x = [&](int t) {  // in order
     const int k = (first + t) * kTileK + piece * 8;
     const uint32_t base = to + (t % S::kStages) * S::kStageBytes;
     if constexpr (CONV) {
+      if ((first + t) * kTileK >= behind_k) {
+        if (!behind) turn_behind();
+#pragma unroll
+        for (int i = 0; i < A_ROWS; ++i) {
+          const bool valid = x_row[i] && k < a.k;
+          copy_to(base + i * ROWS * 128, valid ? x_row[i] + (k - behind_k) : static_cast<const T*>(a.x), valid);
+        }
+        return;
+      }
       const int down = tap_r * a.window.dilation_h, along = tap_s * a.window.dilation_w;
 #pragma unroll
       for (int i = 0; i < A_ROWS; ++i) {
@@ -199,9 +224,12 @@ __global__ void __launch_bounds__(S::kWgmma ? CAMEO_WGMMA_THREADS(S::kThreads) :
       wgmma_begin();
 #pragma unroll
       for (int kk = 0; kk < kTileK / 16; ++kk)
+        if constexpr (S::kN == 64)
+          wgmma64<T>(acc[0], a_tile + 2 * kk, b_tile + 2 * kk, true);
+        else
 #pragma unroll
-        for (int j = 0; j < S::kN / 128; ++j)  // 32 bytes further along the rows, 128 rows further down
-          wgmma128<T>(*reinterpret_cast<float(*)[16][4]>(acc[0][16 * j]), a_tile + 2 * kk, b_tile + j * 1024 + 2 * kk, true);
+          for (int j = 0; j < S::kN / 128; ++j)  // 32 bytes further along the rows, 128 rows further down
+            wgmma128<T>(*reinterpret_cast<float(*)[16][4]>(acc[0][16 * j]), a_tile + 2 * kk, b_tile + j * 1024 + 2 * kk, true);
       wgmma_commit();
       if (const int next = t + S::kAhead; next < count) {
         load_w(next);
@@ -338,8 +366,14 @@ cudaError_t tile_gemm_of(const TileGemmArgs& a, int choice, cudaStream_t stream)
       return run_tile<T, Tile<64, 128, 4, 1, 3, true>>(a, parts, stream);
     case 6:
       return run_tile<T, Tile<128, 128, 8, 1, 3, true>>(a, parts, stream);
-    default:
+    case 7:
       return run_tile<T, Tile<128, 256, 8, 1, 4, true>>(a, parts, stream);
+    case 8:
+      return run_tile<T, Tile<64, 64, 4, 1, 5, true>>(a, parts, stream);
+    case 9:
+      return run_tile<T, Tile<128, 64, 8, 1, 3, true>>(a, parts, stream);
+    default:
+      return run_tile<T, Tile<256, 128, 16, 1, 4, true>>(a, parts, stream);
   }
 }
 

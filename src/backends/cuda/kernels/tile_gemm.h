@@ -20,6 +20,14 @@ struct TileWindow {
   int32_t pad_top = 0, pad_left = 0;
 };
 
+// Further columns of x behind a window's, of another image that is sampled where the window's outputs are: row as above, column c
+// is element (b, i * stride_h, j * stride_w, c). A convolution and the 1x1 convolution that is added to it are one sum so.
+struct TileBehind {
+  const void* x = nullptr;
+  int32_t height = 0, width = 0, channels = 0;  // none: there is no such image
+  int32_t stride_h = 1, stride_w = 1;
+};
+
 struct TileGemmArgs {
   Scalar type = Scalar::kFloat16;  // of everything: 16 bits
   int32_t m = 0, n = 0, k = 0;     // n and k multiples of 8
@@ -32,11 +40,12 @@ struct TileGemmArgs {
   bool addend_first = false;  // the addend goes in before the activation
   bool convolution = false;
   TileWindow window;
+  TileBehind behind;       // of a convolution; then the window's columns are a multiple of 64
   bool dependent = false;  // programmatic dependent launch: w is read before the kernel before is done
 };
 
 // A way to do it: a number below kTileChoices, the same in every build.
-constexpr int kTileChoices = 32;
+constexpr int kTileChoices = 44;
 const char* tile_gemm_refusal(const TileGemmArgs& args, int choice, const DeviceTraits& device);
 cudaError_t tile_gemm(const TileGemmArgs& args, int choice, const DeviceTraits& device, cudaStream_t stream);
 // Whether it may be the fastest choice; the others need not be measured.
