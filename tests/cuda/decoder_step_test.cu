@@ -5,6 +5,7 @@
 
 #include "backends/cuda/kernels/decoder_fused.h"
 #include "backends/cuda/kernels/decoder_persistent.h"
+#include "backends/cuda/kernels/step_product.h"
 #include "harness.cuh"
 
 namespace cameo::cuda_test {
@@ -24,7 +25,7 @@ struct Case {
 const char* name_of(const Case& c) { return c.way == Way::kOne ? "one" : c.way == Way::kTwo ? "two" : "five"; }
 
 struct Matrix {
-  Buffer w, scales, bias;
+  Buffer w, scales, bias, sums;
   DecoderMatrix view;
   Matrix(const Case& c, int n, int k, bool with_bias) {
     const float spread = 1.f / std::sqrt(float(k));
@@ -41,6 +42,13 @@ struct Matrix {
     view.w = w.as();
     if (with_bias) bias = random(c.type, n, 0.1f), view.bias = bias.as();
   }
+  // What products of many rows know of the norm before them.
+  void add_norm_sums(const Case& c, int n, const Buffer& weight, const void* norm_bias) {
+    if (c.type == Scalar::kFloat32 || c.format != WeightFormat::kPlain) return;
+    sums = Buffer((n + n % 2) * size_t{8});
+    MUST(norm_sums(c.type, n, c.hidden, w.as(), view.bias, weight.as(), norm_bias, sums.as<float>(), nullptr));
+    view.norm_sums = sums.as<float>();
+  }
 };
 struct Layer {
   Buffer n1, b1, n2, b2, k, v, k_plain, v_plain;
@@ -56,6 +64,8 @@ struct Layer {
         down(c, c.hidden, c.ffn, !c.llama) {
     const int64_t n = int64_t{c.batch} * c.kv_heads * c.capacity * c.head_size;
     k = random(c.type, n), v = random(c.type, n);
+    qkv.add_norm_sums(c, (c.heads + 2 * c.kv_heads) * c.head_size, n1, c.llama ? nullptr : b1.as());
+    up.add_norm_sums(c, c.llama ? 2 * c.ffn : c.ffn, n2, c.llama ? nullptr : b2.as());
   }
   DecoderLayer view(bool llama) const {
     return {n1.as(), llama ? nullptr : b1.as(), qkv.view, out.view, n2.as(), llama ? nullptr : b2.as(), up.view, down.view, k.as(), v.as()};
@@ -77,6 +87,7 @@ struct Model {
     for (const Layer& l : layers) views.push_back(l.view(c.llama));
     embedding = random(c.type, int64_t{c.vocabulary} * c.hidden), positions = random(c.type, int64_t{c.capacity} * c.hidden, 0.5f);
     norm = random(c.type, c.hidden, 0.2f, 1.f), norm_bias = random(c.type, c.hidden, 0.1f);
+    head.add_norm_sums(c, c.vocabulary, norm, c.llama ? nullptr : norm_bias.as());
     std::vector<float> table(c.capacity * c.head_size / 2), other(table.size());
     for (size_t i = 0; i < table.size(); ++i) {
       const int p = i / (c.head_size / 2), d = i % (c.head_size / 2);
@@ -295,6 +306,17 @@ void run_case(const Case& c, const DeviceTraits& device) {
     }
     check(wrong, 0, line + format(" step %d: tokens", step));
   }
+  // Logits for a kernel behind the step, which would choose.
+  {
+    plain.run(3);
+    const auto tokens = m.tokens.host<int32_t>(), lengths = m.lengths.host<int32_t>();
+    m.logits.poison();
+    DecoderState behind = m.state;
+    behind.choose_behind = true;
+    MUST(decoder_step(m.config, m.weights, behind, m.workspace.as(), device, nullptr));
+    check(relative_error(m.logits, c.type, plain.logits, n), 4 * tolerance(c.type), line + ": logits alone");
+    check(m.tokens.host<int32_t>() != tokens || m.lengths.host<int32_t>() != lengths, 0, line + ": state after logits alone");
+  }
   // Without a choice only the lengths go on.
   const auto before = m.lengths.host<int32_t>(), tokens = m.tokens.host<int32_t>();
   DecoderState fed = m.state;
@@ -450,6 +472,18 @@ void run(bool timed) {
       run_case({"gpt", type, WeightFormat::kPlain, false, 3, 256, 4, 4, 64, 1024, 1003, batch, 160}, device);
       run_case({"llama", type, WeightFormat::kPlain, true, 3, 576, 9, 3, 64, 1536, 2000, batch, 100}, device);
     }
+  for (Scalar type : {Scalar::kFloat16, Scalar::kBFloat16})
+    for (int batch : {17, 20, 32, 48, 63, 64}) {
+      run_case({"gpt", type, WeightFormat::kPlain, false, 2, 768, 12, 12, 64, 3072, 50257, batch, 300}, device);
+      run_case({"llama", type, WeightFormat::kPlain, true, 2, 1024, 8, 1, 128, 2816, 5000, batch, 200}, device);
+    }
+  for (int batch : {17, 33, 64}) {
+    run_case({"gpt", Scalar::kFloat16, WeightFormat::kPlain, false, 2, 2048, 16, 16, 128, 4096, 5000, batch, 200}, device);
+    run_case({"gpt", Scalar::kFloat16, WeightFormat::kPlain, false, 2, 512, 8, 8, 64, 6144, 5000, batch, 200}, device);
+    run_case({"gpt", Scalar::kFloat16, WeightFormat::kPlain, false, 2, 1024, 16, 16, 64, 4096, 30001, batch, 200}, device);
+    run_case({"gpt", Scalar::kFloat16, WeightFormat::kPlain, false, 2, 640, 8, 8, 80, 2560, 5000, batch, 200}, device);
+    run_case({"gpt", Scalar::kFloat16, WeightFormat::kPlain, false, 2, 480, 6, 6, 80, 1920, 5000, batch, 200}, device);
+  }
   for (WeightFormat format : {WeightFormat::kInt8, WeightFormat::kInt4})
     for (int batch : {1, 9, 40}) run_case({"llama", Scalar::kFloat16, format, true, 2, 512, 8, 2, 64, 1024, 3001, batch, 77}, device);
   for (int batch : {1, 2, 3, 5, 8, 11, 16})

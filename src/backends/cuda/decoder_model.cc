@@ -4,6 +4,7 @@
 
 #include "backends/cuda/fast_kernels.h"
 #include "backends/cuda/kernels/decoder_fused.h"
+#include "backends/cuda/kernels/step_product.h"
 #include "backends/cuda/source.h"
 
 namespace cameo::cuda {
@@ -117,7 +118,14 @@ Status DecoderModel::load() {
   CAMEO_ASSIGN(weights_.final_norm_weight, vector(g.norm.weight));
   CAMEO_ASSIGN(weights_.final_norm_bias, vector(g.norm.bias));
   CAMEO_ASSIGN(weights_.head, matrix({{&g.head}}));
-  return prepare();
+  CAMEO_TRY(prepare());
+  if (config_.type == Scalar::kFloat32 || traits_of(device_).capability < 90) return {};
+  for (DecoderLayer& l : layers_) {
+    const int64_t ffn = config_.activation == Activation::kSwiGlu ? 2 * config_.ffn : config_.ffn;
+    CAMEO_TRY(add_norm_sums(l.qkv, (config_.heads + 2 * config_.kv_heads) * config_.head_size, l.norm1_weight, l.norm1_bias));
+    CAMEO_TRY(add_norm_sums(l.up, ffn, l.norm2_weight, l.norm2_bias));
+  }
+  return add_norm_sums(weights_.head, config_.vocabulary, weights_.final_norm_weight, weights_.final_norm_bias);
 }
 
 // The constants of two kernels a layer, where those are covered for few sequences.
@@ -135,6 +143,20 @@ Status DecoderModel::prepare() {
                  CAMEO_TRY(check(decoder_fused_prepare(config, weights, to, device_.stream()), "preparing a decoder's weights"));
                  return synchronize(device_.stream());
                }));
+  return {};
+}
+
+// What a product of many rows knows of the norm before it.
+Status DecoderModel::add_norm_sums(DecoderMatrix& m, int64_t n, const void* norm_weight, const void* norm_bias) {
+  const auto bytes = static_cast<size_t>(n + n % 2) * 2 * sizeof(float);
+  CAMEO_ASSIGN(const void* sums, stored(fmt::format("{}:{}:decoder norm sums", m.w, norm_weight), bytes, [&](void* to) -> Status {
+                 const std::lock_guard lock(device_.mutex());
+                 CAMEO_TRY(check(norm_sums(config_.type, static_cast<int32_t>(n), config_.hidden, m.w, m.bias, norm_weight, norm_bias,
+                                           static_cast<float*>(to), device_.stream()),
+                                 "sums of a norm"));
+                 return synchronize(device_.stream());
+               }));
+  m.norm_sums = static_cast<const float*>(sums);
   return {};
 }
 

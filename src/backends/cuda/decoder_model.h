@@ -68,6 +68,7 @@ class DecoderModel {
   DecoderModel(Device& device, WeightStore& store) : device_(device), store_(store) {}
   Status load();
   Status prepare();
+  Status add_norm_sums(DecoderMatrix& matrix, int64_t n, const void* norm_weight, const void* norm_bias);
   struct Piece {  // of a matrix: its rows are columns of a product
     const DecoderColumns* columns;
     bool interleaved = false, up = false;  // for kSwiGlu

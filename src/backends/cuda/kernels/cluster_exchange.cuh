@@ -49,6 +49,13 @@ __device__ __forceinline__ void send1(const void* to, uint64_t* barrier, int ran
 #endif
 }
 
+// Arrives at the cluster's barrier without waiting for anything that this thread wrote.
+__device__ __forceinline__ void cluster_arrive_relaxed() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory");
+#endif
+}
+
 // Copies since the last commit become a group; all groups but the last LEFT are waited for.
 __device__ __forceinline__ void copy_async_commit() {
 #if __CUDA_ARCH__ >= 800
@@ -60,6 +67,12 @@ __device__ __forceinline__ void copy_async_wait() {
 #if __CUDA_ARCH__ >= 800
   asm volatile("cp.async.wait_group %0;" ::"n"(LEFT) : "memory");
 #endif
+}
+// 8 bytes that another kernel may have written while this one already ran.
+__device__ __forceinline__ uint2 load_fresh8(const void* p) {
+  uint2 v;
+  asm volatile("ld.global.cg.v2.u32 {%0, %1}, [%2];" : "=r"(v.x), "=r"(v.y) : "l"(p) : "memory");
+  return v;
 }
 
 }  // namespace cameo::cuda

@@ -4,24 +4,30 @@
 // The embedding is part of the first, the final norm and the choice of the token are part of the head's product. Each kernel
 // has its weights (attention: its cached keys and values) on the way before it waits for the one before it, so that a step
 // costs about what reading the weights costs, and some 2 us of latency a kernel where they are small.
-// Above 16 sequences (or where x does not fit) norms are kernels of their own, for blocks then have many rows to normalise, and
-// products go by tiles (tile_gemm.h).
+// Above 8 sequences products go by step_product.h on Hopper and leave each other what norms need. What that does not cover goes
+// by tiles (tile_gemm.h) above 16 sequences, where it can, and norms are then kernels of their own (also where x does not fit), for
+// blocks have many rows to normalise.
 //
 // The step's first kernel lets others start only when all before it is done; so whatever later kernels read before they wait
 // (lengths, caches, weights) is not being written by the step before.
 #include "backends/cuda/kernels/decoder_step.h"
 
 #include <cmath>
+#include <utility>
 
 #include "backends/cuda/kernels/attention_few.cuh"
 #include "backends/cuda/kernels/decoder_fused.h"
 #include "backends/cuda/kernels/decoder_persistent.h"
 #include "backends/cuda/kernels/skinny_gemm.cuh"
 #include "backends/cuda/kernels/skinny_variants.h"
+#include "backends/cuda/kernels/step_product.h"
 #include "backends/cuda/kernels/tile_gemm.h"
 
 namespace cameo::cuda {
 namespace {
+
+// Products of more rows go by step_product.h, where it covers them; of more than the latter by tiles, where those do.
+constexpr int kSkinnyRows = 8, kSkinnyRowsElse = 16;
 
 struct StepAttention {
   const void* qkv;  // [batch, (heads + 2 kv_heads) * size]
@@ -247,7 +253,7 @@ cudaError_t run_attention_of(int size, const StepAttention& a, int batch, const 
 
 // Where things lie in the workspace, in bytes.
 struct Layout {
-  int64_t x, normed, qkv, attended, ffn, logits, best, blocks_done, fused, total;
+  int64_t x, normed, parts, qkv, attended, ffn, logits, best, blocks_done, fused, total;
   explicit Layout(const DecoderConfig& c) {
     int64_t at = decoder_persistent_workspace(c);
     const auto place = [&](int64_t bytes) {
@@ -258,6 +264,7 @@ struct Layout {
     const int64_t row = c.batch * bytes_of(c.type);
     best = place(64 * 8), blocks_done = place(4);  // the same for all batches: they are zero between steps
     x = place(row * c.hidden), normed = place(row * c.hidden);
+    parts = place(c.batch * ((c.hidden + 63) / 64) * static_cast<int64_t>(sizeof(RowPart)));
     qkv = place(row * (c.heads + 2 * c.kv_heads) * c.head_size), attended = place(row * c.heads * c.head_size);
     ffn = place(row * c.ffn);
     logits = place(c.type == Scalar::kFloat32 ? row * c.vocabulary : 0);
@@ -287,6 +294,7 @@ class Step {
     // Two kernels a layer leave normalised rows.
     const void* x = base_ + (two ? at_.normed : at_.x);
     Around around;
+    around.head = true;
     if (!two) around.weight = w_.final_norm_weight, around.bias = w_.final_norm_bias;
     if (s_.choose_behind) {
       product(w_.head, x, c_.hidden, s_.logits, c_.vocabulary, c_.vocabulary, around);
@@ -308,8 +316,9 @@ class Step {
   struct Around {
     const void* weight = nullptr;  // of the norm before the product; null: none
     const void* bias = nullptr;
-    bool embed = false, residual = false, sample = false;
+    bool embed = false, residual = false, head = false, sample = false;
     Activation activation = Activation::kNone;
+    const void* next = nullptr;  // weight of the norm behind the product, if it is to leave what step_product.h wants
   };
 
   // Five kernels a layer.
@@ -320,11 +329,14 @@ class Step {
       product(layer.qkv, base_ + at_.x, c_.hidden, base_ + at_.qkv, qkv, qkv,
               {.weight = layer.norm1_weight, .bias = layer.norm1_bias, .embed = i == 0});
       attend(layer);
-      product(layer.out, base_ + at_.attended, c_.heads * c_.head_size, base_ + at_.x, c_.hidden, c_.hidden, {.residual = true});
       const bool glu = c_.activation == Activation::kSwiGlu;
+      const DecoderLayer* behind = i + 1 < c_.layers ? &layer + 1 : nullptr;
+      product(layer.out, base_ + at_.attended, c_.heads * c_.head_size, base_ + at_.x, c_.hidden, c_.hidden,
+              {.residual = true, .next = norm_before(layer.up, glu ? 2 * c_.ffn : c_.ffn, layer.norm2_weight)});
       product(layer.up, base_ + at_.x, c_.hidden, base_ + at_.ffn, glu ? 2 * c_.ffn : c_.ffn, c_.ffn,
               {.weight = layer.norm2_weight, .bias = layer.norm2_bias, .activation = c_.activation});
-      product(layer.down, base_ + at_.ffn, c_.ffn, base_ + at_.x, c_.hidden, c_.hidden, {.residual = true});
+      product(layer.down, base_ + at_.ffn, c_.ffn, base_ + at_.x, c_.hidden, c_.hidden,
+              {.residual = true, .next = behind ? norm_before(behind->qkv, qkv, behind->norm1_weight) : norm_before_head()});
     }
   }
 
@@ -357,10 +369,21 @@ class Step {
     if (around.residual) a.residual = y, a.residual_stride = y_stride;
     a.activation = around.activation, a.dependent = true;
     const bool exact = c_.type == Scalar::kFloat32;
+    if (std::exchange(left_parts_, false)) {
+      a.x = base_ + at_.normed;
+      const auto normed = [&](auto args) {
+        args.parts = parts(), args.norm = c_.norm, args.norm_sums = matrix.norm_sums, args.epsilon = c_.epsilon;
+        return args;
+      };
+      around.head ? run_head(normed(head_args(a)), around.sample) : run_step_product(normed(step_args(a, nullptr)));
+      return;
+    }
+    const bool wide = is_wide(a, around);
     if (around.weight) {
       a.norm = c_.norm, a.norm_weight = around.weight, a.norm_bias = around.bias, a.epsilon = c_.epsilon;
       const SkinnyShape shape = skinny_shape(a, around.sample, device_);
-      const bool fused = !exact && c_.batch <= 16 && shape.shared <= static_cast<size_t>(device_.shared_memory / 2 - 1024) &&
+      const bool fused = !exact && !wide && c_.batch <= kSkinnyRowsElse &&
+                         shape.shared <= static_cast<size_t>(device_.shared_memory / 2 - 1024) &&
                          (!around.embed || skinny_embeds(shape, a));
       if (fused) {
         if (around.embed) p.embedding = embedding(), p.trigger_late = true;
@@ -373,9 +396,48 @@ class Step {
       keep(skinny_f32(a, device_, stream_));
       return;
     }
-    if (c_.batch > 16 && !around.sample && by_tiles(a)) return;
+    if (wide) {
+      around.head ? run_head(head_args(a), around.sample) : run_step_product(step_args(a, around.next));
+      left_parts_ = around.next != nullptr;
+      return;
+    }
+    if (c_.batch > kSkinnyRowsElse && !around.sample && by_tiles(a)) return;
     if (around.sample) p.sampling = sampling();
     keep(c_.type == Scalar::kFloat16 ? skinny_f16(p, device_, stream_) : skinny_bf16(p, device_, stream_));
+  }
+
+  RowPart* parts() const { return reinterpret_cast<RowPart*>(base_ + at_.parts); }
+  StepProductArgs step_args(const SkinnyGemmArgs& a, const void* next) const {
+    StepProductArgs t;
+    t.type = a.type, t.m = a.m, t.n = a.n, t.k = a.k, t.x = a.x, t.w = a.w, t.bias = a.bias, t.residual = a.residual, t.y = a.y;
+    t.activation = a.activation;
+    if (next) t.parts_out = parts(), t.next_weight = next, t.scaled_out = base_ + at_.normed;
+    return t;
+  }
+  static StepHeadArgs head_args(const SkinnyGemmArgs& a) {
+    StepHeadArgs t;
+    t.type = a.type, t.m = a.m, t.n = a.n, t.k = a.k, t.x = a.x, t.w = a.w, t.bias = a.bias, t.logits = a.y;
+    return t;
+  }
+  void run_step_product(const StepProductArgs& t) { keep(step_product(t, device_, stream_)); }
+  void run_head(const StepHeadArgs& t, bool sample) { keep(step_head(t, sample ? sampling() : SkinnySampling{}, device_, stream_)); }
+  bool is_wide(const SkinnyGemmArgs& a, const Around& around) const {
+    if (c_.batch <= kSkinnyRows || a.format != WeightFormat::kPlain) return false;
+    return (around.head ? step_head_refusal(head_args(a), device_) : step_product_refusal(step_args(a, around.next), device_)) == nullptr;
+  }
+  // The norm's weight, where the product behind it takes its norm from parts of rows.
+  const void* norm_before(const DecoderMatrix& matrix, int n, const void* weight) const {
+    StepProductArgs t;
+    t.type = c_.type, t.m = c_.batch, t.n = n, t.k = c_.hidden, t.w = matrix.w, t.parts = parts(), t.norm_sums = matrix.norm_sums;
+    return c_.batch > kSkinnyRows && matrix.format == WeightFormat::kPlain && !step_product_refusal(t, device_) ? weight : nullptr;
+  }
+  const void* norm_before_head() const {
+    StepHeadArgs t;
+    t.type = c_.type, t.m = c_.batch, t.n = c_.vocabulary, t.k = c_.hidden, t.w = w_.head.w, t.parts = parts();
+    t.norm_sums = w_.head.norm_sums;
+    return s_.choose && c_.batch > kSkinnyRows && w_.head.format == WeightFormat::kPlain && !step_head_refusal(t, device_)
+               ? w_.final_norm_weight
+               : nullptr;
   }
 
   // A product of many rows by tiles of them, where that is covered.
@@ -447,6 +509,7 @@ class Step {
   const DeviceTraits& device_;
   cudaStream_t stream_;
   cudaError_t status_ = cudaSuccess;
+  bool left_parts_ = false;  // the product before left parts of its rows and them times the norm's weight
 };
 
 }  // namespace

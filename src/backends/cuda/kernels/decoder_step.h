@@ -17,6 +17,7 @@ struct DecoderMatrix {
   const uint8_t* zeros = nullptr;
   int32_t group = 0;
   const void* bias = nullptr;
+  const float* norm_sums = nullptr;  // of step_product.h with the norm before, or null: norms of many rows are then kernels
 };
 
 struct DecoderLayer {

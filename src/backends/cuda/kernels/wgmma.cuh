@@ -51,6 +51,29 @@ __device__ __forceinline__ void fence_for_wgmma() {
 #endif
 }
 
+// d[64 x 32] = (add ? d : 0) + a[64 x 16] b[32 x 16]^T; as wgmma64.
+template <typename T>
+__device__ __forceinline__ void wgmma32(float (&d)[4][4], uint64_t a, uint64_t b, bool add) {
+#if CAMEO_WGMMA
+#define CAMEO_WGMMA_OUT32 "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15}"
+#define CAMEO_WGMMA_REGISTERS32(d)                                                                                                       \
+  "+f"(d[0][0]), "+f"(d[0][1]), "+f"(d[0][2]), "+f"(d[0][3]), "+f"(d[1][0]), "+f"(d[1][1]), "+f"(d[1][2]), "+f"(d[1][3]), "+f"(d[2][0]), \
+      "+f"(d[2][1]), "+f"(d[2][2]), "+f"(d[2][3]), "+f"(d[3][0]), "+f"(d[3][1]), "+f"(d[3][2]), "+f"(d[3][3])
+  if constexpr (__is_same(T, __half))
+    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %18, 0;\nwgmma.mma_async.sync.aligned.m64n32k16.f32.f16.f16 " CAMEO_WGMMA_OUT32
+                 ", %16, %17, p, 1, 1, 0, 0;\n}"
+                 : CAMEO_WGMMA_REGISTERS32(d)
+                 : "l"(a), "l"(b), "r"(static_cast<int>(add)));
+  else
+    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %18, 0;\nwgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 " CAMEO_WGMMA_OUT32
+                 ", %16, %17, p, 1, 1, 0, 0;\n}"
+                 : CAMEO_WGMMA_REGISTERS32(d)
+                 : "l"(a), "l"(b), "r"(static_cast<int>(add)));
+#else
+  __trap();
+#endif
+}
+
 #define CAMEO_WGMMA_OUT64                                                                                                \
   "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, " \
   "%25, %26, %27, %28, %29, %30, %31}"
