@@ -75,7 +75,7 @@ __global__ void __launch_bounds__(kEncoderThreads + 32, 1) encoder_persistent_ke
   unsigned char* const shared = encoder_shared;
   const EncoderArgs& a = p.args;
   const int tid = threadIdx.x, lane = tid & 31, warp = tid >> 5, block = blockIdx.x, blocks = gridDim.x;
-  Ring ring;
+  WeightRing ring;
   ring.full = reinterpret_cast<uint64_t*>(shared), ring.empty = ring.full + kMostStages;
   ring.data = shared + p.ring_at, ring.stages = p.stages, ring.stage_bytes = p.stage_bytes;
   if (tid < ring.stages) barrier_init(ring.full + tid, 1), barrier_init(ring.empty + tid, kEncoderWarps);
