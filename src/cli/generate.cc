@@ -197,9 +197,9 @@ Result<int> run(const Options& o, const Common& common) {
     new_tokens += c.token_ids.size();
   }
   const std::string_view mode = loaded.generator.mode() == DecodeMode::kCached ? "with cache" : decode_mode_name(loaded.generator.mode());
-  std::fprintf(stderr, "[%zu + %zu tokens; loaded in %.0f ms; prompt %.1f ms, then %.2f ms a step, %.0f tokens/s; %.*s]\n",
-               prompt_tokens, new_tokens, loaded.milliseconds, made.times.prefill, statistics(made.times.steps).mean,
-               tokens_per_second(made), static_cast<int>(mode.size()), mode.data());
+  std::fprintf(stderr, "[%zu + %zu tokens; loaded in %.0f ms; prompt %.1f ms, then %.2f ms a step, %.0f tokens/s; %.*s]\n", prompt_tokens,
+               new_tokens, loaded.milliseconds, made.times.prefill, statistics(made.times.steps).mean, tokens_per_second(made),
+               static_cast<int>(mode.size()), mode.data());
   if (common.verbose && !loaded.generator.why_not_cached().empty())
     std::fprintf(stderr, "[no cache: %s]\n", loaded.generator.why_not_cached().c_str());
   return kDone;
