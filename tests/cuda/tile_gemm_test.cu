@@ -99,23 +99,6 @@ Buffer wide_weight(const Problem& p) {
     for (int64_t row = 0; row < a.k; ++row) to[wide_weight_offset(a.k, row, column)] = w[column * a.k + row];
   return Buffer::of(to);
 }
-WideProductArgs wide(const TileGemmArgs& a, const Buffer& w) {
-  return {.type = a.type,
-          .m = a.m,
-          .n = a.n,
-          .k = a.k,
-          .x = a.x,
-          .w = w.as(),
-          .bias = a.bias,
-          .residual = a.addend,
-          .y = a.y,
-          .activation = a.activation,
-          .convolution = a.convolution,
-          .window = a.window,
-          .behind = a.behind,
-          .dependent = a.dependent};
-}
-
 void check_problem(Problem p, const DeviceTraits& device) {
   if (left_out()) return;
   const int64_t n = int64_t{p.args.m} * p.args.n;
@@ -128,9 +111,9 @@ void check_problem(Problem p, const DeviceTraits& device) {
     MUST(tile_gemm(p.args, choice, device, nullptr));
     check(relative_error(p.y, p.args.type, reference, n), tolerance(p.args.type), text(p.args, choice));
   }
-  if (p.args.addend && !p.args.addend_first && p.args.activation != TileActivation::kNone) return;
   const Buffer w = wide_weight(p);
-  const WideProductArgs args = wide(p.args, w);
+  TileGemmArgs args = p.args;
+  args.w = w.as();
   for (int variant = 0; variant < kWideVariants; ++variant) {
     if (wide_product_refusal(args, variant, device)) continue;
     p.y.poison();
@@ -261,7 +244,8 @@ void run(bool bench) {
     }
     if (p.args.m >= 512) {
       const Buffer w = wide_weight(p);
-      const WideProductArgs args = wide(p.args, w);
+      TileGemmArgs args = p.args;
+      args.w = w.as();
       line += "; wide";
       for (int variant = 0; variant < kWideVariants; ++variant) {
         if (wide_product_refusal(args, variant, device)) continue;

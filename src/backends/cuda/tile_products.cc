@@ -11,8 +11,16 @@ namespace {
 
 class TileOperation final : public Operation {
  public:
-  TileOperation(const TileGemmArgs& args, int choice, const DeviceTraits& traits, const TileProblem& p)
-      : args_(args), choice_(choice), traits_(traits), x_(p.x), w_(p.w), bias_(p.bias), addend_(p.addend), behind_(p.x_behind), y_(p.y) {}
+  TileOperation(const TileGemmArgs& args, int choice, const DeviceTraits& traits, const TileProblem& p, Operand w)
+      : args_(args),
+        choice_(choice),
+        traits_(traits),
+        x_(p.x),
+        w_(std::move(w)),
+        bias_(p.bias),
+        addend_(p.addend),
+        behind_(p.x_behind),
+        y_(p.y) {}
   Status run(const Addresses& at, cudaStream_t stream) override {
     args_.x = at.of(x_);
     args_.w = at.of(w_);
@@ -20,7 +28,9 @@ class TileOperation final : public Operation {
     args_.addend = at.of(addend_);
     args_.behind.x = at.of(behind_);
     args_.y = at.of(y_);
-    return check(tile_gemm(args_, choice_, traits_, stream), "a product by tiles");
+    return check(
+        choice_ < kTileChoices ? tile_gemm(args_, choice_, traits_, stream) : wide_product(args_, choice_ - kTileChoices, traits_, stream),
+        "a product by tiles");
   }
 
  private:
@@ -78,8 +88,7 @@ Result<std::pair<int, double>> fastest(Device& device, const TileGemmArgs& args,
     if (refusal(p, args, choice, traits) || !promising(args, choice, traits)) continue;
     const auto time = measure(device, [&](int call) {
       a.w = base + static_cast<size_t>(call) % copies * w_bytes;
-      if (choice >= kTileChoices)
-        return check(wide_product(wide_args(a), choice - kTileChoices, traits, device.stream()), "a product of many rows");
+      if (choice >= kTileChoices) return check(wide_product(a, choice - kTileChoices, traits, device.stream()), "a product of many rows");
       return check(tile_gemm(a, choice, traits, device.stream()), "a product by tiles");
     });
     if (time.ok() && (best.first < 0 || *time < best.second)) best = {choice, *time};
@@ -204,11 +213,11 @@ Result<bool> try_tiles(StepBuilder& b, const TileProblem& p, const std::function
     device.remember_choice(problem, known);
   }
   if (known == 0) return false;
+  Operand w = p.w;
   if (known > kTileChoices) {
-    CAMEO_TRY(add_wide_product(b, p, a, known - 1 - kTileChoices, traits));
-  } else {
-    b.add(std::make_unique<TileOperation>(a, known - 1, traits, p));
+    CAMEO_ASSIGN(w, wide_weight(b, p));
   }
+  b.add(std::make_unique<TileOperation>(a, known - 1, traits, p, std::move(w)));
   return true;
 }
 

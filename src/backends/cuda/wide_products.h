@@ -6,11 +6,11 @@
 
 namespace cameo::cuda {
 
-WideProductArgs wide_args(const TileGemmArgs& args);
+// The weight [n, k] in the order of wide_weight_offset().
+Result<Operand> wide_weight(StepBuilder& b, const TileProblem& problem);
 // Why the variant cannot do the problem, whose addresses `args` has; null: it can.
 const char* wide_refusal(const TileProblem& problem, const TileGemmArgs& args, int variant, const DeviceTraits& traits);
 // Whether it may be the fastest choice.
 bool wide_promising(const TileGemmArgs& args, int variant, const DeviceTraits& traits);
-Status add_wide_product(StepBuilder& b, const TileProblem& problem, const TileGemmArgs& args, int variant, const DeviceTraits& traits);
 
 }  // namespace cameo::cuda

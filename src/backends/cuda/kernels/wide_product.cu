@@ -7,7 +7,7 @@ namespace cameo::cuda {
 namespace {
 
 // The convolution as the ring knows it, with channels in bytes.
-QuantizedProductArgs windows_of(const WideProductArgs& a) {
+QuantizedProductArgs windows_of(const TileGemmArgs& a) {
   const TileWindow& v = a.window;
   QuantizedProductArgs q;
   q.x = a.x;
@@ -21,7 +21,7 @@ QuantizedProductArgs windows_of(const WideProductArgs& a) {
   return q;
 }
 // The image behind as windows of one pixel.
-QuantizedProductArgs pixels_behind(const WideProductArgs& a) {
+QuantizedProductArgs pixels_behind(const TileGemmArgs& a) {
   const TileBehind& v = a.behind;
   QuantizedProductArgs q;
   q.x = v.x;
@@ -36,7 +36,7 @@ bool plain_rows(const QuantizedProductArgs& q) {
   return q.kernel_h == 1 && q.kernel_w == 1 && q.stride_h == 1 && q.stride_w == 1 && q.pad_h == 0 && q.pad_w == 0 && q.in_h == q.out_h &&
          q.in_w == q.out_w;
 }
-bool wide_windows_fit(const WideProductArgs& a) {
+bool wide_windows_fit(const TileGemmArgs& a) {
   const QuantizedProductArgs first = windows_of(a), second = pixels_behind(a);
   return (plain_rows(first) || windows_fit(first)) && (plain_rows(second) || windows_fit(second));
 }
@@ -49,13 +49,14 @@ bool describe(CUtensorMap& map, bool& windows, const QuantizedProductArgs& q) {
 
 }  // namespace
 
-const char* wide_product_refusal(const WideProductArgs& a, int variant, const DeviceTraits& device) {
+const char* wide_product_refusal(const TileGemmArgs& a, int variant, const DeviceTraits& device) {
   if (variant >= kWideVariants) return "there is no such variant";
   if (device.capability != 90) return "needs compute capability 9.0";
   static const bool there = wide_product_has_wgmma();
   if (!there) return "the kernel was compiled without wgmma";
   if (device.shared_memory < 226 * 1024) return "there is too little shared memory";
   if (a.type == Scalar::kFloat32) return "elements have 32 bits";
+  if (a.addend && !a.addend_first && a.activation != TileActivation::kNone) return "the addend comes after the activation";
   if (a.m < 1 || a.n < 1 || a.k < 1) return "an extent is less than 1";
   if (a.n % 8 || a.k % 8) return "n or k is not a multiple of 8";
   constexpr int64_t kMost = int64_t{1} << 30;
@@ -80,12 +81,12 @@ const char* wide_product_refusal(const WideProductArgs& a, int variant, const De
   } else if (int64_t{a.m} * a.k >= kMost) {
     return "it is too large";
   }
-  for (const void* p : {a.x, a.w, a.bias, a.residual, a.behind.x, static_cast<const void*>(a.y)})
+  for (const void* p : {a.x, a.w, a.bias, a.addend, a.behind.x, static_cast<const void*>(a.y)})
     if (reinterpret_cast<uintptr_t>(p) % 16) return "an operand is not aligned to 16 bytes";
   return nullptr;
 }
 
-cudaError_t wide_product(const WideProductArgs& a, int variant, const DeviceTraits& device, cudaStream_t stream) {
+cudaError_t wide_product(const TileGemmArgs& a, int variant, const DeviceTraits& device, cudaStream_t stream) {
   WideParams w{};
   w.activation = a.activation;
   QuantizedParams& p = w.p;
@@ -93,7 +94,7 @@ cudaError_t wide_product(const WideProductArgs& a, int variant, const DeviceTrai
   p.a.x = a.x;
   p.a.w = a.w;
   p.a.bias = static_cast<const float*>(a.bias);
-  p.a.residual = a.residual;
+  p.a.residual = a.addend;
   p.a.y = a.y;
   p.m = a.m;
   p.k_chunks = a.k / 8;
@@ -104,7 +105,7 @@ cudaError_t wide_product(const WideProductArgs& a, int variant, const DeviceTrai
   p.behind_step = p.k_steps;
   if (a.convolution) {
     QuantizedProductArgs q = windows_of(a);
-    q.n = a.n, q.w = a.w, q.bias = p.a.bias, q.residual = a.residual, q.y = a.y, q.dependent = a.dependent;
+    q.n = a.n, q.w = a.w, q.bias = p.a.bias, q.residual = a.addend, q.y = a.y, q.dependent = a.dependent;
     p.a = q;
     p.tensor = describe(p.map, p.windows, q);
     if (a.behind.channels) {
