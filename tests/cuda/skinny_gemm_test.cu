@@ -99,6 +99,7 @@ struct Operands {
     SkinnyGemmArgs& a = args;
     a.type = c.type, a.format = c.format, a.m = c.m, a.n = c.n, a.k = c.k, a.group = c.group, a.activation = c.activation, a.norm = c.norm;
     a.dependent = c.dependent;
+    a.y_float32 = (c.n / 8 + c.m) % 3 == 0;
     a.x_stride = c.k + 32, a.y_stride = c.columns() + 5, a.residual_stride = c.columns() + 3;
     x = random(c.type, c.m * a.x_stride, 1.f, 0.3f);
     const float spread = 1.f / std::sqrt(float(c.k));
@@ -112,7 +113,7 @@ struct Operands {
       a.scales = scales.as();
       if (c.zeros) zeros = random_bytes(int64_t{c.n} * ((groups + 1) / 2)), a.zeros = zeros.as<uint8_t>();
     }
-    y = Buffer(c.m * a.y_stride * bytes_of(c.type));
+    y = Buffer(c.m * a.y_stride * bytes_of(a.y_float32 ? Scalar::kFloat32 : c.type));
     y.poison();
     a.x = x.as(), a.w = w.as(), a.y = y.as();
     if (c.bias) bias = random(c.type, c.n), a.bias = bias.as();
@@ -149,7 +150,8 @@ void run_case(const Case& c, const DeviceTraits& device) {
   plain_gemm<<<(n + 127) / 128, 128>>>(o.args, x.as<float>(), expected.as<float>(), c.columns());
   MUST(cudaGetLastError());
   MUST(skinny_gemm(o.args, device, nullptr));
-  gather_rows<<<(n + 127) / 128, 128>>>(o.args.y, c.type, o.args.y_stride, c.columns(), n, y.as<float>());
+  gather_rows<<<(n + 127) / 128, 128>>>(o.args.y, o.args.y_float32 ? Scalar::kFloat32 : c.type, o.args.y_stride, c.columns(), n,
+                                        y.as<float>());
   MUST(cudaGetLastError());
   check(relative_error(y, Scalar::kFloat32, expected, n), tolerance(c.type), line(c));
   if (o.args.normalised)

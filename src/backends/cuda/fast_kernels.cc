@@ -89,8 +89,10 @@ bool try_skinny_gemm(StepBuilder& b, int64_t m, int64_t n, int64_t k, const Oper
                      const JoinedNorm* norm) {
   SkinnyGemmArgs a;
   if (!b.device().has_gpu() || !scalar_of(x.dtype, a.type) || n > INT32_MAX || k > INT32_MAX || m > INT32_MAX) return false;
-  for (const Operand* o : {&bias, &residual, &y, &quantized.scales})
+  for (const Operand* o : {&bias, &residual, &quantized.scales})
     if (o->present() && o->dtype != x.dtype) return false;
+  if (y.dtype != x.dtype && y.dtype != DType::kFloat32) return false;
+  a.y_float32 = y.dtype == DType::kFloat32;
   if (quantized.format == WeightFormat::kPlain && w.dtype != x.dtype) return false;
   a.format = quantized.format;
   a.scales = aligned_like(quantized.scales);

@@ -70,10 +70,13 @@ Result<Runner::Prepared*> Runner::prepare(std::span<const ops::Fact> inputs) {
     return &prepared_.front();
   }
   const Tuning::Scope scope(session_.weights.tuning());
-  CAMEO_ASSIGN(Prepared p, make_prepared(inputs, true));
+  CAMEO_ASSIGN(Prepared p, make_prepared(inputs, true, true));
+  if (!p.fixed && !(p.shortcuts.empty() && p.pools.empty())) {
+    CAMEO_ASSIGN(p, make_prepared(inputs, true, false));
+  }
   // Steps that were not made ready run one by one, as the graph has them.
   if (p.simplified && !p.fixed) {
-    CAMEO_ASSIGN(p, make_prepared(inputs, false));
+    CAMEO_ASSIGN(p, make_prepared(inputs, false, false));
   }
   if (prepared_.size() == kMaxPrepared) prepared_.pop_back();
   prepared_.push_front(std::move(p));
@@ -84,7 +87,7 @@ Result<Runner::Prepared*> Runner::prepare(std::span<const ops::Fact> inputs) {
   return &prepared_.front();
 }
 
-Result<Runner::Prepared> Runner::make_prepared(std::span<const ops::Fact> inputs, bool simplified, const Prepared* like) {
+Result<Runner::Prepared> Runner::make_prepared(std::span<const ops::Fact> inputs, bool simplified, bool joined, const Prepared* like) {
   Prepared p;
   CAMEO_ASSIGN(p.spec, runtime::specialize(graph_, inputs));
   if (simplified && is_main_ && all_on_device(p.spec)) {
@@ -96,6 +99,8 @@ Result<Runner::Prepared> Runner::make_prepared(std::span<const ops::Fact> inputs
     if (like) {
       std::map<uint32_t, size_t> order;
       for (const auto& step : like->spec.steps) order.emplace(step.node, order.size());
+      for (const auto* joins : {&like->shortcuts, &like->pools})
+        for (const auto& [node, other] : *joins) order.emplace(other, order[node]);
       std::stable_sort(p.spec.steps.begin(), p.spec.steps.end(),
                        [&](const auto& a, const auto& b) { return order[a.node] < order[b.node]; });
     } else {
@@ -103,6 +108,10 @@ Result<Runner::Prepared> Runner::make_prepared(std::span<const ops::Fact> inputs
     }
     lay_beside(p);
     join_norms(p);
+    if (joined) {
+      join_shortcuts(p);
+      join_pools(p);
+    }
   }
   p.steps.resize(p.spec.steps.size());
   place(p);
@@ -291,14 +300,13 @@ void Runner::place(Prepared& p) const {
   for (uint32_t k = 0; k < spec.steps.size(); ++k) {
     const ir::Node& node = graph_.nodes[spec.steps[k].node];
     ir::for_each_use(node, [&](ir::ValueId id) { read[id] = k; });
-    for (ir::ValueId id : inputs_of(p, spec.steps[k].node))
-      if (id != ir::kNoValue) read[id] = k;
+    for_each_input(p, spec.steps[k].node, [&](ir::ValueId id) { read[id] = k; });
     if (const auto joined = p.norms.find(spec.steps[k].node); joined != p.norms.end()) {
       ir::for_each_use(graph_.nodes[joined->second], [&](ir::ValueId id) { read[id] = k; });
       made[graph_.nodes[joined->second].outputs[0]] = k;
     }
-    for (ir::ValueId id : node.outputs)
-      if (id != ir::kNoValue) made[id] = read[id] = k;
+    for (size_t i = 0; i < node.outputs.size(); ++i)
+      if (const ir::ValueId id = output_of(p, spec.steps[k].node, i); id != ir::kNoValue) made[id] = read[id] = k;
     if (const ir::Node* rounding = rounding_of(p, spec.steps[k].node)) made[rounding->outputs[0]] = read[rounding->outputs[0]] = k;
   }
   for (ir::ValueId id : spec.views) {
@@ -354,7 +362,7 @@ View Runner::view_of(const Prepared& p, ir::ValueId id) const {
 }
 
 Result<Runner::Ready> Runner::make_ready(const ir::Node& node, std::vector<View> inputs, std::vector<View> outputs, const ir::Node* norm,
-                                         const EncoderChain* encoder) {
+                                         const ir::Node* shortcut, const ir::Node* pool, const EncoderChain* encoder) {
   const DeviceOp* op = find_device_op(node);
   if (!op) return error(ErrorCode::kUnsupported, "the device has no such operator");
   for (const auto* list : {&inputs, &outputs})
@@ -366,6 +374,8 @@ Result<Runner::Ready> Runner::make_ready(const ir::Node& node, std::vector<View>
   ready.views.insert(ready.views.end(), outputs.begin(), outputs.end());
   StepBuilder b(node, std::move(inputs), std::move(outputs), session_.precision, session_.device, session_.weights, &session_.faults);
   b.set_norm(norm);
+  b.set_shortcut(shortcut);
+  b.set_pool(pool);
   CAMEO_TRY(encoder ? make_encoder(b, *encoder) : op->make(b));
   ready.step = b.take();
   return ready;
@@ -386,44 +396,75 @@ bool Runner::all_on_device(const runtime::Specialization& spec) const {
   return true;
 }
 
+// The value that a step gives as output `output` of its node.
+ir::ValueId Runner::output_of(const Prepared& p, uint32_t node, size_t output) const {
+  if (const auto pool = p.pools.find(node); pool != p.pools.end() && output == 0) return graph_.nodes[pool->second].outputs[0];
+  return graph_.nodes[node].outputs[output];
+}
+
+// Calls `each` for every value that a step reads.
+void Runner::for_each_input(const Prepared& p, uint32_t node, const std::function<void(ir::ValueId)>& each) const {
+  for (ir::ValueId id : inputs_of(p, node))
+    if (id != ir::kNoValue) each(id);
+  if (const auto shortcut = p.shortcuts.find(node); shortcut != p.shortcuts.end())
+    ir::for_each_use(graph_.nodes[shortcut->second], [&](ir::ValueId id) { each(id); });
+}
+
+// What the maker of a step sees of its inputs.
+std::vector<View> Runner::views_of_inputs(const Prepared& p, uint32_t node) const {
+  std::vector<View> inputs;
+  for (ir::ValueId id : inputs_of(p, node)) inputs.push_back(view_of(p, id));
+  if (p.simplified && p.simplified->images.count(node)) {
+    inputs[0].dims = ops::channels_last(inputs[0].dims);
+    inputs[0].channels_first = true;
+  }
+  if (p.simplified)
+    if (const auto bias = p.simplified->biases.find(node); bias != p.simplified->biases.end()) {
+      const Tensor& table = bias->second.table;
+      inputs.resize(kAttentionTable);
+      inputs.push_back({.dtype = table.dtype(), .storage = table.dtype(), .dims = table.dims(), .value = table});
+    }
+  if (const ir::Node* rounding = rounding_of(p, node)) {
+    inputs.resize(rounding_place(graph_.nodes[node]).scale);
+    inputs.push_back(view_of(p, rounding->inputs[1]));
+  }
+  if (const auto norm = p.norms.find(node); norm != p.norms.end()) {
+    inputs.resize(kNormInput);
+    for (ir::ValueId id : graph_.nodes[norm->second].inputs) inputs.push_back(view_of(p, id));
+  }
+  if (const auto shortcut = p.shortcuts.find(node); shortcut != p.shortcuts.end()) {
+    inputs.resize(kShortcutInput);
+    for (ir::ValueId id : graph_.nodes[shortcut->second].inputs) inputs.push_back(view_of(p, id));
+  }
+  return inputs;
+}
+
 // Makes every step ready now, if that can be.
 Status Runner::make_fixed(Prepared& p) {
   if (!all_on_device(p.spec)) return {};
   for (ir::ValueId id : graph_.inputs) values_[id] = Value{};
   for (size_t k = 0; k < p.spec.steps.size(); ++k) {
     const ir::Node& node = graph_.nodes[p.spec.steps[k].node];
-    std::vector<View> inputs, outputs;
+    std::vector<View> outputs;
     const uint32_t n = p.spec.steps[k].node;
-    for (ir::ValueId id : inputs_of(p, n)) inputs.push_back(view_of(p, id));
-    for (ir::ValueId id : node.outputs) outputs.push_back(view_of(p, id));
-    if (p.simplified && p.simplified->images.count(n)) {
-      inputs[0].dims = ops::channels_last(inputs[0].dims);
-      inputs[0].channels_first = true;
-    }
-    if (p.simplified)
-      if (const auto bias = p.simplified->biases.find(n); bias != p.simplified->biases.end()) {
-        const Tensor& table = bias->second.table;
-        inputs.resize(kAttentionTable);
-        inputs.push_back({.dtype = table.dtype(), .storage = table.dtype(), .dims = table.dims(), .value = table});
-      }
+    for (size_t i = 0; i < node.outputs.size(); ++i) outputs.push_back(view_of(p, output_of(p, n, i)));
     if (const ir::Node* rounding = rounding_of(p, n)) {
-      const RoundingPlace place = rounding_place(node);
-      inputs.resize(place.scale);
-      inputs.push_back(view_of(p, rounding->inputs[1]));
-      outputs.resize(place.output);
+      outputs.resize(rounding_place(node).output);
       outputs.push_back(view_of(p, rounding->outputs[0]));
       outputs[0].unread = p.simplified->roundings.at(n).alone;
     }
-    const ir::Node* norm = nullptr;
-    if (const auto joined = p.norms.find(n); joined != p.norms.end()) {
-      norm = &graph_.nodes[joined->second];
-      inputs.resize(kNormInput);
-      for (ir::ValueId id : norm->inputs) inputs.push_back(view_of(p, id));
+    const auto joined = [&](const std::map<uint32_t, uint32_t>& nodes) {
+      const auto other = nodes.find(n);
+      return other == nodes.end() ? nullptr : &graph_.nodes[other->second];
+    };
+    const ir::Node* norm = joined(p.norms);
+    if (norm) {
       outputs.resize(kNormOutput);
       outputs.push_back(view_of(p, norm->outputs[0]));
     }
     const auto encoder = p.encoders.find(n);
-    auto ready = make_ready(node, std::move(inputs), std::move(outputs), norm, encoder == p.encoders.end() ? nullptr : &encoder->second);
+    auto ready = make_ready(node, views_of_inputs(p, n), std::move(outputs), norm, joined(p.shortcuts), joined(p.pools),
+                            encoder == p.encoders.end() ? nullptr : &encoder->second);
     if (!ready.ok()) {
       // The step may do with values that are there in the run alone, or run on the host.
       if (ready.error().code() == ErrorCode::kUnsupported) return {};
@@ -490,10 +531,14 @@ Status Runner::launch_steps(Prepared& p, size_t first, size_t last, const Addres
     inputs.clear();
     outputs.clear();
     for (ir::ValueId id : inputs_of(p, p.spec.steps[k].node)) inputs.push_back(address(id));
-    for (ir::ValueId id : node.outputs) outputs.push_back(address(id));
+    for (size_t i = 0; i < node.outputs.size(); ++i) outputs.push_back(address(output_of(p, p.spec.steps[k].node, i)));
     if (const ir::Node* rounding = rounding_of(p, p.spec.steps[k].node)) {
       outputs.resize(rounding_place(node).output);
       outputs.push_back(address(rounding->outputs[0]));
+    }
+    if (const auto shortcut = p.shortcuts.find(p.spec.steps[k].node); shortcut != p.shortcuts.end()) {
+      inputs.resize(kShortcutInput);
+      for (ir::ValueId id : graph_.nodes[shortcut->second].inputs) inputs.push_back(address(id));
     }
   };
   auto* scratch = static_cast<std::byte*>(scratch_memory);

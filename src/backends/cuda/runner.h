@@ -90,6 +90,8 @@ class Runner {
     std::map<uint32_t, EncoderChain> encoders;  // by node: what its step does instead
     std::map<ir::ValueId, Beside> beside;       // values that lie beside others, row by row
     std::map<uint32_t, uint32_t> norms;         // by node, of a product: the norm before it, which has no step of its own
+    std::map<uint32_t, uint32_t> shortcuts;     // by node, of Conv: the 1x1 convolution that it adds, which has no step of its own
+    std::map<uint32_t, uint32_t> pools;         // by node, of Conv: the max pool that its step does, too; the step gives the pool's output
     std::vector<std::optional<Ready>> steps;    // parallel to spec.steps
     std::map<size_t, ChainedSteps> chains;      // by their first step
     size_t block_bytes = 0, scratch_bytes = 0;
@@ -119,16 +121,21 @@ class Runner {
   using AddressOf = std::function<void*(ir::ValueId)>;
 
   Result<Prepared*> prepare(std::span<const ops::Fact> inputs);
-  // `like`: one whose order of steps it shall have.
-  Result<Prepared> make_prepared(std::span<const ops::Fact> inputs, bool simplified, const Prepared* like = nullptr);
+  // `joined`: convolutions may take over what is next to them; `like`: one whose order of steps it shall have.
+  Result<Prepared> make_prepared(std::span<const ops::Fact> inputs, bool simplified, bool joined, const Prepared* like = nullptr);
   void put_small_first(Prepared& p) const;
   Status chain_small(Prepared& p);
   bool all_on_device(const runtime::Specialization& spec) const;
   void find_encoders(Prepared& p) const;
   std::vector<ir::ValueId> inputs_of(const Prepared& p, uint32_t node) const;
   const ir::Node* rounding_of(const Prepared& p, uint32_t node) const;
+  std::vector<View> views_of_inputs(const Prepared& p, uint32_t node) const;
   void lay_beside(Prepared& p) const;
   void join_norms(Prepared& p) const;
+  ir::ValueId output_of(const Prepared& p, uint32_t node, size_t output) const;
+  void for_each_input(const Prepared& p, uint32_t node, const std::function<void(ir::ValueId)>& each) const;
+  void join_shortcuts(Prepared& p) const;
+  void join_pools(Prepared& p) const;
   void assign_storage(Prepared& p) const;
   void place(Prepared& p) const;
   Status make_fixed(Prepared& p);
@@ -155,7 +162,7 @@ class Runner {
   Result<Value> moved(Value v, size_t axis, bool to_front);
   Status infer(Prepared& p, const ir::Node& node);
   Result<Ready> make_ready(const ir::Node& node, std::vector<View> inputs, std::vector<View> outputs, const ir::Node* norm = nullptr,
-                           const EncoderChain* encoder = nullptr);
+                           const ir::Node* shortcut = nullptr, const ir::Node* pool = nullptr, const EncoderChain* encoder = nullptr);
   // A value of its own memory.
   Result<Value> fresh(DType dtype, const Dims& dims);
   // Makes the step ready if it is not, or was for other shapes, and puts it on the stream.

@@ -68,8 +68,9 @@ Result<std::unique_ptr<Runner::Prepared>> Runner::make_part(const Prepared& p, i
     facts.push_back(std::move(fact));
   }
   if (!divided) return nullptr;
-  CAMEO_ASSIGN(Prepared made, make_prepared(facts, p.simplified.has_value(), &p));
-  if (!made.fixed || !made.norms.empty() || !made.encoders.empty()) return nullptr;
+  CAMEO_ASSIGN(Prepared made, make_prepared(facts, p.simplified.has_value(), !(p.shortcuts.empty() && p.pools.empty()), &p));
+  if (!made.fixed || !made.norms.empty() || !made.encoders.empty() || made.shortcuts != p.shortcuts || made.pools != p.pools)
+    return nullptr;
   return std::make_unique<Prepared>(std::move(made));
 }
 
@@ -80,17 +81,26 @@ std::unique_ptr<Runner::Overlap> Runner::make_overlap(Prepared& p, std::unique_p
   const auto& whole = p.spec;
   const size_t steps = whole.steps.size();
   const auto input = [&](size_t step, size_t i) { return inputs_of(p, whole.steps[step].node)[i]; };
-  const RowParts most = rows_apart(graph_, whole, part->spec, parts, input);
+  // What a convolution takes over is one whose values have the batch as first extent, as has its own.
+  RowParts most = rows_apart(graph_, whole, part->spec, parts, input);
+  for (size_t k = 0; k < steps; ++k) {
+    const uint32_t n = whole.steps[k].node;
+    bool apart = has_rows(whole, part->spec, output_of(p, n, 0), parts);
+    if (const auto shortcut = p.shortcuts.find(n); shortcut != p.shortcuts.end())
+      apart = apart && has_rows(whole, part->spec, graph_.nodes[shortcut->second].inputs[0], parts);
+    if (apart || (!p.shortcuts.count(n) && !p.pools.count(n))) continue;
+    if (k < most.head) most.head = k;
+    if (k >= most.tail) most.tail = k + 1;
+  }
   // The first and the last step that makes a value and reads it, by value.
   constexpr size_t kNone = SIZE_MAX;
   std::vector<size_t> made(whole.values.size(), kNone), read(whole.values.size(), 0);
   const auto source = [&](ir::ValueId id) { return whole.values[id].place == Place::kView ? whole.values[id].source : id; };
   for (size_t k = 0; k < steps; ++k) {
-    const ir::Node& node = graph_.nodes[whole.steps[k].node];
-    for (size_t i = 0; i < node.inputs.size(); ++i)
-      if (const ir::ValueId id = input(k, i); id != ir::kNoValue) read[source(id)] = k;
-    for (ir::ValueId id : node.outputs)
-      if (id != ir::kNoValue) made[source(id)] = k;
+    const uint32_t n = whole.steps[k].node;
+    for_each_input(p, n, [&](ir::ValueId id) { read[source(id)] = k; });
+    for (size_t i = 0; i < graph_.nodes[n].outputs.size(); ++i)
+      if (const ir::ValueId id = output_of(p, n, i); id != ir::kNoValue) made[source(id)] = k;
   }
   const auto kept_apart = [&](ir::ValueId id) {
     return has_rows(whole, part->spec, id, parts) && p.storage[id] == part->storage[id] && !p.beside.count(id) && !part->beside.count(id) &&
@@ -112,8 +122,7 @@ std::unique_ptr<Runner::Overlap> Runner::make_overlap(Prepared& p, std::unique_p
   const auto in_parts = [&](size_t step) { return step < o->steps.head || step >= o->steps.tail; };
   std::vector<char> read_in_parts(made.size(), 0);
   for (size_t k = 0; k < steps; ++k)
-    for (size_t i = 0; in_parts(k) && i < graph_.nodes[whole.steps[k].node].inputs.size(); ++i)
-      if (const ir::ValueId id = input(k, i); id != ir::kNoValue) read_in_parts[source(id)] = 1;
+    if (in_parts(k)) for_each_input(p, whole.steps[k].node, [&](ir::ValueId id) { read_in_parts[source(id)] = 1; });
   o->in_whole.assign(made.size(), 0);
   o->strides.assign(made.size(), 0);
   for (size_t i = 0; i < made.size(); ++i) {

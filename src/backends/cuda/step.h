@@ -111,6 +111,8 @@ struct View {
 };
 
 constexpr size_t kNormInput = 8, kNormOutput = 4;
+// The inputs of a shortcut's node are those of the step from here on.
+constexpr size_t kShortcutInput = 8;
 
 class StepBuilder {
  public:
@@ -133,6 +135,12 @@ class StepBuilder {
   const ir::Node* norm() const { return norm_; }
   void set_norm(const ir::Node* norm) { norm_ = norm; }
   int version() const { return node_.version; }
+  // The 1x1 convolution whose result this convolution adds, where the step does that, too; else null.
+  const ir::Node* shortcut() const { return shortcut_; }
+  void set_shortcut(const ir::Node* node) { shortcut_ = node; }
+  // The max pool over this convolution's result, where the step does that, too, and gives what the pool gives; else null.
+  const ir::Node* pool() const { return pool_; }
+  void set_pool(const ir::Node* node) { pool_ = node; }
   Precision precision() const { return precision_; }
   Device& device() const { return device_; }
   Faults* faults() const { return faults_; }
@@ -185,7 +193,7 @@ class StepBuilder {
 
  private:
   const ir::Node& node_;
-  const ir::Node* norm_ = nullptr;
+  const ir::Node *norm_ = nullptr, *shortcut_ = nullptr, *pool_ = nullptr;
   Attributes attrs_;
   std::vector<View> inputs_, outputs_;
   const Precision precision_;

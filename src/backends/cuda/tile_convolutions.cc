@@ -45,21 +45,14 @@ Status widen_weights(StepBuilder& b, const Operand& w, const Operand& to) {
 
 }  // namespace
 
-Result<std::optional<TileProblem>> convolution_by_tiles(StepBuilder& b, const TileConvolution& c, const Operand& x, const Operand& w,
-                                                        const Operand& y) {
-  using None = std::optional<TileProblem>;
+std::optional<TileWindow> tile_window(const TileConvolution& c) {
   const size_t rank = c.window.rank;
-  const DType type = y.dtype;
-  if (rank < 1 || rank > 2 || (type != DType::kFloat16 && type != DType::kBfloat16)) return None();
-  TileProblem t{.m = c.y.num_elements() / c.y[1], .n = c.y[1], .k = c.w.num_elements() / c.w[0], .x = x, .w = w, .y = y};
-  bool pointwise = true;
+  if (rank < 1 || rank > 2) return std::nullopt;
   for (size_t a = 0; a < rank; ++a) {
     const ops::WindowAxis& axis = c.window.axes[a];
-    pointwise = pointwise && axis.kernel == 1 && axis.stride == 1 && axis.begin == 0 && c.x[a + 2] == c.y[a + 2];
     for (const int64_t n : {axis.kernel, axis.stride, axis.dilation, axis.begin, c.x[a + 2], c.y[a + 2], c.x[1]})
-      if (n < 0 || n > INT32_MAX / 8) return None();
+      if (n < 0 || n > INT32_MAX / 8) return std::nullopt;
   }
-  if (pointwise) return std::optional(t);
   const ops::WindowAxis& along = c.window.axes[rank - 1];
   TileWindow v{.height = 1,
                .width = narrow(c.x[rank + 1]),
@@ -79,6 +72,25 @@ Result<std::optional<TileProblem>> convolution_by_tiles(StepBuilder& b, const Ti
     v.dilation_h = narrow(down.dilation);
     v.pad_top = narrow(down.begin);
   }
+  return v;
+}
+
+Result<std::optional<TileProblem>> convolution_by_tiles(StepBuilder& b, const TileConvolution& c, const Operand& x, const Operand& w,
+                                                        const Operand& y) {
+  using None = std::optional<TileProblem>;
+  const size_t rank = c.window.rank;
+  const DType type = y.dtype;
+  const auto window = tile_window(c);
+  if (!window || (type != DType::kFloat16 && type != DType::kBfloat16)) return None();
+  TileProblem t{.m = c.y.num_elements() / c.y[1], .n = c.y[1], .k = c.w.num_elements() / c.w[0], .x = x, .w = w, .y = y};
+  bool pointwise = true;
+  for (size_t a = 0; a < rank; ++a) {
+    const ops::WindowAxis& axis = c.window.axes[a];
+    pointwise = pointwise && axis.kernel == 1 && axis.stride == 1 && axis.begin == 0 && c.x[a + 2] == c.y[a + 2];
+  }
+  if (pointwise) return std::optional(t);
+  const ops::WindowAxis& along = c.window.axes[rank - 1];
+  TileWindow v = *window;
   if (c.few_channels()) {
     if (!b.value(1) || c.y.num_elements() == 0 || !is_float(x.dtype) || x.dtype == DType::kFloat64) return None();
     const int64_t taps = (along.kernel + 1) / 2 * 2, images = c.x[0], reach = (c.y[3] - 1) * along.stride + taps,

@@ -195,6 +195,8 @@ std::optional<TileGemmArgs> arguments(Device& device, const TileProblem& p) {
 
 }  // namespace
 
+bool tiles_take(Device& device, const TileProblem& problem) { return arguments(device, problem).has_value(); }
+
 Result<bool> try_tiles(StepBuilder& b, const TileProblem& p, const std::function<Result<double>()>& library) {
   Device& device = b.device();
   const auto taken = arguments(device, p);

@@ -41,13 +41,21 @@ struct TileConvolution {
   // bytes are neighbours of two pixels.
   bool few_channels() const { return window.rank == 2 && x[1] <= 4 && window.axes[1].stride % 2 == 0 && window.axes[1].dilation == 1; }
 };
+// Its windows; none where the kernel has not such ones.
+std::optional<TileWindow> tile_window(const TileConvolution& c);
 // The same as a problem for the kernel, or none, with the operation that copies the image added where that is needed.
 Result<std::optional<TileProblem>> convolution_by_tiles(StepBuilder& b, const TileConvolution& c, const Operand& x, const Operand& w,
                                                         const Operand& y);
 
+// For a convolution that has a shortcut: whether both can be one sum, and that as the step.
+bool takes_shortcut(StepBuilder& b);
+Status convolve_with_shortcut(StepBuilder& b);
+
 // About what a kernel takes that reads and writes so many elements of 16 bits.
 inline double pass_microseconds(int64_t elements) { return 2 + static_cast<double>(elements) * 4e-6 / 2.5; }
 
+// Whether the kernel takes the problem, whatever the addresses of weights and bias.
+bool tiles_take(Device& device, const TileProblem& problem);
 // Adds the problem as an operation where the kernel takes it and is faster than `library`, which gives the microseconds of the
 // other way; it is called at most once. Whether it was added.
 Result<bool> try_tiles(StepBuilder& b, const TileProblem& problem, const std::function<Result<double>()>& library);

@@ -411,7 +411,12 @@ __global__ void __launch_bounds__(32 * C::WARPS, C::resident(F == WeightFormat::
   const auto residual_of = [&](int n, int m) {
     return a.residual ? to_float(static_cast<const T*>(a.residual)[m * a.residual_stride + n]) : 0.f;
   };
-  const auto emit = [&](int n, int m, float v) { static_cast<T*>(a.y)[m * a.y_stride + n] = from_float<T>(v); };
+  const auto emit = [&](int n, int m, float v) {
+    if (a.y_float32)
+      static_cast<float*>(a.y)[m * a.y_stride + n] = v;
+    else
+      static_cast<T*>(a.y)[m * a.y_stride + n] = from_float<T>(v);
+  };
   int parity = 0;
   for (int tile = first_tile; tile < tiles; tile += tile_step) {
     for (int chunk = 0; chunk < chunks; ++chunk) {

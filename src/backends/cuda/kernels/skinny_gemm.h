@@ -28,6 +28,7 @@ struct SkinnyGemmArgs {
   int64_t residual_stride = 0;
   void* y = nullptr;  // [m, n], rows y_stride apart
   int64_t y_stride = 0;
+  bool y_float32 = false;  // y is float32, whatever the type
   // kSwiGlu: rows 16 i + 0..7 of W are gates and rows 16 i + 8..15 the ups of the same 8 columns; y is [m, n / 2] of
   // silu(gate) * up. n is then a multiple of 16. swiglu_row() gives a row's place.
   Activation activation = Activation::kNone;

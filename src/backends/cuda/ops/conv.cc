@@ -11,6 +11,7 @@
 #include "backends/cuda/ops/ops.h"
 #include "backends/cuda/ops/windows.h"
 #include "backends/cuda/program.h"
+#include "backends/cuda/stem_convolution.h"
 #include "backends/cuda/tile_products.h"
 #include "ops/channels_last.h"
 #include "ops/convolve.h"
@@ -310,6 +311,8 @@ Status make_conv(StepBuilder& b) {
 }
 
 Status make_fused(StepBuilder& b) {
+  if (b.shortcut()) return convolve_with_shortcut(b);
+  if (b.pool()) return convolve_and_pool(b);
   CAMEO_ASSIGN(const ops::PointProgram program, program_of(b, 2));
   CAMEO_ASSIGN(const Problem p, problem_of(b, b.attrs().integer("channels_last") != 0));
   return convolve(b, p, 0, program);

@@ -299,8 +299,8 @@ Status add_norm(StepBuilder& b, const JoinedNorm& n) {
 // Whether it was done so.
 Result<bool> few_rows(StepBuilder& b, const Product& p, const Gemm& g, const ops::PointProgram& program, const JoinedNorm* norm) {
   const DType type = g.a.dtype;
-  if (p.m > kFewRows || p.batch.rank() > 0 || p.trans_a || g.alpha != 1 || !b.value(1) || g.y.dtype != type || p.k == 0 || p.n < 64)
-    return false;
+  if (p.m > kFewRows || p.batch.rank() > 0 || p.trans_a || g.alpha != 1 || !b.value(1) || p.k == 0 || p.n < 64) return false;
+  if (g.y.dtype != type && g.y.dtype != DType::kFloat32) return false;
   if (type != DType::kFloat16 && type != DType::kBfloat16) return false;
   const auto e = match_few_rows(b, program, g.y.dims);
   if (!e) return false;

@@ -7,16 +7,17 @@
 namespace cameo::cuda {
 
 // The attributes that all of these operators have.
-inline ops::WindowAttrs window_attrs(const StepBuilder& b) {
+inline ops::WindowAttrs window_attrs(const Attributes& attrs) {
   ops::WindowAttrs w;
-  w.auto_pad = b.attrs().text("auto_pad", "NOTSET");
-  w.kernel_shape = b.attrs().integers("kernel_shape");
-  w.strides = b.attrs().integers("strides");
-  w.dilations = b.attrs().integers("dilations");
-  w.pads = b.attrs().integers("pads");
-  w.ceil_mode = b.attrs().integer("ceil_mode");
+  w.auto_pad = attrs.text("auto_pad", "NOTSET");
+  w.kernel_shape = attrs.integers("kernel_shape");
+  w.strides = attrs.integers("strides");
+  w.dilations = attrs.integers("dilations");
+  w.pads = attrs.integers("pads");
+  w.ceil_mode = attrs.integer("ceil_mode");
   return w;
 }
+inline ops::WindowAttrs window_attrs(const StepBuilder& b) { return window_attrs(b.attrs()); }
 
 // The names of one window's loops.
 struct Taps {

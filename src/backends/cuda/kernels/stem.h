@@ -1,0 +1,31 @@
+// The first layers of many image networks in one kernel: a 7x7 convolution with stride 2 of an image with few channels, bias, Relu, and
+// a 3x3 max pool with stride 2. What lies between them stays on the multiprocessor.
+#pragma once
+
+#include "backends/cuda/kernels/kernel.h"
+
+namespace cameo::cuda {
+
+struct StemArgs {
+  Scalar type = Scalar::kFloat16;            // of w, bias and y: 16 bits
+  Scalar image_type = Scalar::kFloat32;      // of x
+  int32_t batch = 0, height = 0, width = 0;  // of the image
+  int32_t channels = 0;                      // 1 to 4
+  bool channels_first = true;                // x is [batch, channels, height, width], else [batch, height, width, channels]
+  int32_t pad_top = 0, pad_left = 0;         // of the convolution
+  int32_t conv_height = 0, conv_width = 0;   // its extents
+  int32_t pool_pad_top = 0, pool_pad_left = 0;
+  int32_t out_height = 0, out_width = 0;
+  int32_t outputs = 0;  // channels of y, a multiple of 64
+  const void* x = nullptr;
+  const void* w = nullptr;     // [outputs, 7, 8, 4], zeros at the eighth column and where there is no channel
+  const void* bias = nullptr;  // [outputs] or null
+  void* y = nullptr;           // [batch, out_height, out_width, outputs]
+  bool without_wgmma = false;  // for tests: as before Hopper
+  bool dependent = false;      // programmatic dependent launch: w is read before the kernel before is done
+};
+
+const char* stem_refusal(const StemArgs& args, const DeviceTraits& device);
+cudaError_t stem(const StemArgs& args, const DeviceTraits& device, cudaStream_t stream);
+
+}  // namespace cameo::cuda
