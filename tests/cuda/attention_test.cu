@@ -115,7 +115,7 @@ struct Operands {
 };
 
 void run_case(const Case& c, const DeviceTraits& device) {
-  if (left_out()) return;
+  if (left_out(line(c), 2. * c.batch * c.heads * c.queries * c.keys * c.size)) return;
   Operands o(c);
   if (const char* why = attention_refusal(o.args, device)) {
     check(1, 0, line(c) + ": refused: " + why);

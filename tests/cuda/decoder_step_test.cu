@@ -266,11 +266,11 @@ __global__ void to_floats(const void* x, Scalar type, float* y, int64_t n) {
 }
 
 void run_case(const Case& c, const DeviceTraits& device) {
-  if (left_out()) return;
-  Model m(c, -1);
   const std::string line = std::string(name_of(c)) + ' ' +
                            format("%s %s format %d batch %d hidden %d heads %d/%d x %d ffn %d vocabulary %d", c.what, name(c.type),
                                   int(c.format), c.batch, c.hidden, c.heads, c.kv_heads, c.head_size, c.ffn, c.vocabulary);
+  if (left_out(line, c.batch * double(c.hidden) * (c.layers * (4. * c.hidden + (c.llama ? 3. : 2.) * c.ffn) + c.vocabulary))) return;
+  Model m(c, -1);
   if (const char* why = decoder_refusal(m.config, m.weights, device)) {
     check(1, 0, line + ": refused: " + why);
     return;

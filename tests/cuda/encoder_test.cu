@@ -211,7 +211,8 @@ std::string describe(const Case& c) {
 }
 
 void run_case(const Case& c, DeviceTraits device) {
-  if (left_out()) return;
+  const double rows = double(c.batch) * c.tokens;
+  if (left_out(describe(c), c.layers * rows * c.hidden * (4. * c.hidden + 2. * c.ffn))) return;
   if (c.multiprocessors) device.multiprocessors = std::min(device.multiprocessors, c.multiprocessors);
   Encoder e(c);
   const char* why = encoder_refusal(e.a, device);

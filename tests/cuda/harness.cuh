@@ -1,13 +1,16 @@
 // What the tests of CUDA kernels share: buffers, random data, comparison, timing. A test runs its checks; with --bench it also
-// prints timings (over operands that rotate, so that the L2 cache holds none of them), with --only-bench nothing else; with --every=N it
-// checks each N-th case alone, for the slow runs under compute-sanitizer. Without a GPU it exits with 77: skipped.
+// prints timings (over operands that rotate, so that the L2 cache holds none of them), with --only-bench nothing else. For the slow runs
+// under compute-sanitizer: --only=REGEX takes the cases whose description it finds (POSIX, extended), --most=N those of at most N million
+// multiplications, --every=N each N-th of them, and after --seconds=N no further case begins. Without a GPU it exits with 77: skipped.
 #pragma once
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
+#include <regex.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstdarg>
 #include <cstdint>
@@ -26,11 +29,22 @@ using cuda::Scalar;
 
 inline int failures = 0, checks = 0;
 inline int every = 1;
-inline bool only_bench = false;
-// Whether --every or --only-bench leaves out the case that begins here.
-inline bool left_out() {
+inline double most = INFINITY, seconds = INFINITY;
+inline bool only_bench = false, out_of_time = false;
+inline const char* only = nullptr;
+
+// Whether --only names what is described so (what has no description it always does), and there is time left.
+inline bool selected(const std::string& line) {
+  static const auto start = std::chrono::steady_clock::now();
+  static regex_t pattern;
+  static const bool has_pattern = only && regcomp(&pattern, only, REG_EXTENDED | REG_NOSUB) == 0;
+  if (std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() > seconds) out_of_time = true;
+  return !out_of_time && (!has_pattern || line.empty() || regexec(&pattern, line.c_str(), 0, nullptr, 0) == 0);
+}
+// Whether the command line leaves out the case that begins here, of so many multiplications.
+inline bool left_out(const std::string& line = "", double multiplications = 0) {
   static int cases = 0;
-  return only_bench || cases++ % every != 0;
+  return only_bench || multiplications > most * 1e6 || !selected(line) || cases++ % every != 0;
 }
 
 inline void must(cudaError_t e, const char* what) {
@@ -206,10 +220,14 @@ int test_main(int argc, char** argv, const char* what, F&& run) {
     bench |= !std::strcmp(argv[i], "--bench");
     if (!std::strcmp(argv[i], "--only-bench")) bench = only_bench = true;
     if (!std::strncmp(argv[i], "--every=", 8)) every = std::max(1, std::atoi(argv[i] + 8));
+    if (!std::strncmp(argv[i], "--most=", 7)) most = std::atof(argv[i] + 7);
+    if (!std::strncmp(argv[i], "--seconds=", 10)) seconds = std::atof(argv[i] + 10);
+    if (!std::strncmp(argv[i], "--only=", 7)) only = argv[i] + 7;
   }
+  selected("");  // the time begins
   run(bench);
   MUST(cudaDeviceSynchronize());
-  std::printf("%s: %d checks, %d failed\n", what, checks, failures);
+  std::printf("%s: %d checks, %d failed%s\n", what, checks, failures, out_of_time ? ", not all cases: the time was up" : "");
   return failures ? 1 : 0;
 }
 

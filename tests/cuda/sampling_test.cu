@@ -236,7 +236,7 @@ int main(int argc, char** argv) {
     check_rows_that_stand();
     for (int i = 0; i < cases; ++i) {
       Random own{cameo::RandomStream(r.stream.next())};
-      if (!left_out()) check_drawn(own);
+      if (!left_out("drawn", 0)) check_drawn(own);
     }
     if (with_bench) bench();
   });
