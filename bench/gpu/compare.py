@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Cameo beside PyTorch on one GPU, from host memory to host memory, interleaved in one process.
 
-  compare.py --cameo build/cameo --library build/src/libcameo.so --work DIR --out bench/results [--rows TEXT] [--mode …]
+  compare.py --cameo build/cameo --library build/src/libcameo.so --work DIR --out bench/results [--rows TEXT] [--modes …]
 
 A row is a network, a precision and a shape. Both engines get the same inputs in page-locked memory (float32 images, int64 tokens)
 and leave their answer in page-locked memory; copies are in the time. PyTorch runs eagerly and compiled with CUDA graphs
-(--mode max-autotune, reduce-overhead, none, or alone: Cameo without PyTorch); batch norms are folded, convolutions have the channels
-last, answers leave in the network's precision. Each row has a process of its own. Several (--jobs) make themselves ready at once,
+(--modes reduce-overhead,max-autotune; none: eagerly alone; alone: Cameo without PyTorch), every one beside the others; batch norms are
+folded, convolutions have the channels last, answers leave in the network's precision. Each row has a process of its own. Several (--jobs) make themselves ready at once,
 with the GPU to themselves while kernels are chosen; then one after the other measures, while the others rest. A round runs each
 engine for a moment, in an order that turns; what counts is the median over rounds of the median in each. Cameo's answers must agree
 with float32 ones of ONNX Runtime on the CPU (for 16 bits 2e-2 of the largest value and a cosine of 0.9999), and PyTorch's too where
@@ -35,7 +35,7 @@ from on_device import call, gpu  # noqa: E402
 import fill_weights  # noqa: E402
 import workloads  # noqa: E402
 
-MODES = ["max-autotune", "reduce-overhead", "none", "alone"]
+MODES = ["reduce-overhead", "max-autotune", "none", "alone"]
 # Milliseconds.
 GOALS = {
     "mpnet-base fp16 1x16": 0.14, "mpnet-base fp16 1x128": 0.26, "mpnet-base fp16 32x128": 1.8, "mpnet-base fp16 32x512": 6.4,
@@ -180,6 +180,10 @@ def share_of_limit(result, rates):
         result["limit_ms"], result["share"] = limit, limit / result["cameo_ms"]
 
 
+def peers(result):
+    return [m for m in ("eager", *MODES) if f"{m}_ms" in result]
+
+
 def table(results):
     def number(v, digits=3):
         return "–" if v is None else f"{v:.{digits}g}"
@@ -187,18 +191,21 @@ def table(results):
     lines = ["# Cameo beside PyTorch on a GPU", "", "Written by `bench/gpu/compare.py`, which says how. Milliseconds from host memory to host memory, median.", ""]
     for key, rates in sorted(results["machines"].items()):
         lines.append(f"{key}: {rates['fp16_tflops']:.0f} TFLOP/s in a product of fp16, {rates['copy_tb_s']:.2f} TB/s in a copy, {rates['host_gb_s']:.0f} GB/s from the host.")
-    lines += ["", "| work | Cameo | torch eager | torch compiled | × the faster | goal | limit | share of it | error | GPU, mode, date |", "|---|---|---|---|---|---|---|---|---|---|"]
+    if any(r.get("library_convolutions") and "max-autotune_ms" in r for r in results["rows"].values()):
+        lines += ["", "Where max-autotune has a \\*, it chose among kernels for products, and cuDNN's convolutions."]
+    lines += ["", "| work | Cameo | torch eager | reduce-overhead | max-autotune | × the fastest | goal | limit | share of it | error | GPU, date |", "|---|---|---|---|---|---|---|---|---|---|---|"]
     for r in results["rows"].values():
         goal = "–" if not r.get("goal_ms") else f"{r['goal_ms']} {'✓' if r['cameo_ms'] <= r['goal_ms'] else '✗'}"
         share = f"{r['share']:.0%}" if "share" in r else "–"
         error = f"{r['error']:.1e}{'' if r['agrees'] else ' ✗'}" if "error" in r else "–"
-        lines.append(f"| {r['name']} | {number(r['cameo_ms'])} | {number(r.get('eager_ms'))} | {number(r.get('compiled_ms'))} | {number(r.get('ratio'))} | {goal} | "
-                     f"{number(r.get('limit_ms'))} | {share} | {error} | {r['machine']}, {r['mode']}, {r['date']} |")
+        star = "\\*" if r.get("library_convolutions") and "max-autotune_ms" in r else ""
+        lines.append(f"| {r['name']} | {number(r['cameo_ms'])} | {number(r.get('eager_ms'))} | {number(r.get('reduce-overhead_ms'))} | {number(r.get('max-autotune_ms'))}{star} | "
+                     f"{number(r.get('ratio'))} | {goal} | {number(r.get('limit_ms'))} | {share} | {error} | {r['machine']}, {r['date']} |")
     for batch, what in (((" b1", " 1x128"), "batch 1"), ((" b32", " 32x128"), "batch 32")):
-        ratios = [r["ratio"] for r in results["rows"].values() if "ratio" in r and "compiled_ms" in r and " fp16" in r["name"] and r["name"].endswith(batch)]
+        ratios = [r["ratio"] for r in results["rows"].values() if len(peers(r)) > 1 and " fp16" in r["name"] and r["name"].endswith(batch)]
         if len(ratios) > 2:
             mean = math.exp(statistics.mean(map(math.log, ratios)))
-            lines += ["", f"Geometric mean over the {len(ratios)} networks with a compiled peer, fp16, {what}: {mean:.2f} × the faster of both."]
+            lines += ["", f"Geometric mean over the {len(ratios)} networks with a compiled peer, fp16, {what}: {mean:.2f} × the fastest of their peers."]
     return "\n".join(lines) + "\n"
 
 
@@ -209,15 +216,18 @@ def main():
     parser.add_argument("--work", required=True, type=pathlib.Path)
     parser.add_argument("--out", required=True, type=pathlib.Path)
     parser.add_argument("--rows", action="append", help="only rows with this text in their names; =TEXT: the row of that name; repeatable")
-    parser.add_argument("--new", action="store_true", help="only rows that gpu.json does not have beside a compiled PyTorch")
-    parser.add_argument("--mode", default="max-autotune", choices=MODES)
+    parser.add_argument("--new", action="store_true", help="only rows that gpu.json does not have with all of --modes")
+    parser.add_argument("--modes", default="reduce-overhead,max-autotune", help="of torch.compile, the quickest to compile first; or none, or alone")
     parser.add_argument("--library-convolutions", action="store_true", help="max-autotune tries no convolutions but the library's")
     parser.add_argument("--jobs", type=int, default=4, help="rows that are made ready at once")
-    parser.add_argument("--compile-seconds", type=int, default=240, help="a row that torch compiles for longer is measured without that")
+    parser.add_argument("--compile-seconds", type=int, default=240, help="a row is measured with the modes that are compiled by then")
     parser.add_argument("--ready-seconds", type=int, default=60, help="for the rest of what makes a row ready")
     parser.add_argument("--seconds", type=float, default=1e9, help="no rows are begun after so many")
     parser.add_argument("--no-check", action="store_true")
     args = parser.parse_args()
+    modes = args.modes.split(",")
+    if set(modes) - set(MODES):
+        parser.error(f"--modes takes some of {', '.join(MODES)}; it was given {args.modes}")
     begin = time.monotonic()
     args.cameo, args.library, args.work = pathlib.Path(args.cameo).resolve(), pathlib.Path(args.library).resolve(), args.work.resolve()
     if gpu(args.cameo) is None:
@@ -228,11 +238,10 @@ def main():
     results = json.loads(kept.read_text()) if kept.exists() else {"machines": {}, "rows": {}}
     rates = json.loads(call(sys.executable, HERE / "compare_row.py", "{}").splitlines()[-1].removeprefix("RESULT "))
     results["machines"][rates["device"]] = rates
-    mode = args.mode + (", cuDNN's convolutions" if args.library_convolutions else "")
     wanted = [r for r in rows() if not args.rows or any(r.name == t[1:] if t.startswith("=") else t in r.name for t in args.rows)]
     if args.new:
-        wanted = [r for r in wanted if "compiled_ms" not in results["rows"].get(r.name, {})]
-    job = {"library": str(args.library), "work": str(args.work), "mode": args.mode, "check": not args.no_check, "lock": str(args.work / "gpu.lock"),
+        wanted = [r for r in wanted if not {f"{m}_ms" for m in modes} <= results["rows"].get(r.name, {}).keys()]
+    job = {"library": str(args.library), "work": str(args.work), "modes": modes, "check": not args.no_check, "lock": str(args.work / "gpu.lock"),
            "library_convolutions": args.library_convolutions, "compile_seconds": args.compile_seconds}
     for at in range(0, len(wanted), args.jobs):
         batch = wanted[at:at + args.jobs]
@@ -246,10 +255,12 @@ def main():
         there = [r for r in batch if (args.work / r.model / f"{r.precision}.plan").exists() and fits(r, args.work)]
         for row, result in run_batch(there, job, args):
             share_of_limit(result, rates)
-            result.update(goal_ms=GOALS.get(row.name), date=time.strftime("%Y-%m-%d"), machine=rates["device"],
-                          mode=mode if "compiled_ms" in result else "eager" if "eager_ms" in result else "alone")
-            results["rows"][row.name] = result
+            result.update(goal_ms=GOALS.get(row.name), date=time.strftime("%Y-%m-%d"), machine=rates["device"], library_convolutions=args.library_convolutions)
             print(f"{time.monotonic() - begin:.0f} s", json.dumps(result), flush=True)
+            if len(peers(result)) < len(peers(results["rows"].get(row.name, {}))):
+                print(f"{row.name}: the row of an earlier run stays, which has more peers", flush=True)
+                continue
+            results["rows"][row.name] = result
             kept.write_text(json.dumps(results, indent=1))
             (args.out / "gpu.md").write_text(table(results))
     return 0
