@@ -1,46 +1,19 @@
-#include "ops/op_test.h"
+#include "ops/reduction_test.h"
 
 namespace cameo::ops {
 
 OP_TEST(ReduceL1) {
-  return {
-      {.name = "last axis",
-       .inputs = {tensor<float>({3, 2, 2}, {1, 2, 3, -4, 5, 6, 7, 8, -9, 10, 11, 12}), tensor<int64_t>({1}, {-1})},
-       .outputs = {tensor<float>({3, 2, 1}, {3, 7, 11, 15, 19, 23})}},
-      {.name = "middle axis, dropped",
-       .attributes = {{"keepdims", "0"}},
-       .inputs = {tensor<float>({3, 2, 2}, {1, 2, 3, -4, 5, 6, 7, 8, -9, 10, 11, 12}), tensor<int64_t>({1}, {1})},
-       .outputs = {tensor<float>({3, 2}, {4, 6, 12, 14, 20, 22})}},
-      {.name = "first and last axis",
-       .attributes = {{"keepdims", "0"}},
-       .inputs = {tensor<float>({3, 2, 2}, {1, 2, 3, -4, 5, 6, 7, 8, -9, 10, 11, 12}), tensor<int64_t>({2}, {0, 2})},
-       .outputs = {tensor<float>({2}, {33, 45})}},
-      {.name = "all axes by default",
-       .inputs = {tensor<double>({3, 2, 2}, {1, 2, 3, -4, 5, 6, 7, 8, -9, 10, 11, 12})},
-       .outputs = {tensor<double>({1, 1, 1}, {78})}},
-      {.name = "empty axes and noop",
-       .attributes = {{"noop_with_empty_axes", "1"}},
-       .inputs = {tensor<float>({2}, {1, 4}), tensor<int64_t>({0}, {})},
-       .outputs = {tensor<float>({2}, {1, 4})}},
-      {.name = "axes as attribute",
-       .attributes = {{"axes", "[0]"}},
-       .inputs = {tensor<float>({3, 2, 2}, {1, 2, 3, -4, 5, 6, 7, 8, -9, 10, 11, 12})},
-       .outputs = {tensor<float>({1, 2, 2}, {15, 18, 21, 24})},
-       .version = 11},
-      {.name = "half",
-       .inputs = {numbers(DType::kFloat16, {2, 2}, {1, 2, 3, 4}), tensor<int64_t>({1}, {1})},
-       .outputs = {numbers(DType::kFloat16, {2, 1}, {3, 7})},
-       .tolerance = 1e-2},
-      {.name = "a scalar", .inputs = {tensor<float>({}, {2})}, .outputs = {tensor<float>({}, {2})}},
-      {.name = "an empty set",
-       .inputs = {tensor<float>({2, 0}, {}), tensor<int64_t>({1}, {1})},
-       .outputs = {tensor<float>({2, 1}, {0, 0})}},
-      {.name = "no output elements",
-       .inputs = {tensor<float>({2, 0}, {}), tensor<int64_t>({1}, {0})},
-       .outputs = {tensor<float>({1, 0}, {})}},
-      {.name = "axis out of range", .inputs = {tensor<float>({2}, {1, 2}), tensor<int64_t>({1}, {1})}, .error = "axes is 1"},
-      {.name = "integers", .inputs = {tensor<int32_t>({3}, {-3, 2, -1})}, .outputs = {tensor<int32_t>({1}, {6})}},
-  };
+  return reduction_cases(kReduced,
+                         {.last_axis = {3, 7, 11, 15, 19, 23},
+                          .middle_axis = {4, 6, 12, 14, 20, 22},
+                          .outer_axes = {33, 45},
+                          .all_axes = 78,
+                          .no_axes = {1, 4},
+                          .first_axis = {15, 18, 21, 24},
+                          .half = {3, 7},
+                          .scalar = 2,
+                          .empty = 0},
+                         {{.name = "integers", .inputs = {tensor<int32_t>({3}, {-3, 2, -1})}, .outputs = {tensor<int32_t>({1}, {6})}}});
 }
 
 }  // namespace cameo::ops

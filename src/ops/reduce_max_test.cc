@@ -1,52 +1,26 @@
-#include "ops/op_test.h"
+#include "ops/reduction_test.h"
 
 #include <cmath>
 
 namespace cameo::ops {
 
 OP_TEST(ReduceMax) {
-  return {
-      {.name = "last axis",
-       .inputs = {tensor<float>({3, 2, 2}, {1, 2, 3, -4, 5, 6, 7, 8, -9, 10, 11, 12}), tensor<int64_t>({1}, {-1})},
-       .outputs = {tensor<float>({3, 2, 1}, {2, 3, 6, 8, 10, 12})}},
-      {.name = "middle axis, dropped",
-       .attributes = {{"keepdims", "0"}},
-       .inputs = {tensor<float>({3, 2, 2}, {1, 2, 3, -4, 5, 6, 7, 8, -9, 10, 11, 12}), tensor<int64_t>({1}, {1})},
-       .outputs = {tensor<float>({3, 2}, {3, 2, 7, 8, 11, 12})}},
-      {.name = "first and last axis",
-       .attributes = {{"keepdims", "0"}},
-       .inputs = {tensor<float>({3, 2, 2}, {1, 2, 3, -4, 5, 6, 7, 8, -9, 10, 11, 12}), tensor<int64_t>({2}, {0, 2})},
-       .outputs = {tensor<float>({2}, {10, 12})}},
-      {.name = "all axes by default",
-       .inputs = {tensor<double>({3, 2, 2}, {1, 2, 3, -4, 5, 6, 7, 8, -9, 10, 11, 12})},
-       .outputs = {tensor<double>({1, 1, 1}, {12})}},
-      {.name = "empty axes and noop",
-       .attributes = {{"noop_with_empty_axes", "1"}},
-       .inputs = {tensor<float>({2}, {1, 4}), tensor<int64_t>({0}, {})},
-       .outputs = {tensor<float>({2}, {1, 4})}},
-      {.name = "axes as attribute",
-       .attributes = {{"axes", "[0]"}},
-       .inputs = {tensor<float>({3, 2, 2}, {1, 2, 3, -4, 5, 6, 7, 8, -9, 10, 11, 12})},
-       .outputs = {tensor<float>({1, 2, 2}, {5, 10, 11, 12})},
-       .version = 11},
-      {.name = "half",
-       .inputs = {numbers(DType::kFloat16, {2, 2}, {1, 2, 3, 4}), tensor<int64_t>({1}, {1})},
-       .outputs = {numbers(DType::kFloat16, {2, 1}, {2, 4})},
-       .tolerance = 1e-2},
-      {.name = "a scalar", .inputs = {tensor<float>({}, {2})}, .outputs = {tensor<float>({}, {2})}},
-      {.name = "an empty set",
-       .inputs = {tensor<float>({2, 0}, {}), tensor<int64_t>({1}, {1})},
-       .outputs = {tensor<float>({2, 1}, {-INFINITY, -INFINITY})}},
-      {.name = "no output elements",
-       .inputs = {tensor<float>({2, 0}, {}), tensor<int64_t>({1}, {0})},
-       .outputs = {tensor<float>({1, 0}, {})}},
-      {.name = "axis out of range", .inputs = {tensor<float>({2}, {1, 2}), tensor<int64_t>({1}, {1})}, .error = "axes is 1"},
-      {.name = "NaN wins", .inputs = {tensor<float>({5}, {1, NAN, 3, 4, 5})}, .outputs = {tensor<float>({1}, {NAN})}},
-      {.name = "bool",
-       .inputs = {tensor<bool>({2, 2}, {true, false, false, false}), tensor<int64_t>({1}, {1})},
-       .outputs = {tensor<bool>({2, 1}, {true, false})}},
-      {.name = "an empty set of integers", .inputs = {tensor<int8_t>({0}, {})}, .outputs = {tensor<int8_t>({1}, {-128})}},
-  };
+  return reduction_cases(
+      kReduced,
+      {.last_axis = {2, 3, 6, 8, 10, 12},
+       .middle_axis = {3, 2, 7, 8, 11, 12},
+       .outer_axes = {10, 12},
+       .all_axes = 12,
+       .no_axes = {1, 4},
+       .first_axis = {5, 10, 11, 12},
+       .half = {2, 4},
+       .scalar = 2,
+       .empty = -INFINITY},
+      {{.name = "NaN wins", .inputs = {tensor<float>({5}, {1, NAN, 3, 4, 5})}, .outputs = {tensor<float>({1}, {NAN})}},
+       {.name = "bool",
+        .inputs = {tensor<bool>({2, 2}, {true, false, false, false}), tensor<int64_t>({1}, {1})},
+        .outputs = {tensor<bool>({2, 1}, {true, false})}},
+       {.name = "an empty set of integers", .inputs = {tensor<int8_t>({0}, {})}, .outputs = {tensor<int8_t>({1}, {-128})}}});
 }
 
 }  // namespace cameo::ops

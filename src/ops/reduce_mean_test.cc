@@ -1,50 +1,23 @@
-#include "ops/op_test.h"
+#include "ops/reduction_test.h"
 
 #include <cmath>
 
 namespace cameo::ops {
 
 OP_TEST(ReduceMean) {
-  return {
-      {.name = "last axis",
-       .inputs = {tensor<float>({3, 2, 2}, {1, 2, 3, -4, 5, 6, 7, 8, -9, 10, 11, 12}), tensor<int64_t>({1}, {-1})},
-       .outputs = {tensor<float>({3, 2, 1}, {1.5f, -0.5f, 5.5f, 7.5f, 0.5f, 11.5f})}},
-      {.name = "middle axis, dropped",
-       .attributes = {{"keepdims", "0"}},
-       .inputs = {tensor<float>({3, 2, 2}, {1, 2, 3, -4, 5, 6, 7, 8, -9, 10, 11, 12}), tensor<int64_t>({1}, {1})},
-       .outputs = {tensor<float>({3, 2}, {2, -1, 6, 7, 1, 11})}},
-      {.name = "first and last axis",
-       .attributes = {{"keepdims", "0"}},
-       .inputs = {tensor<float>({3, 2, 2}, {1, 2, 3, -4, 5, 6, 7, 8, -9, 10, 11, 12}), tensor<int64_t>({2}, {0, 2})},
-       .outputs = {tensor<float>({2}, {2.5f, 6.16666667f})}},
-      {.name = "all axes by default",
-       .inputs = {tensor<double>({3, 2, 2}, {1, 2, 3, -4, 5, 6, 7, 8, -9, 10, 11, 12})},
-       .outputs = {tensor<double>({1, 1, 1}, {4.333333333333333})}},
-      {.name = "empty axes and noop",
-       .attributes = {{"noop_with_empty_axes", "1"}},
-       .inputs = {tensor<float>({2}, {1, 4}), tensor<int64_t>({0}, {})},
-       .outputs = {tensor<float>({2}, {1, 4})}},
-      {.name = "axes as attribute",
-       .attributes = {{"axes", "[0]"}},
-       .inputs = {tensor<float>({3, 2, 2}, {1, 2, 3, -4, 5, 6, 7, 8, -9, 10, 11, 12})},
-       .outputs = {tensor<float>({1, 2, 2}, {-1, 6, 7, 5.33333333f})},
-       .version = 11},
-      {.name = "half",
-       .inputs = {numbers(DType::kFloat16, {2, 2}, {1, 2, 3, 4}), tensor<int64_t>({1}, {1})},
-       .outputs = {numbers(DType::kFloat16, {2, 1}, {1.5, 3.5})},
-       .tolerance = 1e-2},
-      {.name = "a scalar", .inputs = {tensor<float>({}, {2})}, .outputs = {tensor<float>({}, {2})}},
-      {.name = "an empty set",
-       .inputs = {tensor<float>({2, 0}, {}), tensor<int64_t>({1}, {1})},
-       .outputs = {tensor<float>({2, 1}, {NAN, NAN})}},
-      {.name = "no output elements",
-       .inputs = {tensor<float>({2, 0}, {}), tensor<int64_t>({1}, {0})},
-       .outputs = {tensor<float>({1, 0}, {})}},
-      {.name = "axis out of range", .inputs = {tensor<float>({2}, {1, 2}), tensor<int64_t>({1}, {1})}, .error = "axes is 1"},
-      {.name = "integers towards zero",
-       .inputs = {tensor<int32_t>({2}, {-1, -2}), tensor<int64_t>({1}, {0})},
-       .outputs = {tensor<int32_t>({1}, {-1})}},
-  };
+  return reduction_cases(kReduced,
+                         {.last_axis = {1.5f, -0.5f, 5.5f, 7.5f, 0.5f, 11.5f},
+                          .middle_axis = {2, -1, 6, 7, 1, 11},
+                          .outer_axes = {2.5f, 6.16666667f},
+                          .all_axes = 4.333333333333333,
+                          .no_axes = {1, 4},
+                          .first_axis = {-1, 6, 7, 5.33333333f},
+                          .half = {1.5, 3.5},
+                          .scalar = 2,
+                          .empty = NAN},
+                         {{.name = "integers towards zero",
+                           .inputs = {tensor<int32_t>({2}, {-1, -2}), tensor<int64_t>({1}, {0})},
+                           .outputs = {tensor<int32_t>({1}, {-1})}}});
 }
 
 }  // namespace cameo::ops

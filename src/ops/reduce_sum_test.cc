@@ -1,50 +1,24 @@
-#include "ops/op_test.h"
+#include "ops/reduction_test.h"
 
 namespace cameo::ops {
 
 OP_TEST(ReduceSum) {
-  return {
-      {.name = "last axis",
-       .inputs = {tensor<float>({3, 2, 2}, {1, 2, 3, -4, 5, 6, 7, 8, -9, 10, 11, 12}), tensor<int64_t>({1}, {-1})},
-       .outputs = {tensor<float>({3, 2, 1}, {3, -1, 11, 15, 1, 23})}},
-      {.name = "middle axis, dropped",
-       .attributes = {{"keepdims", "0"}},
-       .inputs = {tensor<float>({3, 2, 2}, {1, 2, 3, -4, 5, 6, 7, 8, -9, 10, 11, 12}), tensor<int64_t>({1}, {1})},
-       .outputs = {tensor<float>({3, 2}, {4, -2, 12, 14, 2, 22})}},
-      {.name = "first and last axis",
-       .attributes = {{"keepdims", "0"}},
-       .inputs = {tensor<float>({3, 2, 2}, {1, 2, 3, -4, 5, 6, 7, 8, -9, 10, 11, 12}), tensor<int64_t>({2}, {0, 2})},
-       .outputs = {tensor<float>({2}, {15, 37})}},
-      {.name = "all axes by default",
-       .inputs = {tensor<double>({3, 2, 2}, {1, 2, 3, -4, 5, 6, 7, 8, -9, 10, 11, 12})},
-       .outputs = {tensor<double>({1, 1, 1}, {52})}},
-      {.name = "empty axes and noop",
-       .attributes = {{"noop_with_empty_axes", "1"}},
-       .inputs = {tensor<float>({2}, {1, 4}), tensor<int64_t>({0}, {})},
-       .outputs = {tensor<float>({2}, {1, 4})}},
-      {.name = "axes as attribute",
-       .attributes = {{"axes", "[0]"}},
-       .inputs = {tensor<float>({3, 2, 2}, {1, 2, 3, -4, 5, 6, 7, 8, -9, 10, 11, 12})},
-       .outputs = {tensor<float>({1, 2, 2}, {-3, 18, 21, 16})},
-       .version = 11},
-      {.name = "half",
-       .inputs = {numbers(DType::kFloat16, {2, 2}, {1, 2, 3, 4}), tensor<int64_t>({1}, {1})},
-       .outputs = {numbers(DType::kFloat16, {2, 1}, {3, 7})},
-       .tolerance = 1e-2},
-      {.name = "a scalar", .inputs = {tensor<float>({}, {2})}, .outputs = {tensor<float>({}, {2})}},
-      {.name = "an empty set",
-       .inputs = {tensor<float>({2, 0}, {}), tensor<int64_t>({1}, {1})},
-       .outputs = {tensor<float>({2, 1}, {0, 0})}},
-      {.name = "no output elements",
-       .inputs = {tensor<float>({2, 0}, {}), tensor<int64_t>({1}, {0})},
-       .outputs = {tensor<float>({1, 0}, {})}},
-      {.name = "axis out of range", .inputs = {tensor<float>({2}, {1, 2}), tensor<int64_t>({1}, {1})}, .error = "axes is 1"},
-      {.name = "integers wrap around", .inputs = {tensor<int32_t>({2}, {INT32_MAX, 1})}, .outputs = {tensor<int32_t>({1}, {INT32_MIN})}},
-      {.name = "version 13 has axes as input",
-       .inputs = {tensor<float>({2, 2}, {1, 2, 3, 4}), tensor<int64_t>({1}, {0})},
-       .outputs = {tensor<float>({1, 2}, {4, 6})},
-       .version = 13},
-  };
+  return reduction_cases(
+      kReduced,
+      {.last_axis = {3, -1, 11, 15, 1, 23},
+       .middle_axis = {4, -2, 12, 14, 2, 22},
+       .outer_axes = {15, 37},
+       .all_axes = 52,
+       .no_axes = {1, 4},
+       .first_axis = {-3, 18, 21, 16},
+       .half = {3, 7},
+       .scalar = 2,
+       .empty = 0},
+      {{.name = "integers wrap around", .inputs = {tensor<int32_t>({2}, {INT32_MAX, 1})}, .outputs = {tensor<int32_t>({1}, {INT32_MIN})}},
+       {.name = "version 13 has axes as input",
+        .inputs = {tensor<float>({2, 2}, {1, 2, 3, 4}), tensor<int64_t>({1}, {0})},
+        .outputs = {tensor<float>({1, 2}, {4, 6})},
+        .version = 13}});
 }
 
 }  // namespace cameo::ops

@@ -55,31 +55,14 @@ class Recompute final : public Decoder::Strategy {
     if (!engine_->device && token > 0 && length * rows <= kMostPreallocated / token) all_logits_.resize(rows * length * token);
   }
 
-  template <class Fn>
-  Status set(const LanguageModel::Input& input, std::vector<std::byte>& buffer, const Dims& dims, Fn value) {
-    const auto width = static_cast<size_t>(dims[1]);
-    const auto fill = [&](auto zero) {
-      using T = decltype(zero);
-      buffer.resize(static_cast<size_t>(dims.num_elements()) * sizeof(T));
-      auto* to = reinterpret_cast<T*>(buffer.data());
-      for (size_t row = 0; row < rows_.size(); ++row)
-        for (size_t i = 0; i < width; ++i) to[row * width + i] = static_cast<T>(value(row, i));
-    };
-    if (input.dtype == DType::kInt64)
-      fill(int64_t{0});
-    else if (input.dtype == DType::kInt32)
-      fill(int32_t{0});
-    else
-      fill(uint8_t{0});
-    return context_.set_input(input.name, Tensor::view(input.dtype, dims, buffer.data()));
-  }
-
   Status set_inputs(size_t longest) {
     const Dims dims = {static_cast<int64_t>(rows_.size()), static_cast<int64_t>(longest)};
     const auto is_token = [&](size_t row, size_t i) { return i < rows_[row].size(); };
-    CAMEO_TRY(set(model_.ids, ids_, dims, [&](size_t row, size_t i) { return is_token(row, i) ? rows_[row][i] : 0; }));
-    if (model_.mask) CAMEO_TRY(set(*model_.mask, mask_, dims, [&](size_t row, size_t i) { return is_token(row, i) ? 1 : 0; }));
-    if (model_.positions) CAMEO_TRY(set(*model_.positions, positions_, dims, [](size_t, size_t i) { return i; }));
+    CAMEO_TRY(
+        set_input(model_.ids, ids_, rows_.size(), longest, [&](size_t row, size_t i) { return is_token(row, i) ? rows_[row][i] : 0; }));
+    if (model_.mask)
+      CAMEO_TRY(set_input(*model_.mask, mask_, rows_.size(), longest, [&](size_t row, size_t i) { return is_token(row, i) ? 1 : 0; }));
+    if (model_.positions) CAMEO_TRY(set_input(*model_.positions, positions_, rows_.size(), longest, [](size_t, size_t i) { return i; }));
     for (const auto& cache : model_.caches) {
       CAMEO_ASSIGN(Tensor none, Tensor::allocate(model_.cache_type, cache.dims(dims[0], 0)));
       CAMEO_TRY(context_.set_input(cache.past, none));

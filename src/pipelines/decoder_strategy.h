@@ -74,6 +74,25 @@ class Decoder::Strategy {
   Status reserve_logits(size_t rows, int64_t vocabulary);
   // Copies rows of logits among themselves.
   void reorder_logits(std::span<const size_t> sources);
+  // Binds value(row, i) as [rows, width] of the input's type: int64, int32 or bool. `buffer` must outlive the run.
+  template <class Fn>
+  Status set_input(const LanguageModel::Input& input, std::vector<std::byte>& buffer, size_t rows, size_t width, Fn value) {
+    const auto fill = [&](auto zero) {
+      using T = decltype(zero);
+      buffer.resize(rows * width * sizeof(T));
+      auto* to = reinterpret_cast<T*>(buffer.data());
+      for (size_t row = 0; row < rows; ++row)
+        for (size_t i = 0; i < width; ++i) to[row * width + i] = static_cast<T>(value(row, i));
+    };
+    if (input.dtype == DType::kInt64)
+      fill(int64_t{0});
+    else if (input.dtype == DType::kInt32)
+      fill(int32_t{0});
+    else
+      fill(uint8_t{0});
+    return context_.set_input(input.name,
+                              Tensor::view(input.dtype, {static_cast<int64_t>(rows), static_cast<int64_t>(width)}, buffer.data()));
+  }
 
   LanguageModel model_;
   ExecutionContext context_;

@@ -78,25 +78,6 @@ class WithPast final : public Decoder::Strategy {
     return {};
   }
 
-  template <class Fn>
-  Status set(const LanguageModel::Input& input, std::vector<std::byte>& buffer, size_t width, Fn value) {
-    const Dims dims = {static_cast<int64_t>(lengths_.size()), static_cast<int64_t>(width)};
-    const auto fill = [&](auto zero) {
-      using T = decltype(zero);
-      buffer.resize(lengths_.size() * width * sizeof(T));
-      auto* to = reinterpret_cast<T*>(buffer.data());
-      for (size_t row = 0; row < lengths_.size(); ++row)
-        for (size_t i = 0; i < width; ++i) to[row * width + i] = static_cast<T>(value(row, i));
-    };
-    if (input.dtype == DType::kInt64)
-      fill(int64_t{0});
-    else if (input.dtype == DType::kInt32)
-      fill(int32_t{0});
-    else
-      fill(uint8_t{0});
-    return context_.set_input(input.name, Tensor::view(input.dtype, dims, buffer.data()));
-  }
-
   template <class Tokens>
   Status compute(size_t width, Tokens tokens) {
     lap();
@@ -104,9 +85,11 @@ class WithPast final : public Decoder::Strategy {
     CAMEO_TRY(reserve(rows, total));
     seen_.resize(rows);
     const auto is_token = [&](size_t row, size_t i) { return i < tokens(row).size(); };
-    CAMEO_TRY(set(model_.ids, ids_, width, [&](size_t row, size_t i) { return is_token(row, i) ? tokens(row)[i] : 0; }));
-    CAMEO_TRY(set(*model_.positions, positions_, width, [&](size_t row, size_t i) { return is_token(row, i) ? lengths_[row] + i : 0; }));
-    CAMEO_TRY(set(*model_.mask, mask_, total, [&](size_t row, size_t i) {
+    CAMEO_TRY(
+        set_input(model_.ids, ids_, lengths_.size(), width, [&](size_t row, size_t i) { return is_token(row, i) ? tokens(row)[i] : 0; }));
+    CAMEO_TRY(set_input(*model_.positions, positions_, lengths_.size(), width,
+                        [&](size_t row, size_t i) { return is_token(row, i) ? lengths_[row] + i : 0; }));
+    CAMEO_TRY(set_input(*model_.mask, mask_, lengths_.size(), total, [&](size_t row, size_t i) {
       return i < past_ ? static_cast<int>(seen_[row][i]) : static_cast<int>(is_token(row, i - past_));
     }));
     for (size_t k = 0; k < model_.caches.size(); ++k) {
