@@ -232,6 +232,16 @@ void run(bool timed) {
         run_case({keys == 333 ? Scalar::kBFloat16 : Scalar::kFloat16, 32, 12, relative ? 12 : 6, 300, keys, 64, false, shape != 4, false,
                   false, 0, -1, 0, shape ? BiasType::kFloat16 : BiasType::kNone, shape, relative != 0},
                  device);
+  // The same variants over little, as on a device of few multiprocessors.
+  DeviceTraits few = device;
+  few.multiprocessors = std::min(device.multiprocessors, 4);
+  for (const Scalar type : {Scalar::kFloat16, Scalar::kBFloat16})
+    for (const int keys : {130, 256, 300})
+      for (const int shape : {0, 4, 6})
+        for (const int relative : {0, 1})
+          run_case({type, 4, 4, relative ? 4 : 2, 130, keys, 64, keys == 130 && shape == 0, shape != 4, false, false, 0, -1, 0,
+                    shape ? BiasType::kFloat16 : BiasType::kNone, shape, relative != 0},
+                   few);
   append_case(device);
   if (timed) bench(device);
 }
