@@ -1,0 +1,119 @@
+// Memory of the GPU that ends at any point while a language model is loaded or writes: the call says so, and the next one works.
+//   cuda_generate_memory_test FOLDER
+#include <dlfcn.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "base/error.h"
+#include "cameo/generate.h"
+#include "runtime/backend.h"
+
+namespace cameo {
+namespace {
+
+using Tokens = std::vector<std::vector<uint32_t>>;
+
+int failures = 0;
+void expect(bool good, const std::string& what) {
+  if (good) return;
+  ++failures;
+  std::printf("FAIL %s\n", what.c_str());
+}
+
+struct Way {
+  const char* what;
+  DevicePrecision precision;
+  size_t rows;
+  GenerateOptions options;
+};
+
+Result<TextModel> load(const std::string& folder, const Way& way) {
+  TextModelOptions options{.kv_cache = KvCache::kOn};
+  options.build.device = "cuda";
+  options.build.portable = true;
+  options.build.precision = way.precision;
+  return TextModel::load(folder, options);
+}
+Result<Tokens> write(TextGenerator& generator, const Way& way) {
+  std::vector<std::string> prompts;
+  for (size_t i = 0; i < way.rows; ++i) prompts.push_back(i % 2 ? "And the LORD spake unto Moses, saying" : "In the beginning");
+  CAMEO_ASSIGN(const Generation made, generator.generate(prompts, way.options));
+  Tokens all;
+  for (const Completion& c : made.completions) all.push_back(c.token_ids);
+  return all;
+}
+Result<Tokens> load_and_write(const std::string& folder, const Way& way) {
+  CAMEO_ASSIGN(const TextModel model, load(folder, way));
+  CAMEO_ASSIGN(TextGenerator generator, TextGenerator::create(model));
+  return write(generator, way);
+}
+
+Status check(const std::string& folder, const Way& way, int64_t (*fail)(int64_t)) {
+  CAMEO_ASSIGN(const Tokens want, load_and_write(folder, way));
+  const auto same = [&](const Result<Tokens>& got, const std::string& what) {
+    expect(got.ok() && *got == want, std::string(way.what) + ", " + what + (got.ok() ? ": other tokens" : ": " + got.error().message()));
+  };
+  int allocations[2] = {}, refused[2] = {};
+  for (const bool loaded : {false, true}) {
+    CAMEO_ASSIGN(const TextModel model, load(folder, way));
+    for (int n = 1;; ++n) {
+      const std::string what = "allocation " + std::to_string(n) + (loaded ? " of a generator" : "");
+      fail(n);
+      Result<TextGenerator> generator = loaded ? TextGenerator::create(model) : Error(ErrorCode::kInternal, "");
+      const Result<Tokens> got = !loaded          ? load_and_write(folder, way)
+                                 : generator.ok() ? write(*generator, way)
+                                                  : Result<Tokens>(generator.error());
+      const bool came = fail(0) <= 0;
+      if (got.ok()) {
+        same(got, what);
+      } else {
+        ++refused[loaded];
+        expect(got.error().code() == ErrorCode::kOutOfMemory, std::string(way.what) + ", " + what + ": " + got.error().message());
+        // The same generator, and where there is none another one, goes on.
+        if (loaded && generator.ok()) same(write(*generator, way), "again after " + what);
+      }
+      if (!came) break;
+      allocations[loaded] = n;
+    }
+    same(load_and_write(folder, way), "afterwards");
+  }
+  std::printf("%s: each of %d allocations failed once, %d times the call was refused; of a generator alone %d, %d\n", way.what,
+              allocations[0], refused[0], allocations[1], refused[1]);
+  return {};
+}
+
+int run(const std::string& folder) {
+  auto backend = runtime::find_backend("cuda");
+  const auto device = backend.ok() ? (*backend)->device() : Result<std::string>(backend.error());
+  if (!device.ok()) {
+    std::printf("SKIPPED: %s\n", device.error().message().c_str());
+    return 0;
+  }
+  void* library = dlopen("libcameo_cuda.so", RTLD_NOW | RTLD_NOLOAD);
+  if (const char* path = std::getenv("CAMEO_BACKEND_PATH"); !library && path)
+    library = dlopen((std::string(path) + "/libcameo_cuda.so").c_str(), RTLD_NOW);
+  const auto fail = library ? reinterpret_cast<int64_t (*)(int64_t)>(dlsym(library, "cameo_cuda_fail_allocation")) : nullptr;
+  if (!fail) {
+    std::printf("FAIL libcameo_cuda has no cameo_cuda_fail_allocation\n");
+    return 1;
+  }
+  GenerateOptions greedy, drawn;
+  greedy.max_new_tokens = drawn.max_new_tokens = 8;
+  greedy.ignore_end_tokens = drawn.ignore_end_tokens = true;
+  greedy.pass_logits = drawn.pass_logits = false;
+  drawn.temperature = 0.8, drawn.top_k = 20, drawn.repetition_penalty = 1.2, drawn.seed = 3;
+  for (const Way& way : {Way{"one row, float16", DevicePrecision::kFloat16, 1, greedy},
+                         Way{"nine rows, float16, drawn", DevicePrecision::kFloat16, 9, drawn},
+                         Way{"three rows, float32", DevicePrecision::kFloat32, 3, greedy}}) {
+    const Status status = check(folder, way, fail);
+    expect(status.ok(), std::string(way.what) + ": " + (status.ok() ? "" : status.error().message()));
+  }
+  std::printf("%s: %d failures\n", device->c_str(), failures);
+  return failures == 0 ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace cameo
+
+int main(int argc, char** argv) { return cameo::run(argc > 1 ? argv[1] : "."); }
