@@ -4,6 +4,7 @@
 #include <cuda.h>
 
 #include "backends/cuda/kernels/attention_softmax.cuh"
+#include "backends/cuda/kernels/barrier.cuh"
 #include "backends/cuda/kernels/launch.h"
 #include "backends/cuda/kernels/wgmma.cuh"
 
@@ -19,24 +20,6 @@ struct DenseAttention {
   CUtensorMap q, k, v;  // [batch, heads, rows, 64]: boxes of 128 queries, or of a tile of keys or values
 };
 
-__device__ __forceinline__ void dense_wait(uint32_t at, uint32_t parity) {
-#if CAMEO_WGMMA
-  asm volatile(
-      "{\n.reg .pred p;\n"
-      "WAIT:\n"
-      "mbarrier.try_wait.parity.shared::cta.b64 p, [%0], %1;\n"
-      "@p bra DONE;\n"
-      "bra WAIT;\n"
-      "DONE:\n}" ::"r"(at),
-      "r"(parity)
-      : "memory");
-#endif
-}
-__device__ __forceinline__ void dense_expect(uint32_t barrier, int bytes) {
-#if CAMEO_WGMMA
-  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
-#endif
-}
 __device__ __forceinline__ void dense_fetch(uint32_t to, const CUtensorMap& map, int row, int h, int b, uint32_t barrier) {
 #if CAMEO_WGMMA
   asm volatile(
@@ -65,20 +48,17 @@ __global__ void __launch_bounds__(CAMEO_WGMMA_THREADS(256), 2) attention_dense(c
   const int length = min(a.keys, a.bias_keys), tiles = (length + BN - 1) / BN, padded = tiles * BN;
   const auto fetch_tile = [&](int tile, int stage) {
     const uint32_t at = full + 8 * stage;
-    dense_expect(at, 2 * kDenseTileBytes);
+    mbarrier_expect(at, 2 * kDenseTileBytes);
     dense_fetch(sk + stage * kDenseTileBytes, d.k, tile * BN, kv_head, b, at);
     dense_fetch(sv + stage * kDenseTileBytes, d.v, tile * BN, kv_head, b, at);
   };
   if (tid == 0) {
-    const auto init = [](uint32_t at, int count) {
-      asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(at), "r"(count) : "memory");
-    };
-    for (int i = 0; i < kDenseStages; ++i) init(full + 8 * i, 1), init(empty + 8 * i, 8);
-    init(queries, 1);
-    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+    for (int i = 0; i < kDenseStages; ++i) mbarrier_init(full + 8 * i, 1), mbarrier_init(empty + 8 * i, 8);
+    mbarrier_init(queries, 1);
+    mbarrier_init_fence();
     fence_for_wgmma();
     wait_for_predecessor();
-    dense_expect(queries, BM * 128);
+    mbarrier_expect(queries, BM * 128);
     dense_fetch(sq, d.q, row0, h, b, queries);
     for (int i = 0; i < kDenseStages && i < tiles; ++i) fetch_tile(i, i);
   }
@@ -109,14 +89,14 @@ __global__ void __launch_bounds__(CAMEO_WGMMA_THREADS(256), 2) attention_dense(c
   int stage = 0;
   uint32_t phase = 0;
   const auto scores = [&] {
-    dense_wait(full + 8 * stage, phase);
+    mbarrier_wait(full + 8 * stage, phase);
     const uint64_t k_tile = wgmma_tile(sk + stage * kDenseTileBytes);
     wgmma_begin();
 #pragma unroll
     for (int kk = 0; kk < 4; ++kk) wgmma64<T>(s, q_tile + 2 * kk, k_tile + 2 * kk, kk > 0);  // 32 bytes further along the rows
     wgmma_commit();
   };
-  dense_wait(queries, 0);
+  mbarrier_wait(queries, 0);
   scores();
   wgmma_wait<0>();
   for (int t = 0; t < tiles; ++t) {
@@ -198,10 +178,10 @@ __global__ void __launch_bounds__(CAMEO_WGMMA_THREADS(256), 2) attention_dense(c
     if (++stage == kDenseStages) stage = 0, phase ^= 1;
     if (t + 1 < tiles) scores();  // on their way before these values are added
     wgmma_wait<0>();
-    if (lane == 0) asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(empty + 8 * last) : "memory");
+    if (lane == 0) mbarrier_arrive(empty + 8 * last);
     if (tid == 0 && t > 0 && t - 1 + kDenseStages < tiles) {  // where the tile before was
       const int free = last == 0 ? kDenseStages - 1 : last - 1;
-      dense_wait(empty + 8 * free, last == 0 ? last_phase ^ 1 : last_phase);
+      mbarrier_wait(empty + 8 * free, last == 0 ? last_phase ^ 1 : last_phase);
       fetch_tile(t - 1 + kDenseStages, free);
     }
     __syncwarp();

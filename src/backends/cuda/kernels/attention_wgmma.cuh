@@ -57,7 +57,7 @@ __global__ void __launch_bounds__(CAMEO_WGMMA_THREADS(256), 2) attention_wgmma(c
   };
   const auto commit = [] {
 #if __CUDA_ARCH__ >= 800
-    asm volatile("cp.async.commit_group;" ::: "memory");
+    copy_async_commit();
 #endif
   };
 #pragma unroll
@@ -77,7 +77,7 @@ __global__ void __launch_bounds__(CAMEO_WGMMA_THREADS(256), 2) attention_wgmma(c
   const uint64_t q_tile = wgmma_tile(sq + group * 64 * 128);
   for (int t = 0; t < tiles; ++t) {
 #if __CUDA_ARCH__ >= 800
-    asm volatile("cp.async.wait_group 1;" ::: "memory");
+    copy_async_wait<1>();
 #endif
     fence_for_wgmma();
     __syncthreads();

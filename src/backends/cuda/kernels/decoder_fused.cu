@@ -190,7 +190,7 @@ __global__ void __launch_bounds__(kHalfThreads, 2) half_layer(const __grid_const
     return which == 2 ? m * at.splits * (kHead + 2) * 4 : ATTENTION ? (slot < m ? a.rows * 4 : 0) : m * a.inner * 2;
   };
   if (tid == 0)
-    for (int i = 0; i < 3; ++i) barrier_init(barriers + i, expected(i));
+    for (int i = 0; i < 3; ++i) begin_exchange(barriers + i, expected(i));
   __syncwarp();
   cluster_arrive();
 
@@ -350,7 +350,7 @@ __global__ void __launch_bounds__(kHalfThreads, 2) half_layer(const __grid_const
       }
     }
   }
-  barrier_wait(barriers, 0);
+  mbarrier_wait_cluster(barriers, 0);
 
   // Its sums, the norm, the bias, and on to where they are needed.
   float y = 0.f;
@@ -397,7 +397,7 @@ __global__ void __launch_bounds__(kHalfThreads, 2) half_layer(const __grid_const
   }
   copy_async_wait_all();
   __syncthreads();
-  if (!at.whole) barrier_wait(barriers + 1, 0);
+  if (!at.whole) mbarrier_wait_cluster(barriers + 1, 0);
 
   if constexpr (ATTENTION) {
     constexpr int kRow = kHead + 2;
@@ -466,7 +466,7 @@ __global__ void __launch_bounds__(kHalfThreads, 2) half_layer(const __grid_const
         if (d == 1) send2(to + kHead, barriers + 2, r, largest, sum);
       }
     }
-    barrier_wait(barriers + 2, 0);
+    mbarrier_wait_cluster(barriers + 2, 0);
 #pragma unroll 1
     for (int i = tid; i < m * kHead; i += kHalfThreads) {
       float largest, sum;

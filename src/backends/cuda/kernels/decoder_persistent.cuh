@@ -61,13 +61,13 @@ __global__ void __launch_bounds__(kPersistentThreads, 1) decoder_persistent_kern
   auto* x = reinterpret_cast<float*>(shared + p.x_at);               // [batch, hidden]
   unsigned char* const xs = shared + p.xs_at;
   auto* sums = reinterpret_cast<float2*>(shared + p.sums_at);
-  if (tid < p.stages) barrier_init(ring.full() + tid, 1), barrier_init(ring.empty() + tid, kConsumerWarps);
+  if (tid < p.stages) mbarrier_init(ring.full() + tid, 1), mbarrier_init(ring.empty() + tid, kConsumerWarps);
   if (tid < 16) {
     const int m = min(tid, p.batch - 1);
     lengths[tid] = min(max(p.state.lengths[m], 0), p.capacity), tokens[tid] = min(max(p.state.tokens[m], 0), p.vocabulary - 1);
     best[tid] = 0;
   }
-  barrier_fence_init();
+  mbarrier_init_fence();
   __syncthreads();
   const int splits = 1 << p.split_bits;
   int start = 0;
@@ -102,7 +102,7 @@ __global__ void __launch_bounds__(kPersistentThreads, 1) decoder_persistent_kern
             const uint32_t bytes = min(Keys::kPiece, a.last - k0) * HD * 2;
             ring.wait_empty();
             if (lane == 0) {
-              barrier_expect(ring.full(), bytes);
+              mbarrier_expect(ring.full(), bytes);
               copy_bulk(ring.stage(), static_cast<const T*>(which ? l.v_cache : l.k_cache) + (cache + k0) * HD, bytes, ring.full());
             }
             __syncwarp();

@@ -78,8 +78,8 @@ __global__ void __launch_bounds__(kEncoderThreads + 32, 1) encoder_persistent_ke
   WeightRing ring;
   ring.full = reinterpret_cast<uint64_t*>(shared), ring.empty = ring.full + kMostStages;
   ring.data = shared + p.ring_at, ring.stages = p.stages, ring.stage_bytes = p.stage_bytes;
-  if (tid < ring.stages) barrier_init(ring.full + tid, 1), barrier_init(ring.empty + tid, kEncoderWarps);
-  barrier_fence_init();
+  if (tid < ring.stages) mbarrier_init(ring.full + tid, 1), mbarrier_init(ring.empty + tid, kEncoderWarps);
+  mbarrier_init_fence();
   __syncthreads();
   const int hidden = a.hidden, qkv_units = 3 * hidden / kUnit, out_units = hidden / kUnit, up_units = a.ffn / kUnit;
   const int down_units = p.chunks * out_units;
@@ -94,7 +94,7 @@ __global__ void __launch_bounds__(kEncoderThreads + 32, 1) encoder_persistent_ke
       for (int tile = 0; tile < kUnitTiles; ++tile) {
         const bool last = tile == kUnitTiles - 1;  // the unit's bias comes with its last tile
         ring.wait_empty();
-        if (lane == 0) barrier_expect(ring.full + ring.slot, 16 * count + (last ? 2 * kUnit : 0));
+        if (lane == 0) mbarrier_expect(ring.full + ring.slot, 16 * count + (last ? 2 * kUnit : 0));
         __syncwarp();
         if (last && lane == 8)
           copy_bulk(ring.stage() + ring.stage_bytes - kTail, static_cast<const T*>(bias) + row0, 2 * kUnit, ring.full + ring.slot);
@@ -107,7 +107,7 @@ __global__ void __launch_bounds__(kEncoderThreads + 32, 1) encoder_persistent_ke
       if (!weight) return;
       ring.wait_empty();
       if (lane == 0) {
-        barrier_expect(ring.full + ring.slot, 4 * hidden);
+        mbarrier_expect(ring.full + ring.slot, 4 * hidden);
         copy_bulk(ring.stage(), weight, 2 * hidden, ring.full + ring.slot);
         copy_bulk(ring.stage() + 2 * hidden, bias, 2 * hidden, ring.full + ring.slot);
       }

@@ -1,8 +1,8 @@
-// What persistent kernels need of the hardware: barriers that count bytes, bulk copies to shared memory, and words that carry
-// their own flag from one multiprocessor to another.
+// What persistent kernels need of the hardware beside barriers and bulk copies: waits that end, and words that carry their own flag
+// from one multiprocessor to another.
 #pragma once
 
-#include "backends/cuda/kernels/device.cuh"
+#include "backends/cuda/kernels/barrier.cuh"
 
 namespace cameo::cuda {
 
@@ -18,53 +18,13 @@ struct Patience {
   }
 };
 
-__device__ __forceinline__ void barrier_init(uint64_t* barrier, uint32_t arrivals) {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(arrivals) : "memory");
-#endif
-}
-__device__ __forceinline__ void barrier_fence_init() {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-#endif
-}
-__device__ __forceinline__ void barrier_arrive(uint64_t* barrier) {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(barrier)) : "memory");
-#endif
-}
-__device__ __forceinline__ void barrier_expect(uint64_t* barrier, uint32_t bytes) {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)), "r"(bytes) : "memory");
-#endif
-}
-__device__ __forceinline__ bool barrier_try(uint64_t* barrier, uint32_t parity) {
-  uint32_t done = 0;
-#if __CUDA_ARCH__ >= 900
-  asm volatile("{\n.reg .pred p;\nmbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\nselp.b32 %0, 1, 0, p;\n}"
-               : "=r"(done)
-               : "r"(shared_address(barrier)), "r"(parity)
-               : "memory");
-#else
-  __trap();
-#endif
-  return done;
-}
-static __device__ __noinline__ void barrier_wait_long(uint64_t* barrier, uint32_t parity) {
+static __device__ __noinline__ void wait_long(uint64_t* barrier, uint32_t parity) {
   Patience patience;
-  while (!barrier_try(barrier, parity)) patience.check();
+  while (!mbarrier_try(barrier, parity)) patience.check();
 }
-// Until the phase of this parity is over.
-__device__ __forceinline__ void barrier_wait(uint64_t* barrier, uint32_t parity) {
-  if (!barrier_try(barrier, parity)) barrier_wait_long(barrier, parity);
-}
-// Multiples of 16 bytes; counts them at the barrier when they are there.
-__device__ __forceinline__ void copy_bulk(void* shared, const void* global, uint32_t bytes, uint64_t* barrier) {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(shared_address(shared)),
-               "l"(global), "r"(bytes), "r"(shared_address(barrier))
-               : "memory");
-#endif
+// Until the phase of this parity is over, or patience ends.
+__device__ __forceinline__ void wait_bounded(uint64_t* barrier, uint32_t parity) {
+  if (!mbarrier_try(barrier, parity)) wait_long(barrier, parity);
 }
 // A line of global memory to L2.
 __device__ __forceinline__ void prefetch_line(const void* from) { asm volatile("prefetch.global.L2 [%0];" ::"l"(from)); }

@@ -43,12 +43,12 @@ struct Ring {
     at += bytes, barrier += 8;
     if (at == end) at = first, barrier = 0, parity ^= 1;
   }
-  __device__ __forceinline__ void wait_full() const { barrier_wait(full(), parity); }
-  __device__ __forceinline__ void wait_empty() const { barrier_wait(empty(), parity ^ 1); }
+  __device__ __forceinline__ void wait_full() const { wait_bounded(full(), parity); }
+  __device__ __forceinline__ void wait_empty() const { wait_bounded(empty(), parity ^ 1); }
   // By a whole warp that has read what it needs.
   __device__ __forceinline__ void release(int lane) {
     __syncwarp();
-    if (lane == 0) barrier_arrive(empty());
+    if (lane == 0) mbarrier_arrive(empty());
     advance();
   }
 };
@@ -63,7 +63,7 @@ __device__ __forceinline__ void stream_product(Ring& ring, const ProductShape& s
 #pragma unroll 1
     for (int part = 0; part < s.parts; ++part) {
       ring.wait_empty();
-      if (lane == 0) barrier_expect(ring.full(), 16 * s.kc);
+      if (lane == 0) mbarrier_expect(ring.full(), 16 * s.kc);
       __syncwarp();
       if (lane < 8) copy_bulk(ring.stage() + lane * stride, from + part * 2 * s.kc, 2 * s.kc, ring.full());
       ring.advance();

@@ -68,7 +68,7 @@ __global__ void __launch_bounds__(CAMEO_WGMMA_THREADS(kThreads), 2)
   uint64_t* const barrier = reinterpret_cast<uint64_t*>(shared + d.barrier);
   launch_dependents();
   if (parts > 1) {
-    if (tid == 0) barrier_init(barrier, static_cast<uint32_t>(parts * own_here * kTile * 4));
+    if (tid == 0) begin_exchange(barrier, static_cast<uint32_t>(parts * own_here * kTile * 4));
     cluster_arrive_relaxed();
   }
 
@@ -187,7 +187,7 @@ __global__ void __launch_bounds__(CAMEO_WGMMA_THREADS(kThreads), 2)
       if (q == 0 && r < own_here) rows[r] = norm;
     }
   __syncthreads();
-  if (parts > 1) barrier_wait(barrier, 0);
+  if (parts > 1) mbarrier_wait_cluster(barrier, 0);
 
 #pragma unroll 1
   for (int r = row0; r < own_here; r += row_step) {

@@ -54,17 +54,6 @@ __device__ __forceinline__ void activate(TileActivation activation, float (&v)[8
   }
 }
 
-template <int LEFT>
-__device__ __forceinline__ void wait_copies() {
-#if __CUDA_ARCH__ >= 800
-  asm volatile("cp.async.wait_group %0;" ::"n"(LEFT) : "memory");
-#endif
-}
-__device__ __forceinline__ void commit_copies() {
-#if __CUDA_ARCH__ >= 800
-  asm volatile("cp.async.commit_group;" ::: "memory");
-#endif
-}
 __device__ __forceinline__ float4 load_remote4(uint32_t address) {
   float4 v{};
 #if __CUDA_ARCH__ >= 900
@@ -197,7 +186,7 @@ __global__ void __launch_bounds__(S::kWgmma ? CAMEO_WGMMA_THREADS(S::kThreads) :
 #pragma unroll
   for (int t = 0; t < S::kAhead; ++t) {
     if (t < count) load_x(t);
-    commit_copies();
+    copy_async_commit();
   }
   // This thread's results: pieces of 8 in rows `part_row + row_step * i`, all in one column.
   const int own_rows = S::kM / parts, part_row = part * own_rows, column = tid % (S::kN / 8) * 8, n = n0 + column;
@@ -216,7 +205,7 @@ __global__ void __launch_bounds__(S::kWgmma ? CAMEO_WGMMA_THREADS(S::kThreads) :
     // Where a block is alone, a tile's products are under way while the next is waited for.
     const uint32_t base = shared_address(shared);
     for (int t = 0; t < count; ++t) {
-      wait_copies<S::kAhead - 1>();
+      copy_async_wait<S::kAhead - 1>();
       fence_for_wgmma();
       __syncthreads();
       const uint32_t stage = base + (t % S::kStages) * S::kStageBytes;
@@ -235,7 +224,7 @@ __global__ void __launch_bounds__(S::kWgmma ? CAMEO_WGMMA_THREADS(S::kThreads) :
         load_w(next);
         load_x(next);
       }
-      commit_copies();
+      copy_async_commit();
       wgmma_wait<S::kOverlapped ? 1 : 0>();
     }
     wgmma_wait<0>();
@@ -243,13 +232,13 @@ __global__ void __launch_bounds__(S::kWgmma ? CAMEO_WGMMA_THREADS(S::kThreads) :
     const uint32_t a_from = shared_address(shared) + (wm * WM + (lane & 15)) * 128;
     const uint32_t b_from = shared_address(shared) + S::kM * 128 + (wn * WN + (lane >> 4) * 8 + (lane & 7)) * 128;
     for (int t = 0; t < count; ++t) {
-      wait_copies<S::kAhead - 1>();
+      copy_async_wait<S::kAhead - 1>();
       __syncthreads();
       if (const int next = t + S::kAhead; next < count) {
         load_w(next);
         load_x(next);
       }
-      commit_copies();
+      copy_async_commit();
       const uint32_t stage = (t % S::kStages) * S::kStageBytes;
 #pragma unroll
       for (int kk = 0; kk < kTileK / 16; ++kk) {

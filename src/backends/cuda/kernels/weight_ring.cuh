@@ -17,12 +17,12 @@ struct WeightRing {
     if (++slot == stages) slot = 0, parity ^= 1;
   }
   __device__ __forceinline__ unsigned char* stage() const { return data + slot * stage_bytes; }
-  __device__ __forceinline__ void wait_full() const { barrier_wait(full + slot, parity); }
-  __device__ __forceinline__ void wait_empty() const { barrier_wait(empty + slot, parity ^ 1); }
+  __device__ __forceinline__ void wait_full() const { wait_bounded(full + slot, parity); }
+  __device__ __forceinline__ void wait_empty() const { wait_bounded(empty + slot, parity ^ 1); }
   // By a whole warp that has read what it needs.
   __device__ __forceinline__ void release(int lane) {
     __syncwarp();
-    if (lane == 0) barrier_arrive(empty + slot);
+    if (lane == 0) mbarrier_arrive(empty + slot);
     advance();
   }
 };

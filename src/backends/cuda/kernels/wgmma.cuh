@@ -2,7 +2,7 @@
 // 16 bytes of row r at place (piece ^ (r & 7)): the 128-byte swizzle. Tiles begin at multiples of 1024 bytes.
 #pragma once
 
-#include "backends/cuda/kernels/device.cuh"
+#include "backends/cuda/kernels/barrier.cuh"
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 #define CAMEO_WGMMA 1
@@ -42,12 +42,6 @@ template <int LEFT>
 __device__ __forceinline__ void wgmma_wait() {
 #if CAMEO_WGMMA
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(LEFT) : "memory");
-#endif
-}
-// What ordinary and asynchronous copies wrote to shared memory becomes visible to wgmma, after the next barrier.
-__device__ __forceinline__ void fence_for_wgmma() {
-#if CAMEO_WGMMA
-  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 #endif
 }
 
