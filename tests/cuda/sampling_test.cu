@@ -194,8 +194,6 @@ void bench() {
   Random r{RandomStream(1)};
   cudaStream_t stream;
   MUST(cudaStreamCreate(&stream));
-  std::printf("us a call, float16%28s", "rows:");
-  for (const int rows : {1, 8, 16, 64}) std::printf(" %9d", rows);
   const struct {
     const char* what;
     double temperature, top_p, min_p;
@@ -205,21 +203,27 @@ void bench() {
               {"... min_p 0.05", 0.8, 1, 0.05, 0, 1},       {"... top_p 0.95", 0.8, 0.95, 0, 0, 1},
               {"... top_k 50", 0.8, 1, 0, 50, 1},           {"... top_k 50, top_p 0.95", 0.8, 0.95, 0, 50, 1},
               {"... all of them", 0.8, 0.95, 0.05, 50, 1.2}};
-  for (const int vocabulary : {50257, 151936, 262144})
+  const struct {
+    int vocabulary;
+    float spread;  // of the logits
+  } sizes[] = {{50257, 3.f}, {50257, 0.3f}, {262144, 3.f}};
+  for (const auto& [vocabulary, spread] : sizes) {
+    std::printf("us a call, float16, %6d words, spread %3.1f, batch 1 / 8 / 16 / 64:\n", vocabulary, spread);
     for (const auto& way : ways) {
-      std::printf("\n%8d words, %-27s", vocabulary, way.what);
+      std::printf("  %-27s", way.what);
       for (const int rows : {1, 8, 16, 64}) {
         GenerateOptions o;
         o.temperature = way.temperature, o.top_p = way.top_p, o.min_p = way.min_p, o.top_k = way.top_k,
         o.repetition_penalty = way.repetition;
         Rows w(rows, vocabulary, Scalar::kFloat16, o, r);
         w.args.capacity = 1 << 30, w.args.history = nullptr;
-        const Buffer logits = cameo::cuda_test::random(Scalar::kFloat16, int64_t{rows} * vocabulary, 3.f);
+        const Buffer logits = cameo::cuda_test::random(Scalar::kFloat16, int64_t{rows} * vocabulary, spread);
         w.args.logits = logits.as();
-        std::printf(" %9.2f", time_us(stream, 20, [&](int) { return sample_tokens(w.args, device_traits(), stream); }));
+        std::printf(" %8.2f", time_us(stream, 20, [&](int) { return sample_tokens(w.args, device_traits(), stream); }));
       }
+      std::printf("\n");
     }
-  std::printf("\n");
+  }
   MUST(cudaStreamDestroy(stream));
 }
 

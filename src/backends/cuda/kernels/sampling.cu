@@ -14,10 +14,11 @@ namespace cameo::cuda {
 namespace {
 
 constexpr int kThreads = 512, kWarps = kThreads / 32, kMostParts = 8;
-constexpr int kBins = 2 * kThreads;    // a thread has two
-constexpr int kRanked = kThreads / 2;  // tokens that are ranked at once, by two threads each
-constexpr double kOne = 0x1p44;        // a weight of 1
-constexpr double kRange = 24;          // logits / temperature below the largest that the first bins divide
+constexpr int kBins = 1024, kOwnBins = kBins / kThreads;     // of a thread
+constexpr int kRanked = 256, kRankers = kThreads / kRanked;  // tokens that are ranked at once; threads for each
+constexpr int kDigits = 44;                                  // of a weight, behind the point
+constexpr int kLow = 15;                                     // sums of so many digits of all of a block's weights fit 32 bits
+constexpr double kRange = 10;  // logits / temperature below the largest that the first bins divide; the last has what is below
 
 // What a block tells the others: joined by the maximum, the maximum, the sum.
 struct Mail {
@@ -30,23 +31,29 @@ struct Place {
   uint32_t count = 0;
   uint64_t weight = 0;
 };
+__device__ __forceinline__ Place operator+(const Place& a, const Place& b) { return {a.count + b.count, a.weight + b.weight}; }
+
+struct Ranked {
+  uint64_t token;  // its key, and its number inverted
+  uint64_t weight;
+};
 
 struct Shared {
   Mail mail[2][kMostParts];  // of each block
   Mail warp_mail[kWarps];
   Place warp_place[kWarps];
-  uint32_t counts[kBins], low[kBins], high[kBins];  // histogram of this block: weights' halves
-  Place coarse[kBins], fine[kBins];                 // of the cluster
-  uint64_t own[2][kRanked];                         // tokens of this block to be ranked
+  uint32_t bins[4][kBins];           // histogram of this block: counts, and weights in three parts
+  Place coarse[kBins], fine[kBins];  // of the cluster
+  uint64_t own[2][kRanked];          // tokens of this block to be ranked
   uint32_t owns[2];
-  uint64_t ranked[kRanked];
-  uint64_t weights[kRanked];
+  Ranked ranked[kRanked];
   Place before, behind;  // of the bin that was found
   uint32_t bin;
   Place found;
   uint32_t found_token;
   int32_t token;  // chosen by this block; -1: it did not choose
   bool known;
+  uint64_t settings[sizeof(SamplingSettings) / 8];
 };
 constexpr size_t kHead = (sizeof(Shared) + 15) / 16 * 16;  // values are behind it
 
@@ -87,7 +94,9 @@ __device__ __noinline__ Place sum_before(Place mine) {
   if (lane == 31) s.warp_place[warp] = upto;
   __syncthreads();
   Place sum{upto.count - mine.count, upto.weight - mine.weight};
-  for (int w = 0; w < warp; ++w) sum.count += s.warp_place[w].count, sum.weight += s.warp_place[w].weight;
+#pragma unroll
+  for (int w = 0; w < kWarps; ++w)
+    if (w < warp) sum = sum + s.warp_place[w];
   return sum;
 }
 
@@ -118,7 +127,9 @@ __device__ __noinline__ Joined exchange(Mail m, int parts, int rank, int turn) {
   }
   cluster_sync();
   Joined j;
-  for (int p = 0; p < parts; ++p) {
+#pragma unroll
+  for (int p = 0; p < kMostParts; ++p) {
+    if (p >= parts) break;
     const Mail& other = s.mail[turn & 1][p];
     if (p < rank) j.before += other.sum;
     join(j.all, other);
@@ -127,32 +138,36 @@ __device__ __noinline__ Joined exchange(Mail m, int parts, int rank, int turn) {
 }
 
 __device__ __forceinline__ void add_to_bin(Shared& s, int bin, uint32_t count, uint64_t weight) {
-  atomicAdd(&s.counts[bin], count);
-  const uint32_t low = static_cast<uint32_t>(weight), old = atomicAdd(&s.low[bin], low);
-  const uint32_t high = static_cast<uint32_t>(weight >> 32) + (old + low < old ? 1u : 0u);
-  if (high) atomicAdd(&s.high[bin], high);
+  constexpr uint32_t kMask = (1u << kLow) - 1;
+  const uint32_t low = static_cast<uint32_t>(weight) & kMask, middle = static_cast<uint32_t>(weight >> kLow) & kMask,
+                 high = static_cast<uint32_t>(weight >> 2 * kLow);
+  atomicAdd(&s.bins[0][bin], count);
+  if (low) atomicAdd(&s.bins[1][bin], low);
+  if (middle) atomicAdd(&s.bins[2][bin], middle);
+  if (high) atomicAdd(&s.bins[3][bin], high);
 }
 
-// Sums the blocks' histograms; behind a barrier of the cluster, and ends with one.
+// Sums the blocks' histograms; behind a barrier of the cluster, and ends with one. Each block sums some of the bins, with as many
+// threads for a bin as there are blocks, as far as they reach.
 __device__ __forceinline__ void merge(Shared& s, Place* into, int parts, int rank) {
-  const int share = kBins / parts;
-  for (int i = threadIdx.x; i < share; i += kThreads) {
+  const int share = kBins / parts, helpers = min(parts, kThreads / share), first = threadIdx.x % helpers;
+  for (int i = threadIdx.x / helpers; i < share; i += kThreads / helpers) {
     const int bin = rank * share + i;
     Place sum;
-#pragma unroll
-    for (int p = 0; p < kMostParts; ++p) {
-      if (p >= parts) break;
-      sum.count += *remote(&s.counts[bin], p);
-      sum.weight += (static_cast<uint64_t>(*remote(&s.high[bin], p)) << 32) + *remote(&s.low[bin], p);
+    for (int p = first; p < parts; p += helpers) {
+      const uint32_t* there = remote(&s.bins[0][bin], p);
+      sum.count += there[0];
+      sum.weight +=
+          there[kBins] + (static_cast<uint64_t>(there[2 * kBins]) << kLow) + (static_cast<uint64_t>(there[3 * kBins]) << 2 * kLow);
     }
-    for (int p = 0; p < parts; ++p) *remote(&into[bin], p) = sum;
+    for (int x = helpers / 2; x > 0; x /= 2) sum = sum + Place{__shfl_xor_sync(~0u, sum.count, x), __shfl_xor_sync(~0u, sum.weight, x)};
+    for (int p = first; p < parts; p += helpers) *remote(&into[bin], p) = sum;
   }
   cluster_sync();
 }
 
 __device__ __forceinline__ void clear_bins(Shared& s) {
-  for (int i = threadIdx.x; i < kBins; i += kThreads) s.counts[i] = s.low[i] = s.high[i] = 0;
-  __syncthreads();
+  for (int i = threadIdx.x; i < 4 * kBins; i += kThreads) s.bins[i / kBins][i % kBins] = 0;
 }
 
 // The place that is looked for: the first at which one of these is reached.
@@ -164,14 +179,21 @@ struct Goal {
   __device__ bool reached(const Place& p) const { return reached(p.count, p.weight); }
 };
 
-// Whether both lie in one of this thread's two bins, and which; tells all. Barrier.
-__device__ __forceinline__ void tell_bin(Shared& s, const Goal& goal, Place begin, const Place& middle, const Place& end) {
-  if (!goal.reached(begin) && goal.reached(end)) {
-    const bool second = !goal.reached(middle);
-    s.bin = 2 * threadIdx.x + second;
-    s.before = second ? middle : begin;
-    s.behind = second ? end : middle;
-  }
+// The places at the ends of this thread's bins, behind `open`.
+__device__ __forceinline__ void ends_of_bins(const Place* bins, const Place& open, Place* ends) {
+  Place sum;
+#pragma unroll
+  for (int i = 0; i < kOwnBins; ++i) sum = sum + bins[kOwnBins * threadIdx.x + i];
+  ends[0] = open + sum_before(sum);
+#pragma unroll
+  for (int i = 0; i < kOwnBins; ++i) ends[i + 1] = ends[i] + bins[kOwnBins * threadIdx.x + i];
+}
+
+// Tells all threads in which bin the goal is reached. Barrier.
+__device__ __forceinline__ void find_bin(Shared& s, const Goal& goal, const Place* ends) {
+#pragma unroll
+  for (int i = 0; i < kOwnBins; ++i)
+    if (!goal.reached(ends[i]) && goal.reached(ends[i + 1])) s.bin = kOwnBins * threadIdx.x + i, s.before = ends[i], s.behind = ends[i + 1];
   __syncthreads();
 }
 
@@ -203,14 +225,12 @@ __global__ void __launch_bounds__(kThreads, 2) sample_kernel(const __grid_consta
   const int share = (a.vocabulary + parts - 1) / parts, first = min(rank * share, a.vocabulary), n = min(share, a.vocabulary - first);
   const int per = ((n + kThreads - 1) / kThreads) | 1;  // tokens of a thread, in a row; odd against bank conflicts
   const int begin = min(tid * per, n), end = min(begin + per, n);
-  if (tid == 0) s.token = -1, s.known = false;
+  if (tid == 0) s.token = -1, s.known = false, s.owns[0] = s.owns[1] = 0;
+  clear_bins(s);
   wait_for_predecessor();
+  if (tid < static_cast<int>(sizeof(SamplingSettings) / 8)) s.settings[tid] = reinterpret_cast<const uint64_t*>(a.settings)[tid];
   const int length = a.lengths[row];
-  cluster_wait();
-  if (length >= a.capacity || (a.done && a.done[row])) return;  // all of the cluster; none writes before the next barrier
-
-  const SamplingSettings& q = *a.settings;
-  const double inverse_temperature = q.inverse_temperature;
+  const bool stands = a.done && a.done[row];
   const int64_t from = static_cast<int64_t>(row) * a.vocabulary + first;
   if (a.type == Scalar::kFloat16)
     load_values(static_cast<const __half*>(a.logits) + from, values, n);
@@ -218,9 +238,14 @@ __global__ void __launch_bounds__(kThreads, 2) sample_kernel(const __grid_consta
     load_values(static_cast<const __nv_bfloat16*>(a.logits) + from, values, n);
   else
     load_values(static_cast<const float*>(a.logits) + from, values, n);
+  cluster_wait();
+  if (length >= a.capacity || stands) return;  // all of the cluster; none writes before the next barrier
+  __syncthreads();
+  const SamplingSettings& q = reinterpret_cast<const SamplingSettings&>(s.settings);
+  const double inverse_temperature = q.inverse_temperature;
+  const uint64_t random = q.random[row] + 0x9e3779b97f4a7c15;  // of pipelines/sampler.h, RandomStream
   SamplingMade* const made = q.made ? q.made + row * q.made_stride : nullptr;
   const int known = made ? static_cast<int>(q.made_count[row]) : 0;
-  __syncthreads();
   for (int i = tid; i < static_cast<int>(q.biases); i += kThreads) {
     const uint32_t at = q.bias[i].token - first;
     if (at >= static_cast<uint32_t>(n) || (i > 0 && q.bias[i - 1].token == q.bias[i].token)) continue;
@@ -238,9 +263,9 @@ __global__ void __launch_bounds__(kThreads, 2) sample_kernel(const __grid_consta
       values[at] = v;
     }
   }
-  __syncthreads();
+  if (made || q.biases) __syncthreads();
 
-  int turn = 0;
+  int turn = 0, list = 0;
   Mail mail;
   for (int i = begin; i < end; ++i) {
     const float v = values[i];
@@ -255,9 +280,11 @@ __global__ void __launch_bounds__(kThreads, 2) sample_kernel(const __grid_consta
   const uint32_t largest = mail.largest, candidates = static_cast<uint32_t>(mail.sum);
   const float most = value_of(largest), least = value_of(~mail.inverse_smallest);
   const auto weight = [&](float v) { return exp((static_cast<double>(v) - most) * inverse_temperature); };
-  const auto fixed = [](double w) { return static_cast<uint64_t>(__double_as_longlong(w * kOne + 0x1p52)) - 0x4330000000000000u; };
-  const auto drawn = [&](uint64_t total) {  // of total: pipelines/sampler.h, RandomStream
-    uint64_t z = q.random[row] + 0x9e3779b97f4a7c15;
+  const auto fixed = [](double w) {
+    return static_cast<uint64_t>(__double_as_longlong(w * (uint64_t{1} << kDigits) + 0x1p52)) - 0x4330000000000000u;
+  };
+  const auto drawn = [&](uint64_t total) {  // a part of total
+    uint64_t z = random;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
     z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
     return __umul64hi((z ^ (z >> 31)) >> 11 << 11, total);
@@ -308,7 +335,6 @@ __global__ void __launch_bounds__(kThreads, 2) sample_kernel(const __grid_consta
     const double min_p = q.min_p;
     const float per_bin = fminf(kBins / fminf(static_cast<float>(kRange / inverse_temperature), most - least), 1e30f);
     const auto coarse_bin = [&](float v) { return static_cast<int>(fminf((most - v) * per_bin, kBins - 1)); };
-    clear_bins(s);
     Place far;  // of the last bin
     mail = {};
 #pragma unroll 4
@@ -326,11 +352,9 @@ __global__ void __launch_bounds__(kThreads, 2) sample_kernel(const __grid_consta
     if (far.count) add_to_bin(s, kBins - 1, far.count, far.weight);
     const uint32_t likely = static_cast<uint32_t>(exchange(mail, parts, rank, turn++).all.sum);  // enough for min_p
     merge(s, s.coarse, parts, rank);
-    Place middle = s.coarse[2 * tid], last = s.coarse[2 * tid + 1];
-    const Place before = sum_before({middle.count + last.count, middle.weight + last.weight});
-    middle = {middle.count + before.count, middle.weight + before.weight};
-    last = {last.count + middle.count, last.weight + middle.weight};
-    if (tid == kThreads - 1) s.found = last;
+    Place ends[kOwnBins + 1];
+    ends_of_bins(s.coarse, {}, ends);
+    if (tid == kThreads - 1) s.found = ends[kOwnBins];
     __syncthreads();
     uint64_t total = s.found.weight;
 
@@ -341,7 +365,7 @@ __global__ void __launch_bounds__(kThreads, 2) sample_kernel(const __grid_consta
       if (stage == 1) goal.count = few ? min(likely, q.top_k) : likely;
       if (stage == 1 && q.top_p < 1) goal.share = q.top_p * static_cast<double>(total);
       if (stage == 2) goal.weight = drawn(total);
-      tell_bin(s, goal, before, middle, last);
+      find_bin(s, goal, ends);
       const int coarse = s.bin;
       Place open = s.before;  // before the tokens that are left
       uint32_t left = s.behind.count - open.count;
@@ -365,15 +389,14 @@ __global__ void __launch_bounds__(kThreads, 2) sample_kernel(const __grid_consta
       while (left > kRanked && low < high) {
         const int bits = 32 - __clz(high - low), shift = bits > 10 ? bits - 10 : 0;
         clear_bins(s);
+        __syncthreads();
         for (int i = begin; i < end; ++i)
           if (is_open(values[i])) add_to_bin(s, (high - key_of(values[i])) >> shift, 1, fixed(weight(values[i])));
         cluster_sync();
         merge(s, s.fine, parts, rank);
-        Place m = s.fine[2 * tid], e = s.fine[2 * tid + 1], b = sum_before({m.count + e.count, m.weight + e.weight});
-        b = {b.count + open.count, b.weight + open.weight};
-        m = {m.count + b.count, m.weight + b.weight};
-        e = {e.count + m.count, e.weight + m.weight};
-        tell_bin(s, goal, b, m, e);
+        Place fine_ends[kOwnBins + 1];
+        ends_of_bins(s.fine, open, fine_ends);
+        find_bin(s, goal, fine_ends);
         open = s.before;
         left = s.behind.count - open.count;
         high -= s.bin << shift;
@@ -393,33 +416,42 @@ __global__ void __launch_bounds__(kThreads, 2) sample_kernel(const __grid_consta
         if (stage == 2) take_equal(low, yes - 1);
         continue;
       }
-      const int list = turn++ & 1;
-      if (tid == 0) s.owns[list] = 0;
-      __syncthreads();
       for (int i = begin; i < end; ++i)
         if (is_open(values[i]))
           s.own[list][atomicAdd(&s.owns[list], 1u)] = static_cast<uint64_t>(key_of(values[i])) << 32 | ~static_cast<uint32_t>(first + i);
       cluster_sync();
-      uint32_t at = tid;
-      for (int p = 0; p < parts; ++p) {
-        const uint32_t there = *remote(&s.owns[list], p);
-        if (tid < left && at < there) {
-          const uint64_t token = *remote(&s.own[list][at], p);
-          s.ranked[tid] = token, s.weights[tid] = fixed(weight(value_of(static_cast<uint32_t>(token >> 32))));
+      if (tid < kRanked) {
+        uint32_t there[kMostParts], at = tid;
+#pragma unroll
+        for (int p = 0; p < kMostParts; ++p) there[p] = p < parts ? *remote(&s.owns[list], p) : 0;
+        int p = -1;
+#pragma unroll
+        for (int i = 0; i < kMostParts; ++i) {
+          if (p < 0 && at < there[i]) p = i;
+          if (p < 0) at -= there[i];
         }
-        at -= there;
+        if (p >= 0) {
+          const uint64_t token = *remote(&s.own[list][at], p);
+          s.ranked[tid] = {token, fixed(weight(value_of(static_cast<uint32_t>(token >> 32))))};
+        }
       }
+      list ^= 1;
+      if (tid == 0) s.owns[list] = 0;  // read by others before this barrier of the cluster
       __syncthreads();
-      const uint32_t mine = tid / 2;
-      const uint64_t token = mine < left ? s.ranked[mine] : 0;
+      const uint32_t mine = tid / kRankers;
+      const Ranked own = s.ranked[mine < left ? mine : 0];
       Place upto;
-      for (uint32_t i = tid % 2; i < left; i += 2)
-        if (s.ranked[i] >= token) ++upto.count, upto.weight += s.weights[i];
-      upto.count += __shfl_xor_sync(~0u, upto.count, 1), upto.weight += __shfl_xor_sync(~0u, upto.weight, 1);
-      if (mine < left && tid % 2 == 0) {
-        upto.count += open.count, upto.weight += open.weight;
-        if (goal.reached(upto) && !goal.reached(upto.count - 1, upto.weight - s.weights[mine]))
-          s.found = upto, s.found_token = ~static_cast<uint32_t>(token);
+#pragma unroll 4
+      for (uint32_t i = tid % kRankers; i < left; i += kRankers) {
+        const Ranked other = s.ranked[i];
+        if (other.token >= own.token) ++upto.count, upto.weight += other.weight;
+      }
+#pragma unroll
+      for (int x = 1; x < kRankers; x *= 2) upto = upto + Place{__shfl_xor_sync(~0u, upto.count, x), __shfl_xor_sync(~0u, upto.weight, x)};
+      if (mine < left && tid % kRankers == 0) {
+        upto = upto + open;
+        if (goal.reached(upto) && !goal.reached(upto.count - 1, upto.weight - own.weight))
+          s.found = upto, s.found_token = ~static_cast<uint32_t>(own.token);
       }
       __syncthreads();
       total = s.found.weight;
@@ -439,7 +471,7 @@ __global__ void __launch_bounds__(kThreads, 2) sample_kernel(const __grid_consta
       made[known] = {static_cast<uint32_t>(token), 1}, q.made_count[row] = known + 1;
   }
   if (tid != 0) return;
-  if (inverse_temperature != 0) q.random[row] += 0x9e3779b97f4a7c15;
+  if (inverse_temperature != 0) q.random[row] = random;
   a.tokens[row] = max(token, 0);
   if (a.history) a.history[row * a.history_stride + length] = token;
   a.lengths[row] = length + 1;
