@@ -431,6 +431,7 @@ Status check_broken_device(Model& m) {
 }
 
 int run(const std::string& folder) {
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);  // what was done stays readable where time runs out
   auto backend = runtime::find_backend("cuda");
   const auto device = backend.ok() ? (*backend)->device() : Result<std::string>(backend.error());
   if (!device.ok()) {
