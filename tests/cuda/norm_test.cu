@@ -53,6 +53,7 @@ void run(bool timed) {
     a.type = static_cast<Scalar>(pick({0, 1, 2})), a.kind = static_cast<NormKind>(pick({0, 1, 1, 2}));
     a.rows = pick({1, 2, 7, 8, 33, 100}), a.size = pick({1, 3, 8, 64, 100, 256, 576, 768, 1000, 1024, 1025, 2048, 3000, 4096, 16384});
     const bool embed = pick({0, 0, 1});
+    if (a.size <= 1024 && pick({0, 1})) a.rows = pick({2500, 5000});
     Buffer x = random(a.type, a.rows * a.size, 1.f, 0.5f), xb = random(a.type, a.size), res = random(a.type, a.rows * a.size),
            w = random(a.type, a.size, 0.3f, 1.f), b = random(a.type, a.size), y = Buffer(a.rows * a.size * bytes_of(a.type)),
            sum = Buffer(y.bytes()), table = random(a.type, 50 * a.size), positions = random(a.type, 40 * a.size),
@@ -111,15 +112,21 @@ void run(bool timed) {
   if (!timed) return;
   cudaStream_t stream;
   MUST(cudaStreamCreate(&stream));
-  for (int size : {768, 4096}) {
-    const int64_t rows = 16384;
-    Buffer x = random(Scalar::kFloat16, rows * size), r = random(Scalar::kFloat16, rows * size), y(rows * size * 2), s(rows * size * 2),
-           w = random(Scalar::kFloat16, size);
-    NormArgs a;
-    a.rows = rows, a.size = size, a.x = x.as(), a.residual = r.as(), a.sum = s.as(), a.y = y.as(), a.weight = w.as(), a.bias = w.as();
-    const double us = time_us(stream, 10, [&](int) { return norm(a, device, stream); });
-    std::printf("add + LayerNorm f16 16384 x %d: %.1f us, %.0f GB/s\n", size, us, rows * size * 8. / us * 1e-3);
-  }
+  for (const int64_t rows : {512, 2112, 4096, 16384})
+    for (const int size : {768, 4096}) {
+      Buffer x = random(Scalar::kFloat16, rows * size), r = random(Scalar::kFloat16, rows * size), y(rows * size * 2), s(rows * size * 2),
+             w = random(Scalar::kFloat16, size), codes(rows * size);
+      NormArgs a;
+      a.rows = rows, a.size = size, a.x = x.as(), a.y = y.as(), a.weight = w.as(), a.bias = w.as(), a.constant = true;
+      const auto time = [&] { return time_us(stream, 10, [&](int) { return norm(a, device, stream); }); };
+      const double alone = time();
+      a.rounded = codes.as();
+      const double rounds = time();
+      a.rounded = nullptr, a.residual = r.as(), a.sum = s.as();
+      const double sums = time();
+      std::printf("LayerNorm f16 %lld x %d: %.1f us, rounds too %.1f us, after an addition %.1f us, %.0f GB/s\n", (long long)rows, size,
+                  alone, rounds, sums, rows * size * 8. / sums * 1e-3);
+    }
 }
 
 }  // namespace

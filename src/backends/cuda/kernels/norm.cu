@@ -2,6 +2,7 @@
 //
 // Variants of the norms, both with the residual, the biases and the embedding before them:
 //   warp   rows of up to 1024 numbers whose length is a multiple of 16 bytes: a warp keeps a row in registers.
+//   rows   the same for many rows of 16 bits: warps stay, and have their next row on its way while they finish one.
 //   block  any row of up to 16384: a block keeps it as float32 in shared memory.
 // Variants of softmax:
 //   warp   rows of up to 1024 in the registers of a warp.
@@ -110,6 +111,88 @@ __global__ void __launch_bounds__(256) norm_warp(const __grid_constant__ NormArg
       for (int e = 0; e < V; e += 4)
         to[e / 4] = pack_float8(h[j][e] * a.rounded_factor, h[j][e + 1] * a.rounded_factor) |
                     pack_float8(h[j][e + 2] * a.rounded_factor, h[j][e + 3] * a.rounded_factor) << 16;
+    }
+  }
+}
+
+constexpr int kStayingWarps = 16;  // of a multiprocessor, in norm_rows
+
+// norm_warp without embeddings and a bias of x, for 16 bits. Weights stay in registers where no residual needs them.
+template <typename T, bool RESIDUAL>
+__global__ void __launch_bounds__(256, kStayingWarps / 8) norm_rows(const __grid_constant__ NormArgs a) {
+  constexpr int V = 8, P = 4;
+  launch_dependents();
+  const int lane = threadIdx.x & 31, pieces = a.size / V;
+  const int64_t step = int64_t{gridDim.x} * 8;
+  const auto fetch = [&](uint4 (&to)[P], const void* p, int64_t at, bool there) {
+#pragma unroll
+    for (int j = 0; j < P; ++j) {
+      const int i = lane + 32 * j;
+      to[j] = there && i < pieces ? *reinterpret_cast<const uint4*>(static_cast<const T*>(p) + at + i * V) : uint4{};
+    }
+  };
+  int64_t r = blockIdx.x * int64_t{8} + threadIdx.x / 32;
+  uint4 weights[P], biases[P], x[P], residual[RESIDUAL ? P : 1];
+  if (!a.constant) wait_for_predecessor();
+  if constexpr (!RESIDUAL) {
+    fetch(weights, a.weight, 0, a.weight != nullptr);
+    fetch(biases, a.bias, 0, a.bias != nullptr);
+  }
+  wait_for_predecessor();
+  const auto fetch_row = [&](int64_t row) {
+    fetch(x, a.x, row * a.size, row < a.rows);
+    if constexpr (RESIDUAL) fetch(residual, a.residual, row * a.size, row < a.rows);
+  };
+  fetch_row(r);
+  for (; r < a.rows; r += step) {
+    const int64_t at = r * a.size;
+    float h[P][V], sum = 0.f, squares = 0.f;
+#pragma unroll
+    for (int j = 0; j < P; ++j) {
+      unpack16<T>(x[j], h[j]);
+      if constexpr (RESIDUAL) {
+        float f[V];
+        unpack16<T>(residual[j], f);
+#pragma unroll
+        for (int e = 0; e < V; ++e) h[j][e] += f[e];
+      }
+#pragma unroll
+      for (int e = 0; e < V; ++e) sum += h[j][e];
+    }
+    fetch_row(r + step);
+    const float mean = a.kind == NormKind::kLayer ? warp_sum(sum) / a.size : 0.f;
+#pragma unroll
+    for (int j = 0; j < P; ++j)
+      if (lane + 32 * j < pieces) {
+        if (a.sum) *reinterpret_cast<uint4*>(static_cast<T*>(a.sum) + at + (lane + 32 * j) * V) = pack16<T>(h[j]);
+#pragma unroll
+        for (int e = 0; e < V; ++e) h[j][e] -= mean, squares += h[j][e] * h[j][e];
+      }
+    const float inverse = a.kind == NormKind::kNone ? 1.f : 1.f / sqrtf(warp_sum(squares) / a.size + a.epsilon);
+#pragma unroll
+    for (int j = 0; j < P; ++j) {
+      if (lane + 32 * j >= pieces) continue;
+      const int64_t c = at + (lane + 32 * j) * V;
+      if constexpr (RESIDUAL) {
+        const auto piece = [&](const void* p) {
+          return p ? *reinterpret_cast<const uint4*>(static_cast<const T*>(p) + (lane + 32 * j) * V) : uint4{};
+        };
+        weights[j] = piece(a.weight), biases[j] = piece(a.bias);
+      }
+      float w[V], b[V];
+      unpack16<T>(weights[j], w);
+      unpack16<T>(biases[j], b);
+#pragma unroll
+      for (int e = 0; e < V; ++e) h[j][e] = a.weight ? fmaf(h[j][e] * inverse, w[e], b[e]) : fmaf(h[j][e], inverse, b[e]);
+      *reinterpret_cast<uint4*>(static_cast<T*>(a.y) + c) = pack16<T>(h[j]);
+      if (!a.rounded) continue;
+      uint2 codes;
+      const auto four = [&](int e) {
+        return pack_float8(h[j][e] * a.rounded_factor, h[j][e + 1] * a.rounded_factor) |
+               pack_float8(h[j][e + 2] * a.rounded_factor, h[j][e + 3] * a.rounded_factor) << 16;
+      };
+      codes.x = four(0), codes.y = four(4);
+      *reinterpret_cast<uint2*>(static_cast<uint8_t*>(a.rounded) + c) = codes;
     }
   }
 }
@@ -253,6 +336,13 @@ cudaError_t norm(const NormArgs& a, const DeviceTraits& device, cudaStream_t str
     using T = decltype(zero);
     LaunchShape shape{.grid = dim3(static_cast<unsigned>((a.rows + 7) / 8)), .block = dim3(256)};
     shape.dependent = device.capability >= 90;
+    if constexpr (sizeof(T) == 2) {
+      const int64_t staying = int64_t{kStayingWarps} * device.multiprocessors;
+      if (pieces && !a.ids && !a.x_bias && a.rows >= staying) {
+        shape.grid = dim3(static_cast<unsigned>(staying / 8));
+        return a.residual ? launch(norm_rows<T, true>, shape, stream, a) : launch(norm_rows<T, false>, shape, stream, a);
+      }
+    }
     if (pieces) return launch(norm_warp<T>, shape, stream, a);
     shape.grid = dim3(static_cast<unsigned>(a.rows));
     shape.shared = size_t{4} * a.size;
