@@ -85,6 +85,12 @@ inline float erf16(float x) {
   const float p = ((((1.061405429f * t - 1.453152027f) * t + 1.421413741f) * t - 0.284496736f) * t + 0.254829592f) * t;
   return copysignf(1.f - p * __expf(-a * a), x);
 }
+// 0.5 x (1 + erf(x / sqrt 2)) for results of 16 bits, within 3.1e-6: see kernels/gelu.cuh.
+inline float gelu16(float x) {
+  const float s = x * x;
+  const float q = (((-3.228996055e-6f * s + 8.823825744e-5f) * s + 3.602739161e-4f) * s - 1.052266868e-1f) * s - 2.302045391f;
+  return __fdividef(x, 1.f + exp2f(fminf(x * q, 120.f)));
+}
 // Reductions over a warp and a block of whole warps; every thread gets the result.
 template <class T, class F> inline T warp_reduce(T x, F f) {
   for (int m = 16; m; m >>= 1) x = f(x, __shfl_xor_sync(0xffffffffu, x, m));

@@ -100,7 +100,10 @@ std::string emit_program(Source& s, const ops::PointProgram& program, std::span<
     const std::string name = s.name("r");
     // The operands' names are letters in the formula.
     std::string text = formula_of(i.op), out;
-    if (const size_t erf = text.find("erff("); erf != std::string::npos && dtype_size(result) <= 2) text.replace(erf, 4, "erf16");
+    if (dtype_size(result) <= 2) {
+      if (i.op == PointOp::kGelu) text = "gelu16(a)";
+      if (i.op == PointOp::kErf) text = "erf16(a)";
+    }
     const std::string values[] = {operand(i.a), count > 1 ? operand(i.b) : "0.f", count > 2 ? operand(i.c) : "0.f"};
     for (size_t k = 0; k < text.size(); ++k) {
       const auto letter = [&](size_t at) { return at < text.size() && (isalnum(text[at]) || text[at] == '_'); };
