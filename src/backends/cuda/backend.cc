@@ -69,16 +69,17 @@ class Context final : public runtime::DeviceContext {
 
   Status run(std::span<const RtValue> inputs, std::span<const Binding> bindings, std::span<RtValue> outputs) override {
     CAMEO_TRY(use(stream_.get()));
+    timed_ = false;
     CAMEO_TRY(launch(inputs, bindings, outputs));
     CAMEO_TRY(synchronize(session_.stream));
     CAMEO_TRY(session_.faults.take());
-    CAMEO_ASSIGN(timings_.h2d_ms, events_[1]->since(*events_[0]));
-    CAMEO_ASSIGN(timings_.compute_ms, events_[2]->since(*events_[1]));
-    CAMEO_ASSIGN(timings_.d2h_ms, events_[3]->since(*events_[2]));
+    timed_ = true;
     return {};
   }
 
   Status enqueue(void* stream, std::span<const RtValue> inputs, std::span<const Binding> bindings, std::span<RtValue> outputs) override {
+    timings_ = timings();
+    timed_ = false;
     CAMEO_TRY(use(static_cast<cudaStream_t>(stream)));
     return launch(inputs, bindings, outputs);
   }
@@ -86,7 +87,14 @@ class Context final : public runtime::DeviceContext {
   void time_nodes(std::vector<std::chrono::nanoseconds>* times) override { runner_.time_nodes(times); }
   std::string type_in_last_run(ir::ValueId id) const override { return runner_.type_in_last_run(id); }
   Result<runtime::Specialization*> specialization(std::span<const ops::Fact> inputs) override { return runner_.specialization(inputs); }
-  runtime::DeviceTimings timings() const override { return timings_; }
+  runtime::DeviceTimings timings() const override {
+    if (!timed_) return timings_;
+    const auto between = [&](int k) {
+      const auto time = events_[k + 1]->since(*events_[k]);
+      return time.ok() ? *time : 0;
+    };
+    return {between(0), between(1), between(2)};
+  }
   void cancel(bool cancelled) override { session_.cancelled.store(cancelled, std::memory_order_relaxed); }
 
  private:
@@ -120,9 +128,11 @@ class Context final : public runtime::DeviceContext {
     session_.copies_to_host = 0;
     std::vector<Value> results;
     CAMEO_TRY(events_[0]->record(session_.stream));
-    CAMEO_TRY(runner_.run(values, results, events_[1].get()));
+    const bool to_host =
+        std::none_of(bindings.begin(), bindings.end(), [](const Binding& b) { return b.data && is_device_memory(b.data); });
+    CAMEO_TRY(runner_.run(values, results, events_[1].get(), to_host));
     CAMEO_TRY(events_[2]->record(session_.stream));
-    std::vector<void*> to(results.size(), nullptr);
+    std::vector<Target> to(results.size());
     for (size_t k = 0; k < results.size(); ++k) {
       const Binding binding = k < bindings.size() ? bindings[k] : Binding{};
       CAMEO_TRY(give(results[k], binding, k, outputs[k], to[k]));
@@ -132,7 +142,7 @@ class Context final : public runtime::DeviceContext {
   }
 
   // Sets `later` to where the value is still to be copied, if it lies in the runner's memory.
-  Status give(Value& value, const Binding& binding, size_t k, RtValue& output, void*& later) {
+  Status give(Value& value, const Binding& binding, size_t k, RtValue& output, Target& later) {
     if (!value.is_tensor() || value.dtype == DType::kString) {
       if (binding.data) return error(ErrorCode::kInvalidArgument, "output {} is no tensor of numbers and cannot be bound to memory", k);
       output = *value.host;
@@ -156,7 +166,7 @@ class Context final : public runtime::DeviceContext {
       value.device = nullptr;
     }
     if (value.device && !value.owner) {
-      later = to;
+      later = {to, !binding.data};
     } else {
       CAMEO_TRY(copy(to, value.device ? value.device : value.host->tensor.raw(), bytes, session_.stream));
       // The memory of values that are not the runner's may go when this returns.
@@ -172,7 +182,8 @@ class Context final : public runtime::DeviceContext {
   std::unique_ptr<Event> events_[4];
   std::vector<PinnedBlock> pinned_;
   RepeatedInputs repeated_;
-  runtime::DeviceTimings timings_;
+  runtime::DeviceTimings timings_;  // of the last run(), where enqueue() has used the events since
+  bool timed_ = false;              // the events are those of the last run()
 };
 
 class Model final : public runtime::DeviceModel {

@@ -33,6 +33,7 @@ constexpr auto cudaErrorECCUncorrectable = hipErrorECCNotCorrectable;
 constexpr auto cudaErrorUnknown = hipErrorUnknown;
 constexpr auto cudaStreamNonBlocking = hipStreamNonBlocking;
 constexpr auto cudaStreamCaptureModeThreadLocal = hipStreamCaptureModeThreadLocal;
+constexpr unsigned long long cudaGraphInstantiateFlagUseNodePriority = 0;  // not passed on
 constexpr auto cudaHostAllocPortable = hipHostMallocPortable;
 constexpr auto cudaHostRegisterDefault = hipHostRegisterDefault;
 constexpr auto cudaMemcpyDefault = hipMemcpyDefault;
@@ -50,7 +51,8 @@ constexpr auto cudaDevAttrMaxSharedMemoryPerBlockOptin = hipDeviceAttributeMaxSh
 #define cudaDeviceGetAttribute hipDeviceGetAttribute
 #define cudaDriverGetVersion hipDriverGetVersion
 #define cudaRuntimeGetVersion hipRuntimeGetVersion
-#define cudaStreamCreateWithFlags hipStreamCreateWithFlags
+#define cudaStreamCreateWithPriority hipStreamCreateWithPriority
+#define cudaDeviceGetStreamPriorityRange hipDeviceGetStreamPriorityRange
 #define cudaStreamDestroy hipStreamDestroy
 #define cudaStreamSynchronize hipStreamSynchronize
 #define cudaStreamQuery hipStreamQuery

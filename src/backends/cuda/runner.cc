@@ -520,11 +520,11 @@ Status Runner::launch_fixed(Prepared& p) {
         const auto& plan = p.spec.values[id];
         return base + p.offsets[plan.place == Place::kView ? plan.source : id];
       },
-      scratch_.data());
+      scratch_.data(), session_.stream);
 }
 
 // Puts steps [first, last) on the stream.
-Status Runner::launch_steps(Prepared& p, size_t first, size_t last, const AddressOf& address, void* scratch_memory) {
+Status Runner::launch_steps(Prepared& p, size_t first, size_t last, const AddressOf& address, void* scratch_memory, cudaStream_t stream) {
   std::vector<void*> inputs, outputs;
   const auto operands = [&](size_t k) {
     const ir::Node& node = graph_.nodes[p.spec.steps[k].node];
@@ -554,7 +554,7 @@ Status Runner::launch_steps(Prepared& p, size_t first, size_t last, const Addres
         lists.push_back(std::move(outputs));
       }
       for (size_t i = 0; i < lists.size(); i += 2) at.push_back({lists[i], lists[i + 1], scratch});
-      if (auto status = chained->second.chain->run(at, session_.stream); !status.ok()) return std::move(status).error().in(node.describe());
+      if (auto status = chained->second.chain->run(at, stream); !status.ok()) return std::move(status).error().in(node.describe());
       --k;
       continue;
     }
@@ -569,13 +569,13 @@ Status Runner::launch_steps(Prepared& p, size_t first, size_t last, const Addres
     }
     std::chrono::steady_clock::time_point start;
     if (node_times_) {
-      CAMEO_TRY(synchronize(session_.stream));
+      CAMEO_TRY(synchronize(stream));
       start = std::chrono::steady_clock::now();
     }
-    if (auto status = p.steps[k]->step.run({inputs, outputs, scratch}, session_.stream); !status.ok())
+    if (auto status = p.steps[k]->step.run({inputs, outputs, scratch}, stream); !status.ok())
       return std::move(status).error().in(node.describe());
     if (node_times_) {
-      if (auto status = synchronize(session_.stream); !status.ok()) return std::move(status).error().in(node.describe());
+      if (auto status = synchronize(stream); !status.ok()) return std::move(status).error().in(node.describe());
       (*node_times_)[p.spec.steps[k].node] += std::chrono::steady_clock::now() - start;
     }
   }
@@ -660,7 +660,7 @@ Status Runner::run_each(Prepared& p) {
   return {};
 }
 
-Status Runner::run(std::span<const Value> inputs, std::vector<Value>& outputs, Event* inputs_copied) {
+Status Runner::run(std::span<const Value> inputs, std::vector<Value>& outputs, Event* inputs_copied, bool outputs_to_host) {
   std::vector<ops::Fact> facts;
   for (const Value& v : inputs) facts.push_back(ops::Fact::of(v.type()));
   CAMEO_ASSIGN(Prepared * p, prepare(facts));
@@ -678,7 +678,7 @@ Status Runner::run(std::span<const Value> inputs, std::vector<Value>& outputs, E
     v.storage = v.dtype;
     v.owner = nullptr;
   }
-  ran_in_parts_ = runs_in_parts(*p);
+  ran_in_parts_ = runs_in_parts(*p, inputs, outputs_to_host);
   if (ran_in_parts_) {
     CAMEO_TRY(run_in_parts(*p, inputs, inputs_copied));
   } else {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "backends/cuda/chain.h"
+#include "backends/cuda/division.h"
 #include "backends/cuda/encoder_graph.h"
 #include "backends/cuda/row_parts.h"
 #include "backends/cuda/simplify.h"
@@ -34,6 +35,12 @@ struct Value {
   static Value of(ops::RtValue v);
 };
 
+// Where an output goes; null: nowhere.
+struct Target {
+  void* data = nullptr;
+  bool locked = false;  // page-locked memory of the host
+};
+
 // What the runners of one context share.
 struct Session {
   Device& device;
@@ -55,10 +62,11 @@ class Runner {
 
   // `inputs` one for each input of the graph. Outputs lie in memory of the runner, valid until its next run, or their own.
   // `inputs_copied`, if given, is recorded where the computation may begin.
-  Status run(std::span<const Value> inputs, std::vector<Value>& outputs, Event* inputs_copied = nullptr);
-  // Copies outputs of the last run to where `to` says, parallel to the graph's; null: not. Where they were made in parts, each
+  // `outputs_to_host`: they will be copied there.
+  Status run(std::span<const Value> inputs, std::vector<Value>& outputs, Event* inputs_copied = nullptr, bool outputs_to_host = true);
+  // Copies outputs of the last run to where `to` says, parallel to the graph's. Where they were made in parts, each
   // part goes as soon as it is there.
-  Status copy_outputs(std::span<const Value> outputs, std::span<void* const> to);
+  Status copy_outputs(std::span<const Value> outputs, std::span<const Target> to);
 
   // Makes the host's copy of a value, waiting for the device.
   Status fetch(Value& value);
@@ -102,21 +110,32 @@ class Runner {
     int runs = 0;
     std::unique_ptr<Overlap> overlap;
   };
-  // The first and the last steps of a run, part by part of the batch: the next part's inputs are copied meanwhile, and the outputs
-  // of the part before. What other parts or the steps between them read lies in the memory of the whole, as do inputs and outputs.
+  // The run at a part of the batch.
+  struct Part {
+    Prepared prepared;
+    RowParts apart;  // the steps that may run in such parts
+  };
+  using Parts = std::array<std::shared_ptr<Part>, Division::kLevels>;  // by level of a division; null: not made, or not possible
+  // A divided run. What steps of two tasks share lies in the memory of the whole, as do inputs and outputs, part behind part.
   struct Overlap {
-    int parts = 1;
-    RowParts steps;  // those that run in parts
-    std::unique_ptr<Prepared> part;
-    // Every other part runs beside the ones between: by those two, what lies between the steps of a part, and scratch memory.
-    MemoryPool::Block memory[2], scratch[2];
-    std::vector<char> in_whole;   // by value: lies in the memory of the whole
-    std::vector<size_t> strides;  // by value that does: bytes from part to part
-    std::vector<CapturedGraph> heads, tails;
-    std::optional<CapturedGraph> middle;
+    enum class Lies : uint8_t { kInLane, kInWhole, kBetween };
+    Division division;
+    std::vector<Segment> segments;
+    std::vector<Task> tasks;
+    Parts parts;
+    std::vector<Lies> lies;                                      // by value
+    std::vector<size_t> between_offsets;                         // by value
+    size_t between_bytes = 0;                                    // of what is gone where the whole batch begins, or not there yet
+    std::array<std::vector<size_t>, Division::kLevels> strides;  // by level and value: bytes from part to part; 0: the same for all
+    std::vector<char> read_first;                                // by input: the parts of the first steps read it
+    std::vector<size_t> made_in;                                 // by output: the segment that makes it
+    MemoryPool::Block memory[2], scratch[2], between;            // by lane: what lies between the steps of a part, and scratch memory
+    std::vector<CapturedGraph> graphs;                           // by task
+    std::vector<Event> done, copied;                             // by task; by part of the first segment
     const void* captured_at = nullptr;
     const void* captured_scratch = nullptr;
-    std::vector<Event> copied, done;  // by part
+    bool begins_in_parts() const { return segments.front().parts() > 1; }
+    bool ends_in_parts() const { return segments.back().parts() > 1; }
   };
   using AddressOf = std::function<void*(ir::ValueId)>;
 
@@ -144,16 +163,18 @@ class Runner {
   Status run_each(Prepared& p);
   Status run_fixed(Prepared& p);
   Status launch_fixed(Prepared& p);
-  Status launch_steps(Prepared& p, size_t first, size_t last, const AddressOf& address, void* scratch);
+  Status launch_steps(Prepared& p, size_t first, size_t last, const AddressOf& address, void* scratch, cudaStream_t stream);
   Status copy_inputs(Prepared& p, std::span<const Value> inputs);
-  bool runs_in_parts(const Prepared& p) const;
+  bool runs_in_parts(const Prepared& p, std::span<const Value> inputs, bool outputs_to_host) const;
   Status run_in_parts(Prepared& p, std::span<const Value> inputs, Event* inputs_copied);
+  Status copy_part_of_inputs(const Prepared& p, std::span<const Value> inputs, int part);
   Status reserve_parts(Prepared& p);
   Status capture_parts(Prepared& p);
   Status choose_overlap(Prepared& p);
-  Result<std::unique_ptr<Prepared>> make_part(const Prepared& p, int parts);
-  std::unique_ptr<Overlap> make_overlap(Prepared& p, std::unique_ptr<Prepared>& part, int parts, int head_eighths, int tail_eighths) const;
-  Result<double> time_run(Prepared& p, std::span<const Value> inputs, std::span<void* const> to);
+  Result<Division> measure_divisions(Prepared& p, size_t in_bytes, size_t out_bytes);
+  Result<std::shared_ptr<Part>> make_part(const Prepared& p, int parts);
+  std::unique_ptr<Overlap> make_overlap(const Prepared& p, const Parts& parts, const Division& division) const;
+  Result<double> time_run(Prepared& p, std::span<const Value> inputs, std::span<const Target> to);
   Status run_step(Prepared& p, size_t index);
   Status run_on_host(Prepared& p, const ir::Node& node);
   Status run_if(const ir::Node& node);
@@ -182,7 +203,7 @@ class Runner {
   std::vector<Value> values_;
   MemoryPool::Block block_, scratch_;
   std::optional<Stream> copy_in_, copy_out_, beside_;
-  std::optional<Event> begun_, copied_out_, beside_begins_, beside_done_;
+  std::optional<Event> begun_, copied_out_, beside_done_;
   bool ran_in_parts_ = false;
   std::vector<std::chrono::nanoseconds>* node_times_ = nullptr;
   std::vector<std::pair<const ir::Subgraph*, std::unique_ptr<Runner>>> nested_;

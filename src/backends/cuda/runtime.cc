@@ -1,5 +1,7 @@
 #include "backends/cuda/runtime.h"
 
+#include <algorithm>
+
 namespace cameo::cuda {
 namespace {
 
@@ -92,9 +94,13 @@ Result<DeviceInfo> current_device() {
   return info;
 }
 
-Result<Stream> Stream::create() {
+Result<Stream> Stream::create(int rank) {
   cudaStream_t stream = nullptr;
-  CAMEO_TRY(check(attempt([&] { return cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking); }), "cudaStreamCreate"));
+  int least = 0, greatest = 0;
+  if (rank > 0) CAMEO_TRY(check(cudaDeviceGetStreamPriorityRange(&least, &greatest), "cudaDeviceGetStreamPriorityRange"));
+  const int priority = std::max(least - rank, greatest);
+  CAMEO_TRY(check(attempt([&] { return cudaStreamCreateWithPriority(&stream, cudaStreamNonBlocking, rank > 0 ? priority : 0); }),
+                  "cudaStreamCreate"));
   return Stream(stream);
 }
 Stream::~Stream() {
@@ -130,7 +136,7 @@ Result<double> Event::since(const Event& start) const {
 Status CapturedGraph::begin(cudaStream_t stream) {
   return check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
 }
-Result<CapturedGraph> CapturedGraph::end(cudaStream_t stream, Status status) {
+Result<CapturedGraph> CapturedGraph::end(cudaStream_t stream, Status status, bool ranked) {
   cudaGraph_t graph = nullptr;
   const cudaError_t ended = cudaStreamEndCapture(stream, &graph);
   struct Destroy {
@@ -145,7 +151,8 @@ Result<CapturedGraph> CapturedGraph::end(cudaStream_t stream, Status status) {
   }
   CAMEO_TRY(check(ended, "cudaStreamEndCapture"));
   cudaGraphExec_t exec = nullptr;
-  CAMEO_TRY(check(attempt([&] { return cudaGraphInstantiate(&exec, graph, 0); }), "cudaGraphInstantiate"));
+  CAMEO_TRY(check(attempt([&] { return cudaGraphInstantiate(&exec, graph, ranked ? cudaGraphInstantiateFlagUseNodePriority : 0); }),
+                  "cudaGraphInstantiate"));
   return CapturedGraph(exec);
 }
 CapturedGraph::~CapturedGraph() {

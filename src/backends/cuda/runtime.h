@@ -40,7 +40,8 @@ Result<DeviceInfo> current_device();
 
 class Stream {
  public:
-  static Result<Stream> create();
+  // `rank`: how far its work goes before that of other streams, as far as the device tells so many apart.
+  static Result<Stream> create(int rank = 0);
   Stream(Stream&& other) noexcept : stream_(std::exchange(other.stream_, nullptr)) {}
   Stream& operator=(Stream&& other) noexcept {
     std::swap(stream_, other.stream_);
@@ -80,12 +81,12 @@ class Event {
 // Work captured from a stream, to be replayed.
 class CapturedGraph {
  public:
-  // Runs `enqueue`, which puts work on the stream, and keeps the work.
+  // Runs `enqueue`, which puts work on the stream, and keeps the work, if `ranked` with that stream's rank wherever it is launched.
   template <class F>
-  static Result<CapturedGraph> capture(cudaStream_t stream, F enqueue) {
+  static Result<CapturedGraph> capture(cudaStream_t stream, F enqueue, bool ranked = false) {
     CAMEO_TRY(begin(stream));
     Status status = enqueue();
-    return end(stream, std::move(status));
+    return end(stream, std::move(status), ranked);
   }
   CapturedGraph(CapturedGraph&& other) noexcept : exec_(std::exchange(other.exec_, nullptr)) {}
   CapturedGraph& operator=(CapturedGraph&& other) noexcept {
@@ -98,7 +99,7 @@ class CapturedGraph {
  private:
   explicit CapturedGraph(cudaGraphExec_t exec) : exec_(exec) {}
   static Status begin(cudaStream_t stream);
-  static Result<CapturedGraph> end(cudaStream_t stream, Status status);
+  static Result<CapturedGraph> end(cudaStream_t stream, Status status, bool ranked);
   cudaGraphExec_t exec_ = nullptr;
 };
 
