@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include "backends/cuda/encoder_graph.h"
+#include "backends/cuda/kernels/encoder_layers.h"
 #include "base/error.h"
 #include "cameo/builder.h"
 #include "ops/evaluate.h"
@@ -142,12 +143,18 @@ Result<std::vector<ops::RtValue>> evaluate(const ir::Graph& graph, int64_t batch
   return values;
 }
 
+bool has_chains() {
+  EncoderArgs some;
+  some.layers = 1, some.batch = 1, some.tokens = 32, some.hidden = 64, some.heads = 1, some.head_size = 64, some.ffn = 64;
+  return !encoder_chain_refusal(some, kDevice);
+}
+
 // A chain of all the layers takes all steps that it does but one, and leaves the others as they were.
 Status find_in(const char* path, size_t layers) {
   CAMEO_ASSIGN(const Plan plan, Builder().build(path, {.device = "cuda", .precision = DevicePrecision::kFloat16}));
   CAMEO_ASSIGN(const plan::Content content, plan::read(plan, false));
   const ir::Graph& graph = content.graph;
-  for (const auto& [batch, tokens] : {std::pair<int64_t, int64_t>{1, 1}, {1, 16}, {2, 7}, {4, 4}, {1, 17}}) {
+  for (const auto& [batch, tokens] : {std::pair<int64_t, int64_t>{1, 1}, {1, 16}, {2, 7}, {4, 4}, {1, 17}, {2, 37}, {1, 129}}) {
     std::vector<ops::Fact> facts;
     for (ir::ValueId id : graph.inputs) {
       const size_t rank = graph.value(id).type.shape ? graph.value(id).type.shape->size() : 0;
@@ -158,11 +165,14 @@ Status find_in(const char* path, size_t layers) {
     CAMEO_ASSIGN(const Simplified simplified, simplify(graph, spec));
     const size_t before = spec.steps.size();
     const std::vector<EncoderChain> found = find_encoders(graph, spec, simplified, Scalar::kFloat16, kDevice);
-    const bool few = batch * tokens >= kEncoderFewest && batch * tokens <= kEncoderRows;
-    const size_t expected = few && layers > 0 ? 1 : 0;
+    // The chain of kernels is there only where there is a GPU.
+    const bool few = batch * tokens >= kEncoderFewest && batch * tokens <= kEncoderRows,
+               more = batch * tokens > kEncoderRows && batch * tokens <= kEncoderChainRows && has_chains();
+    const size_t expected = (few || more) && layers > 0 ? 1 : 0;
     if (found.size() != expected) return error(ErrorCode::kInternal, "{} chains at {}x{}", found.size(), batch, tokens);
     if (found.empty()) continue;
     const EncoderChain& chain = found[0];
+    if (chain.persistent != few) return error(ErrorCode::kInternal, "the wrong kernels at {}x{}", batch, tokens);
     if (chain.layers.size() != layers) return error(ErrorCode::kInternal, "{} layers at {}x{}", chain.layers.size(), batch, tokens);
     CAMEO_ASSIGN(const std::vector<ops::RtValue> values, evaluate(graph, batch, tokens));
     const Plain plain(chain, values);

@@ -1,5 +1,5 @@
-// The persistent kernel of an encoder's layers against float32 on the host.
-#include "backends/cuda/kernels/encoder_persistent.h"
+// The persistent kernel of an encoder's layers, and the chain of kernels for more rows, against float32 on the host.
+#include "backends/cuda/kernels/encoder_layers.h"
 
 #include "harness.cuh"
 
@@ -210,6 +210,81 @@ std::string describe(const Case& c) {
                 c.multiprocessors);
 }
 
+// Relative error of what is in e.y.
+double error_of(const Encoder& e, const Rows& want) {
+  const std::vector<uint16_t> got = e.y.host<uint16_t>();
+  double error = 0, size = 0;
+  for (size_t j = 0; j < want.size(); ++j) {
+    __half h;
+    __nv_bfloat16 b;
+    std::memcpy(&h, &got[j], 2), std::memcpy(&b, &got[j], 2);
+    const double f = e.a.type == Scalar::kFloat16 ? __half2float(h) : __bfloat162float(b);
+    error += (f - want[j]) * (f - want[j]), size += double{want[j]} * want[j];
+  }
+  return std::sqrt(error / size);
+}
+
+// The chain, with each of some divisions of its products.
+struct Chain {
+  Encoder e;
+  EncoderChainArgs args;
+  std::vector<Buffer> kept;
+  std::vector<EncoderSums> sums;
+  explicit Chain(const Case& c) : e(c) {
+    EncoderArgs& a = e.a;
+    const auto append = [](Buffer& all, const Buffer& one, int i) {
+      MUST(cudaMemcpy(all.as<char>() + i * one.bytes(), one.as(), one.bytes(), cudaMemcpyDeviceToDevice));
+    };
+    for (int i = 0; i < a.layers; ++i) {
+      Buffer w(e.layers[i].w[0].device.bytes() * 3), b(e.layers[i].b[0].device.bytes() * 3);
+      for (int j = 0; j < 3; ++j) append(w, e.layers[i].w[j].device, j), append(b, e.layers[i].b[j].device, j);
+      e.pointers[i].weight[0] = w.as(), e.pointers[i].bias[0] = b.as();
+      kept.push_back(std::move(w)), kept.push_back(std::move(b));
+    }
+    const auto of = [&](const void* w, const void* bias, int n, const void* weight, const void* norm_bias) {
+      Buffer to(n * 8);
+      MUST(norm_sums(a.type, n, a.hidden, w, bias, weight, norm_bias, to.as<float>(), nullptr));
+      kept.push_back(std::move(to));
+      return kept.back().as<float>();
+    };
+    for (int i = 0; i < a.layers; ++i) {
+      const EncoderLayer &l = e.pointers[i], &before = e.pointers[std::max(0, i - 1)];
+      EncoderSums s{};
+      if (i > 0)
+        s.qkv = of(l.weight[0], l.bias[0], 3 * a.hidden, a.pre ? l.norm1_weight : before.norm2_weight,
+                   a.pre ? l.norm1_bias : before.norm2_bias);
+      s.up = of(l.up_weight, l.up_bias, a.ffn, a.pre ? l.norm2_weight : l.norm1_weight, a.pre ? l.norm2_bias : l.norm1_bias);
+      sums.push_back(s);
+    }
+    e.workspace = Buffer(encoder_chain_workspace(a));
+    e.workspace.poison();
+    a.workspace = e.workspace.as();
+    args.encoder = a, args.sums = sums.data();
+  }
+};
+
+void run_chain(const Case& c, const DeviceTraits& device) {
+  const std::string line = "chain of " + describe(c);
+  const double rows = double(c.batch) * c.tokens;
+  if (left_out(line, c.layers * rows * c.hidden * (4. * c.hidden + 2. * c.ffn))) return;
+  Chain chain(c);
+  const char* why = encoder_chain_refusal(chain.args.encoder, device);
+  check(why ? 1 : 0, 0, line + (why ? why : ""));
+  if (why) return;
+  const Rows want = plain(chain.e.a, chain.e.first, chain.e.layers, chain.e.x.host, chain.e.scores);
+  for (int i = 0; i < c.launches; ++i) {
+    for (int which = 0; which < kEncoderProducts; ++which) {
+      const auto tilings =
+          rows_tilings(encoder_chain_product(chain.args, std::min(1, c.layers - 1), static_cast<EncoderProduct>(which)), device);
+      chain.args.tilings[which] = tilings[i * 3 % tilings.size()];
+    }
+    chain.e.y.poison();
+    MUST(encoder_chain(chain.args, device, nullptr));
+    MUST(cudaDeviceSynchronize());
+    check(error_of(chain.e, want), 2 * tolerance(c.type), line);
+  }
+}
+
 void run_case(const Case& c, DeviceTraits device) {
   const double rows = double(c.batch) * c.tokens;
   if (left_out(describe(c), c.layers * rows * c.hidden * (4. * c.hidden + 2. * c.ffn))) return;
@@ -228,15 +303,7 @@ void run_case(const Case& c, DeviceTraits device) {
     const std::vector<uint16_t> got = e.y.host<uint16_t>();
     if (i == 0) first = got;
     check(got == first ? 0 : 1, 0, describe(c) + ": launches differ");
-    double error = 0, size = 0;
-    for (size_t j = 0; j < want.size(); ++j) {
-      __half h;
-      __nv_bfloat16 b;
-      std::memcpy(&h, &got[j], 2), std::memcpy(&b, &got[j], 2);
-      const double f = c.type == Scalar::kFloat16 ? __half2float(h) : __bfloat162float(b);
-      error += (f - want[j]) * (f - want[j]), size += double{want[j]} * want[j];
-    }
-    check(std::sqrt(error / size), 2 * tolerance(c.type), describe(c));
+    check(error_of(e, want), 2 * tolerance(c.type), describe(c));
   }
 }
 
@@ -262,6 +329,16 @@ void run(bool timed) {
 #endif
   };
   for (const Case& c : cases) run_case(c, device);
+  const Case chains[] = {
+      {f16, 3, 1, 32, 128, 2, 512, false, kGelu, Bias::kBoth, 3},     {f16, 2, 2, 33, 192, 6, 384, false, kGeluTanh, Bias::kKeys, 3},
+      {bf16, 2, 1, 70, 128, 4, 256, true, kGelu, Bias::kFull, 3},     {f16, 3, 1, 19, 256, 4, 1024, true, kSilu, Bias::kCausal, 4},
+      {f16, 2, 1, 128, 384, 12, 1536, false, kGelu, Bias::kBoth, 5},  {f16, 2, 1, 97, 192, 3, 768, true, kGelu, Bias::kNone, 5},
+      {f16, 1, 4, 32, 128, 2, 512, false, kRelu, Bias::kBool, 3},
+#ifndef CAMEO_SMALL_CASES
+      {f16, 2, 1, 128, 768, 12, 3072, false, kGelu, Bias::kBoth, 12},
+#endif
+  };
+  for (const Case& c : chains) run_chain(c, device);
   if (!timed) return;
   cudaStream_t stream;
   MUST(cudaStreamCreate(&stream));
@@ -272,6 +349,14 @@ void run(bool timed) {
     e.prepare(device);
     const double us = time_us(stream, 4, [&](int) { return encoder(e.a, device, stream); });
     std::printf("%s: %.1f us\n", describe(c).c_str(), us);
+  }
+  for (const Case& c :
+       {Case{f16, 12, 1, 128, 768, 12, 3072, false, kGelu, Bias::kBoth}, Case{f16, 12, 1, 32, 768, 12, 3072, false, kGelu, Bias::kBoth}}) {
+    Chain chain(c);
+    for (int which = 0; which < kEncoderProducts; ++which)
+      chain.args.tilings[which] = rows_tilings(encoder_chain_product(chain.args, 1, static_cast<EncoderProduct>(which)), device)[0];
+    const double us = time_us(stream, 4, [&](int) { return encoder_chain(chain.args, device, stream); });
+    std::printf("chain of %s: %.1f us\n", describe(c).c_str(), us);
   }
 }
 

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "backends/cuda/attributes.h"
+#include "backends/cuda/encoder_chain.h"
 #include "backends/cuda/fast_kernels.h"
 #include "backends/cuda/ops/ops.h"
 #include "ops/pointwise_program.h"
@@ -75,7 +76,7 @@ class Finder {
       std::optional<EncoderChain> one = layer(step.node);
       if (!one) continue;
       one->args.type = type;
-      if (encoder_refusal(with_addresses(*one), device)) continue;
+      if (one->persistent ? encoder_refusal(with_addresses(*one), device) : encoder_chain_refusal(one->args, device)) continue;
       if (!chains.empty() && follows(chains.back(), *one))
         append(chains.back(), std::move(*one));
       else
@@ -204,8 +205,8 @@ class Finder {
     EncoderChain chain;
     EncoderArgs& a = chain.args;
     const int64_t heads = attrs.integer("q_num_heads");
-    if (q.rank() != 3 || q[0] < 1 || q[1] < 1 || q[0] * q[1] < kEncoderFewest || q[0] * q[1] > kEncoderRows || heads < 1 || heads > q[2] ||
-        q[2] > INT16_MAX || q[2] % heads || attrs.integer("kv_num_heads") != heads || attrs.real("softcap") != 0 ||
+    if (q.rank() != 3 || q[0] < 1 || q[1] < 1 || q[0] * q[1] < kEncoderFewest || q[0] * q[1] > kEncoderChainRows || heads < 1 ||
+        heads > q[2] || q[2] > INT16_MAX || q[2] % heads || attrs.integer("kv_num_heads") != heads || attrs.real("softcap") != 0 ||
         attrs.integer("left_window_size", -1) >= 0 || attrs.integer("right_window_size", -1) >= 0)
       return std::nullopt;
     a.layers = 1, a.batch = static_cast<int32_t>(q[0]), a.tokens = static_cast<int32_t>(q[1]), a.hidden = static_cast<int32_t>(q[2]);
@@ -285,11 +286,20 @@ class Finder {
     if (const auto bias = simplified_.biases.find(at); bias != simplified_.biases.end())
       mask = bias->second.mask, chain.table = bias->second.table;
     if (!read_bias(chain, mask)) return std::nullopt;
+    chain.persistent = a.batch * a.tokens <= kEncoderRows;
+    if (!chain.persistent && !lie_together(l, a.hidden)) return std::nullopt;
     chain.layers.push_back(l);
     chain.nodes.assign(nodes.begin(), nodes.end());
     chain.inputs = {in, mask};
     if (spec_.facts[in].type.dtype != DType::kFloat32) return std::nullopt;
     return chain;
+  }
+
+  // Whether queries, keys and values have one matrix, and one bias if any.
+  static bool lie_together(const EncoderChain::Layer& l, int64_t hidden) {
+    for (int i = 0; i < 3; ++i)
+      if (l.weight[i].value != l.weight[0].value || l.weight[i].first != i * hidden || l.bias[i].value != l.bias[0].value) return false;
+    return true;
   }
 
   bool read_bias(EncoderChain& chain, ir::ValueId mask) const {
@@ -389,6 +399,21 @@ class EncoderOperation final : public Operation {
   const Operand x_, mask_, y_;
 };
 
+class NormSums final : public Operation {
+ public:
+  NormSums(Scalar type, int32_t n, int32_t k, const void* w, const void* bias, const void* norm_weight, const void* norm_bias, Operand to)
+      : type_(type), n_(n), k_(k), w_(w), bias_(bias), norm_weight_(norm_weight), norm_bias_(norm_bias), to_(std::move(to)) {}
+  Status run(const Addresses& at, cudaStream_t stream) override {
+    return check(norm_sums(type_, n_, k_, w_, bias_, norm_weight_, norm_bias_, static_cast<float*>(at.of(to_)), stream), "sums of a norm");
+  }
+
+ private:
+  const Scalar type_;
+  const int32_t n_, k_;
+  const void *const w_, *const bias_, *const norm_weight_, *const norm_bias_;
+  const Operand to_;
+};
+
 }  // namespace
 
 std::vector<EncoderChain> find_encoders(const ir::Graph& graph, const Specialization& spec, const Simplified& simplified, Scalar type,
@@ -474,14 +499,50 @@ Status make_encoder(StepBuilder& b, const EncoderChain& chain) {
     CAMEO_TRY(vector(l.norm2_bias, e.norm2_bias));
     layers.push_back(e);
   }
+  const Operand y = b.output(0);
+  const Operand made = y.dtype == type ? y : b.scratch(type, y.dims);
+  if (!chain.persistent) {
+    const auto place = [&](const EncoderConstant& c) { return c.value == ir::kNoValue ? nullptr : b.value(index_of(c))->raw(); };
+    std::vector<EncoderSums> sums;
+    for (size_t i = 0; i < layers.size(); ++i) {
+      const EncoderChain::Layer& l = chain.layers[i];
+      const EncoderLayer& e = layers[i];
+      // Of a matrix, with its bias and the norm in front of it.
+      const auto of = [&](const EncoderConstant& c, const EncoderConstant& bias, const void* w, const void* b_at, int32_t n,
+                          const EncoderConstant& weight, const EncoderConstant& norm_bias, const void* weight_at,
+                          const void* norm_bias_at) -> Result<const float*> {
+        const std::string form = fmt::format("sums of a norm {} {} {} {}", place(bias), place(weight), place(norm_bias), dtype_name(type));
+        CAMEO_ASSIGN(const Operand to, b.prepared(index_of(c), form, DType::kFloat32, Dims{n, 2},
+                                                  [&](StepBuilder& inner, const Operand&, const Operand& target) -> Status {
+                                                    inner.add(std::make_unique<NormSums>(args.type, n, args.hidden, w, b_at, weight_at,
+                                                                                         norm_bias_at, target));
+                                                    return {};
+                                                  }));
+        return static_cast<const float*>(to.fixed);
+      };
+      EncoderSums made_sums{};
+      if (i > 0) {
+        const EncoderChain::Layer& other = args.pre ? l : chain.layers[i - 1];
+        const EncoderLayer& other_at = args.pre ? e : layers[i - 1];
+        CAMEO_ASSIGN(made_sums.qkv,
+                     of(l.weight[0], l.bias[0], e.weight[0], e.bias[0], 3 * args.hidden, args.pre ? other.norm1 : other.norm2,
+                        args.pre ? other.norm1_bias : other.norm2_bias, args.pre ? other_at.norm1_weight : other_at.norm2_weight,
+                        args.pre ? other_at.norm1_bias : other_at.norm2_bias));
+      }
+      CAMEO_ASSIGN(made_sums.up, of(l.up, l.up_bias, e.up_weight, e.up_bias, args.ffn, args.pre ? l.norm2 : l.norm1,
+                                    args.pre ? l.norm2_bias : l.norm1_bias, args.pre ? e.norm2_weight : e.norm1_weight,
+                                    args.pre ? e.norm2_bias : e.norm1_bias));
+      sums.push_back(made_sums);
+    }
+    CAMEO_TRY(add_encoder_chain(b, args, std::move(layers), std::move(sums), x, mask, made));
+    return y.dtype == type ? Status() : copy_elements(b, made, y);
+  }
   const DeviceTraits traits = traits_of(b.device());
   const int64_t bytes = encoder_workspace(args, traits);
   CAMEO_ASSIGN(Tensor zeros, Tensor::allocate(DType::kUint8, {bytes}));
   std::memset(zeros.raw(), 0, zeros.num_bytes());
   CAMEO_ASSIGN(const Operand workspace, b.constant(zeros));
   args.workspace = workspace.fixed;
-  const Operand y = b.output(0);
-  const Operand made = y.dtype == type ? y : b.scratch(type, y.dims);
   b.add(std::make_unique<EncoderOperation>(args, std::move(layers), traits, x, mask, made));
   return y.dtype == type ? Status() : copy_elements(b, made, y);
 }

@@ -1,5 +1,5 @@
-// Layers of a transformer encoder in a graph whose shapes are known: attention, products and norms of few rows that one kernel can
-// do instead of a step each. See kernels/encoder_persistent.h.
+// Layers of a transformer encoder in a graph whose shapes are known: attention, products and norms of few rows that one kernel, or a
+// chain of kernels that know each other, can do instead of a step each.
 #pragma once
 
 #include <vector>
@@ -29,8 +29,9 @@ struct EncoderChain {
   std::vector<uint32_t> nodes;        // all that it does, the last one's step does it
   std::vector<ir::ValueId> inputs;    // of the step: x, attention's mask or none, then constants
   ir::ValueId output = ir::kNoValue;
-  Tensor table;      // a relative bias: see RelativeBias; or undefined
-  EncoderArgs args;  // without addresses
+  Tensor table;            // a relative bias: see RelativeBias; or undefined
+  EncoderArgs args;        // without addresses
+  bool persistent = true;  // one kernel does it (kernels/encoder_persistent.h); else a chain of them (kernels/encoder_layers.h)
 };
 
 // All chains of layers that stand one behind the other, of the steps that `simplified` left; `type` is that of activations.
