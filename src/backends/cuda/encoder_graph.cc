@@ -205,8 +205,8 @@ class Finder {
     EncoderChain chain;
     EncoderArgs& a = chain.args;
     const int64_t heads = attrs.integer("q_num_heads");
-    if (q.rank() != 3 || q[0] < 1 || q[1] < 1 || q[0] * q[1] < kEncoderFewest || q[0] * q[1] > kEncoderChainRows || heads < 1 ||
-        heads > q[2] || q[2] > INT16_MAX || q[2] % heads || attrs.integer("kv_num_heads") != heads || attrs.real("softcap") != 0 ||
+    if (q.rank() != 3 || q[0] < 1 || q[1] < 1 || q[0] * q[1] > kEncoderChainRows || heads < 1 || heads > q[2] || q[2] > INT16_MAX ||
+        q[2] % heads || attrs.integer("kv_num_heads") != heads || attrs.real("softcap") != 0 ||
         attrs.integer("left_window_size", -1) >= 0 || attrs.integer("right_window_size", -1) >= 0)
       return std::nullopt;
     a.layers = 1, a.batch = static_cast<int32_t>(q[0]), a.tokens = static_cast<int32_t>(q[1]), a.hidden = static_cast<int32_t>(q[2]);

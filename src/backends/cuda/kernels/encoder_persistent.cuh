@@ -19,10 +19,12 @@
 
 namespace cameo::cuda {
 
-constexpr int kEncoderWarps = 16, kEncoderThreads = 32 * kEncoderWarps;  // a warp a row; one more feeds the ring
+// A warp has a row of what is made and normed; one more feeds the ring. Half of them multiply, and attend to two queries each: what
+// a warp does there is the same for any number of columns and keys, so fewer warps take less time.
+constexpr int kEncoderWarps = 16, kEncoderThreads = 32 * kEncoderWarps, kBusyWarps = 8, kHalf = 16;
 constexpr int kUnit = 24, kUnitTiles = kUnit / 8, kUnitWords = kUnit / 6;
 constexpr int kTail = 64;                          // bytes behind a stage's rows
-constexpr int kParts = 8;                          // of k, among warps
+constexpr int kParts = kBusyWarps;                 // of k
 constexpr int kTileSums = 64 + 4;                  // pairs of sums of 16 rows, and some so that tiles meet other banks
 constexpr int kMostBlocksOfK = 768 / 32 / kParts;  // of 32 numbers, that a warp multiplies of a row
 
@@ -49,6 +51,15 @@ __device__ __forceinline__ uint32_t load_count(const uint32_t* count) {
   asm volatile("ld.relaxed.gpu.global.u32 %0, [%1];" : "=r"(n) : "l"(count) : "memory");
   return n;
 }
+
+// x Phi(x), with erf by formula 7.1.26 of Abramowitz and Stegun, Handbook of Mathematical Functions (error below 1.5e-7).
+__device__ __forceinline__ float gelu_short(float x) {
+  const float z = fabsf(x) * 0.70710678f, t = __fdividef(1.f, 1.f + 0.3275911f * z);
+  const float series = t * (0.254829592f + t * (-0.284496736f + t * (1.421413741f + t * (-1.453152027f + t * 1.061405429f))));
+  const float tail = 0.5f * series * __expf(-z * z);
+  return x * (x < 0.f ? tail : 1.f - tail);
+}
+static __device__ __noinline__ float2 activate_other(Activation f, float2 v) { return {activate(f, v.x), activate(f, v.y)}; }
 
 // Those that compute meet.
 __device__ __forceinline__ void barrier_consumers() { asm volatile("bar.sync 1, %0;" ::"n"(kEncoderThreads) : "memory"); }
@@ -78,7 +89,7 @@ __global__ void __launch_bounds__(kEncoderThreads + 32, 1) encoder_persistent_ke
   WeightRing ring;
   ring.full = reinterpret_cast<uint64_t*>(shared), ring.empty = ring.full + kMostStages;
   ring.data = shared + p.ring_at, ring.stages = p.stages, ring.stage_bytes = p.stage_bytes;
-  if (tid < ring.stages) mbarrier_init(ring.full + tid, 1), mbarrier_init(ring.empty + tid, kEncoderWarps);
+  if (tid < ring.stages) mbarrier_init(ring.full + tid, 1), mbarrier_init(ring.empty + tid, kBusyWarps);
   mbarrier_init_fence();
   __syncthreads();
   const int hidden = a.hidden, qkv_units = 3 * hidden / kUnit, out_units = hidden / kUnit, up_units = a.ffn / kUnit;
@@ -135,7 +146,7 @@ __global__ void __launch_bounds__(kEncoderThreads + 32, 1) encoder_persistent_ke
   const uint32_t base = p.epochs[block];
   uint32_t epoch = base;
   const int row = warp, rows = p.rows;  // of the rows, a warp's own
-  const bool has_row = row < rows;
+  const bool has_row = row < rows, busy = warp < kBusyWarps;
   const int x_stride = row_stride(hidden), words = hidden / 6;
   unsigned char* const xs = shared + p.x_at;               // [rows], what products read
   unsigned char* const hs = a.pre ? shared + p.h_at : xs;  // [rows], the residual stream
@@ -148,20 +159,21 @@ __global__ void __launch_bounds__(kEncoderThreads + 32, 1) encoder_persistent_ke
   // x at word w of this warp's row, as three registers.
   const auto at_word = [&](unsigned char* rows_of, int w) { return reinterpret_cast<uint32_t*>(rows_of + row * x_stride + w * 12); };
 
-  // A warp has sent words of its row; all `count` who do have.
+  // Rows of words have been sent; all `count` who do have. By lanes; `lanes` of one row wait together.
   const auto count_at = [&](int kind, int of_row) { return p.counts + (kind * kEncoderRows + of_row) * 32; };
-  const auto signal = [&](int kind, int of_row) {
+  const auto signal = [&](int kind, int of_row, bool sent) {
     __syncwarp();
-    if (lane == 0) add_count(count_at(kind, of_row));
+    if (sent) add_count(count_at(kind, of_row));
   };
-  const auto await = [&](int kind, int of_row, int count) {
-    if (lane == 0) {
+  const auto await = [&](int kind, int of_row, int count, bool first, uint32_t lanes) {
+    if (first) {
       Patience patience;
       while (static_cast<int32_t>(load_count(count_at(kind, of_row)) - epoch * count) < 0) patience.check();
     }
-    __syncwarp();
+    __syncwarp(lanes);
   };
 
+  const float per_number = 1.f / hidden;
   // h += the words that the last phase left (null: nothing); x = its norm, where it is to be normalised.
   const auto norm = [&](const uint4* from, int kind, bool normalise) {
     constexpr int U = 4;
@@ -174,7 +186,7 @@ __global__ void __launch_bounds__(kEncoderThreads + 32, 1) encoder_persistent_ke
       for (int u = 0; u < U; ++u) wanted |= lane + 32 * u < words ? 1u << u : 0;
       if (from) {
         const auto address = [&](int u) { return from + row * words + lane + 32 * u; };
-        if (p.counted) await(kind, row, out_units);
+        if (p.counted) await(kind, row, out_units, lane == 0, ~0u);
         poll_words16(w, wanted, epoch, address);
       }
 #pragma unroll
@@ -192,14 +204,14 @@ __global__ void __launch_bounds__(kEncoderThreads + 32, 1) encoder_persistent_ke
       }
     }
     if (normalise) {
-      const float mean = warp_sum(sum) / hidden;
+      const float mean = warp_sum(sum) * per_number;
       float squares = 0.f;
 #pragma unroll
       for (int u = 0; u < U; ++u)
         if (lane + 32 * u < words)
 #pragma unroll
           for (int i = 0; i < 6; ++i) squares += (v[u][i] - mean) * (v[u][i] - mean);
-      const float inverse = rsqrtf(warp_sum(squares) / hidden + a.epsilon);
+      const float inverse = rsqrtf(warp_sum(squares) * per_number + a.epsilon);
       ring.wait_full();
       const auto* weight = reinterpret_cast<const uint32_t*>(ring.stage());
       const uint32_t* bias = weight + hidden / 2;
@@ -215,31 +227,34 @@ __global__ void __launch_bounds__(kEncoderThreads + 32, 1) encoder_persistent_ke
             x[i] = pack2<T>((v[u][2 * i] - mean) * inverse * g.x + b.x, (v[u][2 * i + 1] - mean) * inverse * g.y + b.y);
           }
         }
-      ring.release(lane);
     }
     barrier_consumers();
+    // What has been read of the ring by all, the busy ones give back.
+    if (normalise) busy ? ring.release(lane) : ring.advance();
   };
 
   // The next unit's product of rows at `in`: a lane below 12 gets the sums of its warp's row and of two columns.
   const auto product = [&](const unsigned char* in, int stride_in, int k, bool biased) {
-    const int part = warp % kParts, g = lane >> 2, t = lane & 3, count = k / 32, stride = row_stride(k);
-    const unsigned char* x0 = in + min(g, rows - 1) * stride_in + t * 16;
-    const unsigned char* x1 = in + min(g + 8, rows - 1) * stride_in + t * 16;
-    uint4 xv[kMostBlocksOfK], yv[kMostBlocksOfK];
+    if (busy) {
+      const int part = warp, g = lane >> 2, t = lane & 3, count = k / 32, stride = row_stride(k);
+      const unsigned char* x0 = in + min(g, rows - 1) * stride_in + t * 16;
+      const unsigned char* x1 = in + min(g + 8, rows - 1) * stride_in + t * 16;
+      uint4 xv[kMostBlocksOfK], yv[kMostBlocksOfK];
 #pragma unroll
-    for (int q = 0; q < kMostBlocksOfK; ++q) {
-      const int b = part + q * kParts;
-      xv[q] = b < count ? *reinterpret_cast<const uint4*>(x0 + b * 64) : uint4{};
-      yv[q] = b < count ? *reinterpret_cast<const uint4*>(x1 + b * 64) : uint4{};
-    }
-    uint32_t bias = 0;
-#pragma unroll 1
-    for (int tile = 0; tile < kUnitTiles; ++tile) {
-      // The first half of the warps has two tiles, the second one.
-      const bool last = tile == kUnitTiles - 1, mine = last == (warp >= kParts);
-      if (mine || last) ring.wait_full();
-      if (last && biased && lane < 12) bias = *reinterpret_cast<const uint32_t*>(ring.stage() + ring.stage_bytes - kTail + lane * 4);
-      if (mine) {
+      for (int q = 0; q < kMostBlocksOfK; ++q) {
+        const int b = part + q * kParts;
+        xv[q] = b < count ? *reinterpret_cast<const uint4*>(x0 + b * 64) : uint4{};
+        yv[q] = b < count ? *reinterpret_cast<const uint4*>(x1 + b * 64) : uint4{};
+      }
+      uint32_t bias[kUnitTiles] = {};
+      float acc[kUnitTiles][2][4] = {};
+#pragma unroll
+      for (int tile = 0; tile < kUnitTiles; ++tile) {
+        ring.wait_full();
+        if (tile == kUnitTiles - 1 && biased && part == 0)
+#pragma unroll
+          for (int i = 0; i < kUnitTiles; ++i)
+            bias[i] = *reinterpret_cast<const uint32_t*>(ring.stage() + ring.stage_bytes - kTail + (i * 4 + t) * 4);
         const unsigned char* w = ring.stage() + g * stride + t * 16;
         uint4 wv[kMostBlocksOfK];
 #pragma unroll
@@ -247,31 +262,37 @@ __global__ void __launch_bounds__(kEncoderThreads + 32, 1) encoder_persistent_ke
           const int b = part + q * kParts;
           wv[q] = b < count ? *reinterpret_cast<const uint4*>(w + b * 64) : uint4{};
         }
-        float acc[2][4] = {};
 #pragma unroll
         for (int q = 0; q < kMostBlocksOfK; ++q) {
-          if (part + q * kParts >= count) continue;
           const uint32_t a0[4] = {xv[q].x, yv[q].x, xv[q].y, yv[q].y}, a1[4] = {xv[q].z, yv[q].z, xv[q].w, yv[q].w};
-          mma16816<T>(acc[0], a0, wv[q].x, wv[q].y);
-          mma16816<T>(acc[1], a1, wv[q].z, wv[q].w);
+          mma16816<T>(acc[tile][0], a0, wv[q].x, wv[q].y);
+          mma16816<T>(acc[tile][1], a1, wv[q].z, wv[q].w);
         }
-        float2* const to = sums + (part * kUnitTiles + tile) * kTileSums + lane;
-        to[0] = {acc[0][0] + acc[1][0], acc[0][1] + acc[1][1]};
-        to[32] = {acc[0][2] + acc[1][2], acc[0][3] + acc[1][3]};
+        ring.release(lane);
       }
-      ring.release(lane);
+#pragma unroll
+      for (int tile = 0; tile < kUnitTiles; ++tile) {
+        const auto& sum = acc[tile];
+        const float2 b = unpack2<T>(bias[tile]);
+        float2* const to = sums + (part * kUnitTiles + tile) * kTileSums + lane;
+        to[0] = {sum[0][0] + sum[1][0] + b.x, sum[0][1] + sum[1][1] + b.y};
+        to[32] = {sum[0][2] + sum[1][2] + b.x, sum[0][3] + sum[1][3] + b.y};
+      }
+    } else {
+#pragma unroll
+      for (int tile = 0; tile < kUnitTiles; ++tile) ring.advance();
     }
     barrier_consumers();
     const int pair = lane % 12, half = min(lane / 12, 1);
-    float2 v = {0.f, 0.f};
+    const float2* const from = sums + (half * kUnitTiles + pair / 4) * kTileSums + row * 4 + pair % 4;
+    float2 v[kParts / 2];
 #pragma unroll
-    for (int i = 0; i < kParts / 2; ++i) {
-      const float2 s = sums[((2 * i + half) * kUnitTiles + pair / 4) * kTileSums + row * 4 + pair % 4];
-      v.x += s.x, v.y += s.y;
-    }
-    const float2 added = unpack2<T>(bias);
-    v.x += __shfl_down_sync(~0u, v.x, 12) + added.x, v.y += __shfl_down_sync(~0u, v.y, 12) + added.y;
-    return v;
+    for (int i = 0; i < kParts / 2; ++i) v[i] = from[2 * i * kUnitTiles * kTileSums];
+#pragma unroll
+    for (int n = kParts / 4; n > 0; n /= 2)
+#pragma unroll
+      for (int i = 0; i < n; ++i) v[i].x += v[i + n].x, v[i].y += v[i + n].y;
+    return float2{v[0].x + __shfl_down_sync(~0u, v[0].x, 12), v[0].y + __shfl_down_sync(~0u, v[0].y, 12)};
   };
 
   // 12 pairs of a row, held by the first lanes, as four words.
@@ -280,9 +301,9 @@ __global__ void __launch_bounds__(kEncoderThreads + 32, 1) encoder_persistent_ke
     const uint32_t x = __shfl_sync(~0u, packed, from), y = __shfl_sync(~0u, packed, from + 1), z = __shfl_sync(~0u, packed, from + 2);
     if (lane < kUnitWords && has_row) store_word16(to + lane, x, y, z, epoch);
   };
-  // Words of this warp's row to row_stride(k) * row of `as`; `group` words have `columns` numbers.
-  const auto stage = [&](const uint4* from, int count, int group, int columns, int stride) {
-    constexpr int U = 5;
+  // Words of this warp's row to `as`; those of a head of attention end in `D` numbers.
+  const auto stage = [&](const uint4* from, int count, bool of_heads, int stride) {
+    constexpr int U = (768 / D * kHeadWords<D> + 31) / 32;
     uint4 got[U] = {};
     uint32_t wanted = 0;
 #pragma unroll
@@ -291,12 +312,11 @@ __global__ void __launch_bounds__(kEncoderThreads + 32, 1) encoder_persistent_ke
 #pragma unroll
     for (int i = 0; i < U; ++i) {
       if (!(wanted >> i & 1)) continue;
-      const int at = lane + 32 * i, in_group = at / group, column = (at - in_group * group) * 6;
+      const int at = lane + 32 * i, head = of_heads ? at / kHeadWords<D> : 0, column = (at - head * kHeadWords<D>)*6;
       const uint32_t pairs[3] = {got[i].x, got[i].y, got[i].z};
 #pragma unroll
       for (int q = 0; q < 3; ++q)
-        if (column + 2 * q < columns)
-          *reinterpret_cast<uint32_t*>(as + row * stride + (in_group * columns + column + 2 * q) * 2) = pairs[q];
+        if (!of_heads || column + 2 * q < D) *reinterpret_cast<uint32_t*>(as + row * stride + (head * D + column + 2 * q) * 2) = pairs[q];
     }
   };
 
@@ -330,6 +350,8 @@ __global__ void __launch_bounds__(kEncoderThreads + 32, 1) encoder_persistent_ke
   barrier_consumers();
 
   enum { kQkv, kOut, kUp, kDown };
+  const int up_chunk = up_units / p.chunks;  // units of `up` that are a chunk of `down`
+  const auto chunk_of = [&](int u, int size) { return (u >= size) + (u >= 2 * size) + (u >= 3 * size); };
   // One loop over all products, so that there is one of each piece of code.
 #pragma unroll 1
   for (int step = 0;; ++step) {
@@ -348,13 +370,13 @@ __global__ void __launch_bounds__(kEncoderThreads + 32, 1) encoder_persistent_ke
     const bool staged = phase == kOut || phase == kDown;
 #pragma unroll 1
     for (int u = first; u < units; u += blocks) {
-      const int chunk = phase == kDown ? u / out_units : 0, unit = u - chunk * out_units;
+      const int chunk = phase == kDown ? chunk_of(u, out_units) : 0, unit = u - chunk * out_units;
       if (staged && has_row) {
         const bool out = phase == kOut;
         const int count = out ? a.heads * kHeadWords<D> : k / 6;
         const uint4* const from = out ? p.attended + row * count : p.up + row * (a.ffn / 6) + chunk * count;
-        if (p.counted) await(out ? kCountAttended : kCountUp + chunk, row, out ? a.heads : up_units / p.chunks);
-        stage(from, count, out ? kHeadWords<D> : count, out ? D : k, stride);
+        if (p.counted) await(out ? kCountAttended : kCountUp + chunk, row, out ? a.heads : up_chunk, lane == 0, ~0u);
+        stage(from, count, out, stride);
       }
       if (staged || u != first) barrier_consumers();
       float2 v = product(staged ? as : xs, stride, k, phase != kDown || chunk == 0);
@@ -371,28 +393,32 @@ __global__ void __launch_bounds__(kEncoderThreads + 32, 1) encoder_persistent_ke
           store_word16(p.parts + ((unit * p.chunks + chunk) * kEncoderRows + row) * 8 + lane, out[0], out[1], out[2], epoch);
         continue;
       }
-      if (phase == kUp) v = {activate(a.activation, v.x), activate(a.activation, v.y)};
+      if (phase == kUp) v = a.activation == Activation::kGelu ? float2{gelu_short(v.x), gelu_short(v.y)} : activate_other(a.activation, v);
       uint4* const to = phase == kQkv ? p.qkv + row * 3 * words : phase == kOut ? p.out + row * words : p.up + row * (a.ffn / 6);
       send(to + u * kUnitWords, pack2<T>(v.x, v.y));
-      if (has_row) signal(phase == kQkv ? kCountQkv : phase == kOut ? kCountOut : kCountUp + u / (up_units / p.chunks), row);
+      signal(phase == kQkv ? kCountQkv : phase == kOut ? kCountOut : kCountUp + chunk_of(u, up_chunk), row, lane == 0 && has_row);
     }
 
-    // Attention: a warp a query, its 16 keys twice over the lanes.
+    // Attention: half a warp a query, a lane a key, and then a lane a share of the result.
 #pragma unroll 1
     for (int u = attention_first, n = 0; phase == kQkv && u < attention_units; u += blocks, ++n) {
-      constexpr int kStride = D + 8, kWords = D / 6 + 2;
-      const int sequence = u / a.heads, head = u % a.heads, query = warp;
+      constexpr int kStride = D + 8, kWords = D / 6 + 2, kGot = (3 * kWords + kHalf - 1) / kHalf;
+      const int sequence = u / a.heads, head = u % a.heads, half = lane / kHalf, at_half = lane % kHalf, query = 2 * warp + half;
+      const bool has_query = busy && query < a.tokens;
       if (n > 0) barrier_consumers();
-      if (query < a.tokens) {
-        uint4 got[2] = {};
+      if (has_query) {
+        uint4 got[kGot] = {};
         const auto first_column = [&](int i) { return i / kWords * hidden + head * D; };
         const auto word_of = [&](int i) { return min(first_column(i) / 6 + i % kWords, 3 * words - 1); };
-        const auto address = [&](int j) { return p.qkv + (sequence * a.tokens + query) * 3 * words + word_of(lane + 32 * j); };
-        if (p.counted) await(kCountQkv, sequence * a.tokens + query, qkv_units);
-        poll_words16(got, lane + 32 < 3 * kWords ? 3u : lane < 3 * kWords ? 1u : 0u, epoch, address);
+        const auto address = [&](int j) { return p.qkv + (sequence * a.tokens + query) * 3 * words + word_of(at_half + kHalf * j); };
+        if (p.counted) await(kCountQkv, sequence * a.tokens + query, qkv_units, at_half == 0, half ? 0xffff0000u : 0xffffu);
+        uint32_t wanted = 0;
 #pragma unroll
-        for (int j = 0; j < 2; ++j) {
-          const int i = lane + 32 * j;
+        for (int j = 0; j < kGot; ++j) wanted |= at_half + kHalf * j < 3 * kWords ? 1u << j : 0;
+        poll_words16(got, wanted, epoch, address);
+#pragma unroll
+        for (int j = 0; j < kGot; ++j) {
+          const int i = at_half + kHalf * j;
           if (i >= 3 * kWords) continue;
           const uint32_t pairs[3] = {got[j].x, got[j].y, got[j].z};
 #pragma unroll
@@ -403,68 +429,90 @@ __global__ void __launch_bounds__(kEncoderThreads + 32, 1) encoder_persistent_ke
         }
       }
       barrier_consumers();
-      if (query < a.tokens) {
-        const int key = lane & 15, half = lane >> 4;
-        const T* const q = heads + query * kStride + half * (D / 2);
-        const T* const k = heads + (16 + min(key, a.tokens - 1)) * kStride + half * (D / 2);
-        float s = 0.f;
+      if (!busy || 2 * warp >= a.tokens) continue;
+      const T* const q = heads + min(query, a.tokens - 1) * kStride;
+      const T* const k = heads + (16 + min(at_half, a.tokens - 1)) * kStride;
+      float s[2] = {};
 #pragma unroll
-        for (int c = 0; c < D / 16; ++c) {
-          float qf[8], kf[8];
-          unpack16<T>(*reinterpret_cast<const uint4*>(q + c * 8), qf);
-          unpack16<T>(*reinterpret_cast<const uint4*>(k + c * 8), kf);
+      for (int c = 0; c < D / 8; ++c) {
+        float qf[8], kf[8];
+        unpack16<T>(*reinterpret_cast<const uint4*>(q + c * 8), qf);
+        unpack16<T>(*reinterpret_cast<const uint4*>(k + c * 8), kf);
 #pragma unroll
-          for (int i = 0; i < 8; ++i) s += qf[i] * kf[i];
-        }
-        s += __shfl_xor_sync(~0u, s, 16);
-        s = key < a.tokens ? s * a.scale + scores[(n * a.tokens + query) * a.tokens + key] : -INFINITY;
-        const float peak = warp_max(s);
-        const float e = peak == -INFINITY ? 0.f : __expf(s - peak);
-        const float total = warp_sum(e) / 2;  // each key is there twice
-        const float weight = total > 0.f ? e / total : 0.f;
-        constexpr int kPairs = D / 2, kSets = 32 / kPairs;  // of lanes, each with a share of the keys
-        const int pair = lane % kPairs, set = lane / kPairs;
-        float2 v = {0.f, 0.f};
-#pragma unroll 2
-        for (int j = 0; j < a.tokens; j += kSets) {
-          const float share = __shfl_sync(~0u, weight, min(j + set, 15));  // 0 behind the tokens
-          const float2 f = unpack2<T>(*reinterpret_cast<const uint32_t*>(heads + (32 + min(j + set, a.tokens - 1)) * kStride + 2 * pair));
-          v.x += share * f.x, v.y += share * f.y;
-        }
-        if (kSets == 2) v.x += __shfl_xor_sync(~0u, v.x, 16), v.y += __shfl_xor_sync(~0u, v.y, 16);
-        const uint32_t packed = pack2<T>(v.x, v.y);
-        uint32_t out[3];
-#pragma unroll
-        for (int i = 0; i < 3; ++i) out[i] = __shfl_sync(~0u, packed, min(3 * lane + i, kPairs - 1));
-        if (lane < kHeadWords<D>)
-          store_word16(p.attended + ((sequence * a.tokens + query) * a.heads + head) * kHeadWords<D> + lane, out[0], out[1], out[2], epoch);
-        signal(kCountAttended, sequence * a.tokens + query);
+        for (int i = 0; i < 8; ++i) s[c & 1] += qf[i] * kf[i];
       }
+      const int bias_at = (n * a.tokens + min(query, a.tokens - 1)) * a.tokens + at_half;
+      const float score = at_half < a.tokens ? (s[0] + s[1]) * a.scale + scores[bias_at] : -INFINITY;
+      float peak = score;
+#pragma unroll
+      for (int d = kHalf / 2; d > 0; d /= 2) peak = fmaxf(peak, __shfl_xor_sync(~0u, peak, d));
+      const float e = peak == -INFINITY ? 0.f : __expf(score - peak);
+      float total = e;
+#pragma unroll
+      for (int d = kHalf / 2; d > 0; d /= 2) total += __shfl_xor_sync(~0u, total, d);
+      const float weight = total > 0.f ? __fdividef(e, total) : 0.f;
+      constexpr int kOwn = D / kHalf / 2;  // pairs of the result that a lane has
+      float2 v[kOwn] = {};
+#pragma unroll 4
+      for (int j = 0; j < a.tokens; ++j) {
+        const float share = __shfl_sync(~0u, weight, half * kHalf + j);
+        const auto* from = reinterpret_cast<const uint32_t*>(heads + (32 + j) * kStride) + kOwn * at_half;
+#pragma unroll
+        for (int i = 0; i < kOwn; ++i) {
+          const float2 f = unpack2<T>(from[i]);
+          v[i].x += share * f.x, v[i].y += share * f.y;
+        }
+      }
+      uint32_t packed[kOwn], out[3];
+#pragma unroll
+      for (int i = 0; i < kOwn; ++i) packed[i] = pack2<T>(v[i].x, v[i].y);
+#pragma unroll
+      for (int i = 0; i < 3; ++i) {
+        const int pair = min(3 * at_half + i, D / 2 - 1);
+        out[i] = 0;
+#pragma unroll
+        for (int j = 0; j < kOwn; ++j) {
+          const uint32_t there = __shfl_sync(~0u, packed[j], half * kHalf + pair / kOwn);
+          if (pair % kOwn == j) out[i] = there;
+        }
+      }
+      if (has_query && at_half < kHeadWords<D>)
+        store_word16(p.attended + ((sequence * a.tokens + query) * a.heads + head) * kHeadWords<D> + at_half, out[0], out[1], out[2],
+                     epoch);
+      signal(kCountAttended, sequence * a.tokens + query, at_half == 0 && has_query);
     }
 
-    // The block of a chunk sums some rows of the unit's parts.
+    // The block of a chunk sums some rows of the unit's parts, a warp a row.
 #pragma unroll 1
     for (int i = block; phase == kDown && i < down_units; i += blocks) {
-      const int chunk = i / out_units, unit = i % out_units;
-      if (!has_row || row % p.chunks != chunk) continue;
-      uint4 got[1] = {};
-      poll_words16(got, lane / 8 < p.chunks ? 1u : 0u, epoch,
-                   [&](int) { return p.parts + ((unit * p.chunks + lane / 8) * kEncoderRows + row) * 8 + lane % 8; });
-      float f[3] = {__uint_as_float(got[0].x), __uint_as_float(got[0].y), __uint_as_float(got[0].z)};
+      const int chunk = chunk_of(i, out_units), unit = i - chunk * out_units;
+#pragma unroll 1
+      for (int r = chunk + p.chunks * warp; r < rows; r += p.chunks * kEncoderWarps) {
+        uint4 got[1] = {};
+        poll_words16(got, lane / 8 < p.chunks ? 1u : 0u, epoch,
+                     [&](int) { return p.parts + ((unit * p.chunks + lane / 8) * kEncoderRows + r) * 8 + lane % 8; });
+        float f[3] = {__uint_as_float(got[0].x), __uint_as_float(got[0].y), __uint_as_float(got[0].z)};
 #pragma unroll
-      for (int q = 0; q < 3; ++q) {
-        f[q] += __shfl_xor_sync(~0u, f[q], 8);
-        f[q] += __shfl_xor_sync(~0u, f[q], 16);
-      }
-      float ends[2];
+        for (int q = 0; q < 3; ++q) {
+          f[q] += __shfl_xor_sync(~0u, f[q], 8);
+          f[q] += __shfl_xor_sync(~0u, f[q], 16);
+        }
+        // Pairs of columns, two of a word.
+        uint32_t out[3];
 #pragma unroll
-      for (int e = 0; e < 2; ++e) {
-        const int column = min(2 * lane + e, kUnit - 1);
-        const float x = __shfl_sync(~0u, f[0], column / 3), y = __shfl_sync(~0u, f[1], column / 3), z = __shfl_sync(~0u, f[2], column / 3);
-        ends[e] = column % 3 == 0 ? x : column % 3 == 1 ? y : z;
+        for (int q = 0; q < 3; ++q) {
+          float ends[2];
+#pragma unroll
+          for (int e = 0; e < 2; ++e) {
+            const int column = 6 * (lane % kUnitWords) + 2 * q + e;
+            ends[e] = __shfl_sync(~0u, f[(2 * q + e) % 3], column / 3);
+          }
+          out[q] = pack2<T>(ends[0], ends[1]);
+        }
+        if (lane < kUnitWords) store_word16(p.down + r * words + unit * kUnitWords + lane, out[0], out[1], out[2], epoch);
+        __syncwarp();
+        if (lane == 0) add_count(count_at(kCountDown, r));
       }
-      send(p.down + row * words + unit * kUnitWords, pack2<T>(ends[0], ends[1]));
-      signal(kCountDown, row);
     }
   }
 

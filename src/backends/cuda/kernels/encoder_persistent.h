@@ -8,8 +8,6 @@
 namespace cameo::cuda {
 
 constexpr int kEncoderLayers = 48, kEncoderRows = 16;
-// Of fewer rows than this a chain of kernels is as fast.
-constexpr int kEncoderFewest = 4;
 
 // Matrices are [n, k], K contiguous, 16-byte aligned as the norms' vectors are; biases may be null.
 struct EncoderLayer {
