@@ -337,7 +337,7 @@ class ConvolutionOperation final : public Operation {
     if (!memory.ok()) return best;
     const std::lock_guard lock(device_.mutex());
     auto* base = static_cast<std::byte*>(memory->data());
-    CAMEO_TRY(fill(base, kMeasuredByte, memory->bytes(), device_.stream()));
+    CAMEO_TRY(fill_measured(base, memory->bytes(), device_.stream()));
     void* pointers[] = {base, base + x, base + x + w, base + x + w + 2 * y, base + x + w + y};
     for (size_t i = 0; i < plans.size(); ++i) {
       const auto time = measure(device_, [&](int) { return execute(*plans[i], pointers, base + x + w + 2 * y + bias, device_.stream()); });

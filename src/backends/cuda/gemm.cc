@@ -135,6 +135,8 @@ class LtProduct final : public Operation {
     CAMEO_TRY(check(lib_, lib_.cublasLtMatmulDescCreate(&op_, compute, wide ? CUDA_R_64F : CUDA_R_32F), "describing a product"));
     CAMEO_TRY(set(CUBLASLT_MATMUL_DESC_TRANSA, g_.trans_b ? CUBLAS_OP_T : CUBLAS_OP_N));
     CAMEO_TRY(set(CUBLASLT_MATMUL_DESC_TRANSB, g_.trans_a ? CUBLAS_OP_T : CUBLAS_OP_N));
+    // Sums of 8-bit floats as the tensor cores add them: what that loses is far less than the operands lost by rounding.
+    if (g_.a.dtype == DType::kFloat8E4M3FN) CAMEO_TRY(set(CUBLASLT_MATMUL_DESC_FAST_ACCUM, int8_t{1}));
     const bool bias = g_.bias.present();
     const cublasLtEpilogue_t epilogue =
         g_.activation == Gemm::Activation::kRelu       ? (bias ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_RELU)
@@ -179,7 +181,7 @@ class LtProduct final : public Operation {
     if (!memory.ok()) return std::pair(0, 0.0);
     const std::lock_guard lock(device.mutex());
     auto* base = static_cast<std::byte*>(memory->data());
-    CAMEO_TRY(fill(base, kMeasuredByte, memory->bytes(), device.stream()));
+    CAMEO_TRY(fill_measured(base, memory->bytes(), device.stream()));
     std::byte *a = base + b_bytes * copies, *c = a + a_bytes, *y = c + y_bytes, *bias = y + y_bytes, *workspace = bias + bias_bytes;
     if (g_.bias.present()) CAMEO_TRY(set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, static_cast<void*>(bias)));
     bias_ = bias;

@@ -7,7 +7,10 @@
 
 namespace cameo::cuda {
 
-// What fills operands that are measured: small numbers in all types of floats, for products of zeros run faster than others.
+// Fills operands that are measured with small numbers of both signs in all types of floats: products of zeros, or of one number again
+// and again, take less power, and run faster, than others.
+Status fill_measured(void* to, size_t bytes, cudaStream_t stream);
+// One such byte, where kernels also keep what they tell each other.
 constexpr int kMeasuredByte = 0x2b;
 
 // Microseconds that `call(i)`, which puts work on the device's stream, takes in a row of such calls, captured in a CUDA graph as

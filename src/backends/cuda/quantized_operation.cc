@@ -53,7 +53,7 @@ Result<std::pair<int, double>> fastest(Device& device, QuantizedProductArgs a, c
   if (!memory.ok()) return best;
   const std::lock_guard lock(device.mutex());
   auto* at = static_cast<std::byte*>(memory->data());
-  CAMEO_TRY(fill(at, kMeasuredByte, memory->bytes(), device.stream()));
+  CAMEO_TRY(fill_measured(at, memory->bytes(), device.stream()));
   a.x = at;
   a.y = at + x;
   a.w = at + x + y;

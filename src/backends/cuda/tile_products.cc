@@ -77,7 +77,7 @@ Result<std::pair<int, double>> fastest(Device& device, const TileGemmArgs& args,
   if (!memory.ok()) return best;
   const std::lock_guard lock(device.mutex());
   auto* base = static_cast<std::byte*>(memory->data());
-  CAMEO_TRY(fill(base, kMeasuredByte, memory->bytes(), device.stream()));
+  CAMEO_TRY(fill_measured(base, memory->bytes(), device.stream()));
   TileGemmArgs a = args;
   a.x = base + w_bytes * copies;
   a.y = base + w_bytes * copies + x_bytes;

@@ -2,6 +2,7 @@
 // of K is 128 bytes whatever their type. Sums are float32.
 #pragma once
 
+#include "backends/cuda/kernels/gelu.cuh"
 #include "backends/cuda/kernels/quantized_product.cuh"
 #include "backends/cuda/kernels/wide_product.h"
 
@@ -75,21 +76,6 @@ __device__ __forceinline__ void wide_hold(float* d) {
   for (int i = 0; i < COUNT; ++i) asm volatile("" : "+f"(d[i])::"memory");
 }
 
-// 0.5 v (1 + erf(v / sqrt 2)) within 1.5e-4, without a division: erf as an odd polynomial up to 4, where it is 1.
-__device__ __forceinline__ float wide_gelu(float v) {
-  const float t = fminf(fmaxf(v, -4.f), 4.f), s = t * t, half = 0.5f * v;
-  float p = 1.388969495e-10f;
-  p = fmaf(p, s, -1.243229431e-08f);
-  p = fmaf(p, s, 4.972681040e-07f);
-  p = fmaf(p, s, -1.187122871e-05f);
-  p = fmaf(p, s, 1.913283922e-04f);
-  p = fmaf(p, s, -2.233981621e-03f);
-  p = fmaf(p, s, 1.965865493e-02f);
-  p = fmaf(p, s, -1.326958388e-01f);
-  p = fmaf(p, s, 7.978310585e-01f);
-  return fmaf(half, t * p, half);
-}
-
 // Over 16 sums.
 __device__ __forceinline__ void wide_activate(TileActivation activation, float* v) {
   const auto each = [&](auto f) {
@@ -100,7 +86,9 @@ __device__ __forceinline__ void wide_activate(TileActivation activation, float* 
     case TileActivation::kRelu:
       return each([](float x) { return x < 0.f ? 0.f : x; });
     case TileActivation::kGelu:
-      return each([](float x) { return wide_gelu(x); });
+#pragma unroll
+      for (int e = 0; e < 16; e += 2) gelu_pair(v[e], v[e + 1]);
+      return;
     case TileActivation::kGeluTanh:
       return each([](float x) { return 0.5f * x * (1.f + fast_tanh(0.79788456080286536f * (x + 0.044715f * x * x * x))); });
     case TileActivation::kSilu:
