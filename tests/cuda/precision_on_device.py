@@ -3,7 +3,7 @@
 
   precision_on_device.py --cameo build/cameo --work DIR [--jobs N] [NAME…]
 
-Covers products and convolutions of int8 (QDQ), of 8-bit floats, weights of 4 and 8 bits, and `cameo build --int8`, `--fp8` and
+Covers products and convolutions of int8 (QDQ) and of 8-bit floats, weights of 4 and 8 bits, and `cameo build --int8`, `--fp8` and
 `--weights`. Needs numpy and onnx. Prints SKIPPED where there is no GPU.
 """
 import itertools
@@ -51,25 +51,28 @@ class Model:
         s, z = self.constant(np.float32(scale)), self.constant(zero)
         return self.add("DequantizeLinear", self.add("QuantizeLinear", x, s, z), s, z)
 
-    def int8_weight(self, shape, axis):
+    def int8_weight(self, shape, axis, size=1):
         codes = self.random.integers(-127, 128, shape).astype(np.int8)
-        scales = self.random.uniform(0.002, 0.01, shape[axis]).astype(np.float32)
+        scales = self.random.uniform(0.002, 0.01, shape[axis]).astype(np.float32) * np.float32(size)
         return self.add("DequantizeLinear", self.constant(codes), self.constant(scales), axis=axis)
 
     def float8(self, x, scale):
         s, z = self.constant(np.float32(scale)), self.constant(np.float32(0), TensorProto.FLOAT8E4M3FN)
         return self.add("DequantizeLinear", self.add("QuantizeLinear", x, s, z), s, z)
 
-    def float8_weight(self, shape, axis=None):
+    def float8_weight(self, shape, axis=None, size=1):
         values = self.random.normal(0, 1, shape).astype(np.float32)
         codes = self.constant(values * 100, TensorProto.FLOAT8E4M3FN)
-        scales = np.float32(0.002) if axis is None else self.random.uniform(0.0005, 0.002, shape[axis]).astype(np.float32)
+        scales = np.float32(0.002) if axis is None else self.random.uniform(0.0005, 0.002, shape[axis]).astype(np.float32) * np.float32(size)
         return self.add("DequantizeLinear", codes, self.constant(scales), axis=1 if axis is None else axis)
 
     def proto(self, output, data_type=TensorProto.FLOAT):
         self.nodes.append(helper.make_node("Identity", [output], ["y"]))
         graph = helper.make_graph(self.nodes, "m", self.inputs, [helper.make_tensor_value_info("y", data_type, None)], self.constants)
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1)], ir_version=10)
+
+
+u8, s8 = np.uint8, np.int8
 
 
 def normal(m, *shape):
@@ -116,6 +119,15 @@ def float8_matmul(m, shape, n, axis=None, bias=False, act=None, again=False):
     return y
 
 
+def float8_conv(m, shape, n, kernel, axis=None, again=False, **attributes):
+    x = m.float8(m.input(normal(m, *shape)), 0.01)
+    y = m.add("Conv", x, m.float8_weight((n, shape[1], *kernel), axis), m.constant(normal(m, n)), kernel_shape=kernel, **attributes)
+    y = m.add("Relu", y)
+    if again:
+        y = m.add("Conv", m.float8(y, 0.1), m.float8_weight((32, n, 1, 1), 0), kernel_shape=[1, 1])
+    return y
+
+
 def n_bits(m, rows, k, n, bits, block, zeros=False):
     blocks = (k + block - 1) // block
     codes = m.random.integers(0, 256, (n, blocks, block * bits // 8)).astype(np.uint8)
@@ -145,6 +157,27 @@ def convnet(m, batch):
         w = m.constant(normal(m, c_out, c_in, kernel, kernel) / np.float32((c_in * kernel * kernel) ** 0.5))
         x = m.add("Relu", m.add("Conv", x, w, m.constant(normal(m, c_out)), kernel_shape=[kernel] * 2, pads=[kernel // 2] * 4, strides=[stride] * 2))
     return m.add("GlobalAveragePool", x)
+
+
+def residual_net(m, batch, size, floats=False):
+    """A stem with its pool and two residual blocks with projections, the second of stride 2, quantised as other tools do."""
+    quantise = (lambda x, scale=0, zero=0: m.float8(x, 0.02)) if floats else (lambda x, scale=0.05, zero=u8(0): m.rounded(x, scale, zero))
+
+    def conv(x, c_in, c_out, kernel, stride=1):
+        shape, size = (c_out, c_in, kernel, kernel), 2 / (c_in * kernel * kernel) ** 0.5
+        w = m.float8_weight(shape, 0, 8 * size) if floats else m.int8_weight(shape, 0, size)
+        return m.add("Conv", x, w, m.constant(normal(m, c_out)), kernel_shape=[kernel] * 2, pads=[kernel // 2] * 4, strides=[stride] * 2)
+
+    x = quantise(m.input(normal(m, batch, 3, size, size)), 0.03, u8(120))
+    x = quantise(m.add("MaxPool", m.add("Relu", conv(x, 3, 64, 7, 2)), kernel_shape=[3, 3], pads=[1] * 4, strides=[2, 2]))
+    for c_in, c, c_out, stride in ((64, 64, 256, 1), (256, 128, 512, 2)):
+        y = quantise(m.add("Relu", conv(x, c_in, c, 1)))
+        y = quantise(m.add("Relu", conv(y, c, c, 3, stride)))
+        y, projected = conv(y, c, c_out, 1), conv(x, c_in, c_out, 1, stride)
+        if not floats:
+            y, projected = quantise(y, 0.1, u8(128)), quantise(projected, 0.1, u8(128))
+        x = quantise(m.add("Relu", m.add("Add", y, projected)), 0.1)
+    return conv(x, 512, 32, 1)
 
 
 def codes(m, data_type, *shape):
@@ -183,7 +216,6 @@ def qlinear_conv(m, x, w, data_type, **attributes):
                               m.constant(data_type(5)), m.constant(m.random.integers(-999, 999, w[0]).astype(np.int32)), **attributes))
 
 
-u8, s8 = np.uint8, np.int8
 # name -> (how the graph is made, flags on the GPU, flags on the CPU, least cosine, largest error over the largest value)
 EXACT, HALF, STEP, LOSSY = (0.999999, 2e-5), (0.9999, 1e-2), (0.9999, 2e-2), (0.99, 0.2)
 CASES = {
@@ -207,6 +239,8 @@ CASES = {
     "int8 conv, one axis": (lambda m: int8_conv(m, (2, 32, 50), 64, [5], u8(128), pads=[2, 2]), [], [], *EXACT),
     "int8 conv, three axes": (lambda m: int8_conv(m, (1, 16, 6, 7, 8), 32, [3, 3, 3], u8(128), pads=[1] * 6), [], [], *EXACT),
     "int8 conv, two, residual": (lambda m: int8_conv(m, (2, 64, 14, 14), 64, [3, 3], u8(128), pads=[1, 1, 1, 1], residual=True, again=True), [], [], *STEP),
+    "int8 residual blocks": (lambda m: residual_net(m, 2, 56), [], [], *STEP),
+    "int8 residual blocks, float16": (lambda m: residual_net(m, 3, 70), ["--fp16"], [], *STEP),
     "MatMulInteger": (lambda m: matmul_integer(m, (3, 20, 40), (40, 30), u8, s8, False), [], [], 1 - 1e-9, 0),
     "MatMulInteger, zeros": (lambda m: matmul_integer(m, (20, 40), (40, 30), s8, u8, True), [], [], 1 - 1e-9, 0),
     "MatMulInteger, batches": (lambda m: matmul_integer(m, (2, 1, 20, 40), (3, 40, 30), u8, u8, False), [], [], 1 - 1e-9, 0),
@@ -220,6 +254,13 @@ CASES = {
     "float8 matmul, odd extents": (lambda m: float8_matmul(m, (37, 75), 29, bias=True), [], ["--reference"], *STEP),
     "float8 matmul, two": (lambda m: float8_matmul(m, (300, 256), 512, bias=True, act="Gelu", again=True), ["--fp16"], ["--reference"], 0.999, 0.05),
     "float8 matmul, Relu": (lambda m: float8_matmul(m, (300, 256), 512, bias=True, act="Relu"), ["--fp16"], ["--reference"], *STEP),
+    "float8 conv": (lambda m: float8_conv(m, (2, 32, 14, 15), 64, [3, 3], pads=[1, 1, 1, 1]), [], ["--reference"], *STEP),
+    "float8 conv, a scale a channel": (lambda m: float8_conv(m, (2, 64, 14, 14), 128, [3, 3], axis=0, pads=[1, 1, 1, 1], strides=[2, 2]), ["--fp16"], ["--reference"], *STEP),
+    "float8 conv, 3 channels": (lambda m: float8_conv(m, (1, 3, 30, 31), 40, [7, 7], axis=0, pads=[3, 3, 3, 3], strides=[2, 2]), [], ["--reference"], *STEP),
+    "float8 conv, small": (lambda m: float8_conv(m, (1, 5, 9, 8), 7, [3, 3], pads=[1, 0, 1, 2], dilations=[2, 1]), [], ["--reference"], *STEP),
+    "float8 residual blocks": (lambda m: residual_net(m, 2, 56, True), ["--fp16"], ["--reference"], 0.999, 0.05),
+    "float8 conv, two": (lambda m: float8_conv(m, (2, 64, 14, 14), 128, [1, 1], axis=0, again=True), ["--fp16"], ["--reference"], 0.999, 0.05),
+    "float8 conv, one axis, dilated": (lambda m: float8_conv(m, (2, 32, 50), 64, [5], pads=[2, 2], dilations=[2]), [], ["--reference"], *STEP),
     **{f"{bits}-bit weights, {rows} rows, blocks of {block}{', zeros' if zeros else ''}{flags[0] if flags else ''}": (
         lambda m, r=rows, b=bits, bl=block, z=zeros: n_bits(m, r, 512, 320, b, bl, z), flags, [], *HALF)
        for bits, rows, block, zeros, flags in ((4, 1, 32, False, ["--fp16"]), (4, 7, 128, True, ["--fp16"]), (4, 60, 32, True, ["--bf16"]), (4, 200, 32, True, ["--fp16"]),
@@ -240,6 +281,7 @@ CASES = {
     "--fp8, calibrated": (lambda m: perceptron(m, 300, 256, 512), ["--fp16", "--fp8", "--calib", "CALIB", "--opt-level", "0"], [], *LOSSY),
     "--fp8, float32, few rows": (lambda m: perceptron(m, 3, 256, 512), ["--fp8", "--calib", "CALIB", "--opt-level", "0"], [], *LOSSY),
     "--fp8, measured": (lambda m: perceptron(m, 300, 256, 512), ["--fp16", "--fp8", "--calib", "CALIB"], [], *LOSSY),
+    "--fp8, convolutions": (lambda m: convnet(m, 4), ["--fp16", "--fp8", "--calib", "CALIB", "--opt-level", "0"], [], *LOSSY),
     "--int8, measured": (lambda m: convnet(m, 4), ["--fp16", "--int8", "--calib", "CALIB"], [], *LOSSY),
 }
 

@@ -28,12 +28,13 @@ __device__ float element(const void* p, Element type, int64_t i) {
 }
 
 // w is [n, taps, channels]. The value before it is rounded to y's type.
-__global__ void plain(QuantizedProductArgs a, const void* w, int64_t rows, float* y) {
+__global__ void plain(QuantizedProductArgs a, const void* w, const void* w_behind, int64_t rows, float* y) {
   const int64_t i = blockIdx.x * int64_t{blockDim.x} + threadIdx.x;
   if (i >= rows * a.n) return;
   const int64_t row = i / a.n, column = i % a.n, k = int64_t{a.kernel_h} * a.kernel_w * a.channels;
   const int ox = row % a.out_w, oy = row / a.out_w % a.out_h;
   const int64_t b = row / a.out_w / a.out_h;
+  const Element wt = a.x_type == Element::kFloat8 ? Element::kFloat8 : Element::kInt8;
   double sum = 0;
   for (int r = 0; r < a.kernel_h; ++r)
     for (int s = 0; s < a.kernel_w; ++s) {
@@ -42,10 +43,15 @@ __global__ void plain(QuantizedProductArgs a, const void* w, int64_t rows, float
       for (int c = 0; c < a.channels; ++c) {
         const float x =
             inside ? element(a.x, a.x_type, ((b * a.in_h + iy) * a.in_w + ix) * a.channels + c) : element(&a.padding, a.x_type, 0);
-        const Element wt = a.x_type == Element::kFloat8 ? Element::kFloat8 : Element::kInt8;
         sum += double(x) * element(w, wt, column * k + (int64_t{r} * a.kernel_w + s) * a.channels + c);
       }
     }
+  if (const auto& e = a.behind; e.channels) {
+    sum *= e.ratio[column];
+    for (int c = 0; c < e.channels; ++c)
+      sum += double(element(e.x, a.x_type, ((b * e.in_h + oy * e.stride_h) * e.in_w + ox * e.stride_w) * e.channels + c)) *
+             element(w_behind, wt, column * e.channels + c);
+  }
   float v = float(sum) * a.scale[column] * (a.x_factor ? *a.x_factor : 1.f) + (a.bias ? a.bias[column] : 0.f);
   if (a.residual_type != Element::kNone) {
     const float e = element(a.residual, a.residual_type, i);
@@ -74,7 +80,7 @@ __global__ void float8_bytes(uint8_t* p, int64_t n, uint64_t seed) {
 
 struct Problem {
   QuantizedProductArgs a;
-  Buffer x, w, packed, scale, bias, residual, y, factor;
+  Buffer x, w, packed, scale, bias, residual, y, factor, behind, w_behind, ratio;
 };
 
 uint32_t state = 7;
@@ -96,9 +102,21 @@ void make(Problem& p, float unit = 1) {
   p.x = bytes(a.x_type, int64_t{a.batch} * a.in_h * a.in_w * a.channels);
   p.w = bytes(a.x_type == Element::kFloat8 ? Element::kFloat8 : Element::kInt8, a.n * k);
   const std::vector<uint8_t> w = p.w.host<uint8_t>();
-  std::vector<uint8_t> packed(cuda::quantized_weight_bytes(a.n, k));
+  std::vector<uint8_t> packed(cuda::quantized_weight_bytes(a.n, a.weight_rows()));
   for (int64_t c = 0; c < a.n; ++c)
-    for (int64_t r = 0; r < k; ++r) packed[cuda::quantized_weight_offset(k, r, c)] = w[c * k + r];
+    for (int64_t r = 0; r < k; ++r) packed[cuda::quantized_weight_offset(a.weight_rows(), r, c)] = w[c * k + r];
+  if (auto& e = a.behind; e.channels) {
+    p.behind = bytes(a.x_type, int64_t{a.batch} * e.in_h * e.in_w * e.channels);
+    p.w_behind = bytes(a.x_type == Element::kFloat8 ? Element::kFloat8 : Element::kInt8, int64_t{a.n} * e.channels);
+    const std::vector<uint8_t> wb = p.w_behind.host<uint8_t>();
+    for (int64_t c = 0; c < a.n; ++c)
+      for (int64_t r = 0; r < e.channels; ++r)
+        packed[cuda::quantized_weight_offset(a.weight_rows(), a.first_behind() + r, c)] = wb[c * e.channels + r];
+    std::vector<float> ratio(padded);
+    for (int i = 0; i < a.n; ++i) ratio[i] = 0.3f + i % 5 * 0.4f;
+    p.ratio = Buffer::of(ratio);
+    e.x = p.behind.as(), e.ratio = p.ratio.as<float>();
+  }
   p.packed = Buffer::of(packed);
   const float size = unit * (a.x_type == Element::kFloat8 ? 1.f / std::sqrt(float(k)) : 1.f / (std::sqrt(float(k)) * 80 * 80));
   std::vector<float> scale(padded), bias(padded);
@@ -106,7 +124,7 @@ void make(Problem& p, float unit = 1) {
   p.scale = Buffer::of(scale), p.bias = Buffer::of(bias), p.factor = Buffer::of(std::vector<float>{0.75f});
   a.x = p.x.as(), a.w = p.packed.as(), a.scale = p.scale.as<float>();
   if (a.residual_type != Element::kNone) {
-    p.residual = a.residual_type <= Element::kFloat8 ? random_bytes(rows * a.n)
+    p.residual = a.residual_type <= Element::kFloat8 ? bytes(a.residual_type, rows * a.n)
                                                      : random(a.residual_type == Element::kFloat16    ? Scalar::kFloat16
                                                               : a.residual_type == Element::kBFloat16 ? Scalar::kBFloat16
                                                                                                       : Scalar::kFloat32,
@@ -122,7 +140,7 @@ void compare(Problem& p, const std::string& line) {
   const QuantizedProductArgs& a = p.a;
   const int64_t n = a.rows() * a.n;
   Buffer expected(n * 4), got(n * 4);
-  plain<<<(n + 127) / 128, 128>>>(a, p.w.as(), a.rows(), expected.as<float>());
+  plain<<<(n + 127) / 128, 128>>>(a, p.w.as(), p.w_behind.as(), a.rows(), expected.as<float>());
   MUST(cuda::quantized_product(a, cuda::device_traits(), nullptr));
   MUST(cudaDeviceSynchronize());
   widen<<<(n + 127) / 128, 128>>>(a.y, a.y_type, n, got.as<float>());
@@ -152,9 +170,10 @@ void compare(Problem& p, const std::string& line) {
 }
 
 std::string describe(const QuantizedProductArgs& a) {
-  return format("x %d batch %d %dx%dx%d kernel %dx%d stride %d pad %d dilation %d padding %d n %d residual %d act %d y %d variant %d",
-                int(a.x_type), a.batch, a.in_h, a.in_w, a.channels, a.kernel_h, a.kernel_w, a.stride_h, a.pad_h, a.dilation_h, a.padding,
-                a.n, int(a.residual_type), int(a.activation), int(a.y_type), a.variant);
+  return format(
+      "x %d batch %d %dx%dx%d kernel %dx%d stride %d pad %d dilation %d padding %d n %d residual %d act %d y %d variant %d behind %d",
+      int(a.x_type), a.batch, a.in_h, a.in_w, a.channels, a.kernel_h, a.kernel_w, a.stride_h, a.pad_h, a.dilation_h, a.padding, a.n,
+      int(a.residual_type), int(a.activation), int(a.y_type), a.variant, a.behind.channels);
 }
 
 bool passed_over(const QuantizedProductArgs& a) { return left_out(describe(a), double(a.rows()) * a.n * a.k()); }
@@ -202,6 +221,41 @@ void run(bool timed) {
     make(p);
     compare(p, describe(p.a));
   }
+  // Windows of 64 channels, and sums over a second image.
+  for (int i = 0; i < 60; ++i) {
+    Problem p;
+    QuantizedProductArgs& a = p.a;
+    a.x_type = static_cast<Element>(pick({1, 1, 2, 3}));
+    a.variant = pick({0, 1, 2, 3});
+    a.n = pick({64, 128, 320, 512});
+    a.batch = pick({1, 2, 5});
+    const bool second = i % 2;
+    set_window(a, pick({7, 14, 28}), pick({64, 64, 128, 192, 256}), second ? pick({1, 1, 3}) : 3, pick({1, 2}), 0, 1);
+    if (a.kernel_h == 3) a.pad_h = a.pad_w = 1, a.out_h = (a.in_h - 1) / a.stride_h + 1, a.out_w = (a.in_w - 1) / a.stride_w + 1;
+    if (second) {
+      // Strided windows are those of whole steps, or of half ones where the kernel's are.
+      auto& e = a.behind;
+      e.channels = pick({64, 128, 512});
+      e.stride_h = e.stride_w = pick({1, 1, 2});
+      if (e.stride_h == 2 && e.channels % 128) e.channels = 256;
+      e.in_h = (a.out_h - 1) * e.stride_h + 1, e.in_w = (a.out_w - 1) * e.stride_w + 1;
+    } else if (pick({0, 1})) {
+      a.residual_type = Element::kUint8, a.residual_scale = 0.3f;
+    }
+    const bool to_bytes = a.x_type != Element::kFloat8 && pick({0, 1, 1});
+    a.y_type = to_bytes ? Element::kUint8 : Element::kFloat32;
+    if (a.residual_type != Element::kNone && !to_bytes) a.residual_scale = 0.01f;
+    a.activation = to_bytes ? A::kClamp : A::kNone, a.low = 0, a.high = 255;
+    a.dependent = pick({0, 1});
+    make(p, to_bytes ? 30.f : 1.f);
+    if (pick({0, 1})) a.bias = p.bias.as<float>();
+    if (const char* why = cuda::quantized_product_refusal(a, device)) {
+      std::printf("refused: %s: %s\n", describe(a).c_str(), why);
+      check(1, 0, describe(a));
+      continue;
+    }
+    compare(p, describe(a));
+  }
   for (int i = 0; i < 120; ++i) {
     Problem p;
     QuantizedProductArgs& a = p.a;
@@ -217,7 +271,8 @@ void run(bool timed) {
       a.batch = pick({1, 64, 127, 128, 1000, 5000}), a.channels = pick({16, 64, 96, 128, 384, 768, 2048});
     }
     a.y_type = static_cast<Element>(pick({1, 2, 3, 4, 5, 6}));
-    a.residual_type = static_cast<Element>(pick({0, 0, 1, 2, 4, 5, 6}));
+    a.residual_type = static_cast<Element>(pick({0, 0, 1, 2, 3, 4, 5, 6}));
+    if (a.residual_type == Element::kFloat8 && a.x_type != Element::kFloat8) a.residual_type = Element::kNone;
     a.dependent = pick({0, 1});
     a.activation = static_cast<A>(pick({0, 0, 1, 2, 3, 4}));
     a.low = 0, a.high = pick({0, 1}) ? 0.6f : INFINITY;
@@ -260,6 +315,18 @@ void run(bool timed) {
   struct Layer {
     int size, channels, kernel, stride, n;
   };
+  // With the residual's bytes; and a projection with the sum it is added to.
+  for (const auto [size, channels] : {std::pair{56, 64}, {28, 128}, {14, 256}, {7, 512}}) {
+    QuantizedProductArgs a;
+    a.batch = 32, set_window(a, size, channels, 1, 1, 0, 1), a.in_w = a.out_w = size, a.n = 4 * channels;
+    a.residual_type = Element::kUint8, a.activation = A::kClamp, a.high = 255;
+    time(a, "with a residual");
+    a.residual_type = Element::kNone;
+    const bool first = size == 56;
+    a.stride_h = a.stride_w = first ? 1 : 2, a.in_h = a.in_w = first ? size : 2 * size, a.channels = first ? 64 : 2 * channels;
+    a.behind.in_h = a.behind.in_w = size, a.behind.channels = channels;
+    time(a, "with a projection");
+  }
   for (const Layer l : {Layer{56, 64, 1, 1, 64},
                         {56, 64, 3, 1, 64},
                         {56, 64, 1, 1, 256},

@@ -9,6 +9,7 @@ namespace cameo::cuda {
 
 struct QuantizedOperands {
   Operand x, w, scale, bias, x_factor, residual, y;
+  Operand x_behind, ratio;  // where there is a second sum
 };
 
 // The element type in memory; kNone for those that the kernels lack.
@@ -19,8 +20,12 @@ Element element_of(DType type);
 Result<std::unique_ptr<Operation>> make_quantized_product(StepBuilder& b, QuantizedProductArgs args, const QuantizedOperands& operands,
                                                           double* microseconds = nullptr);
 
-// The constant input i, a matrix of `columns` columns of 8 bits in rows of `rows`, in the order that the kernel reads. code(s, row, column)
-// gives the expression of an element of `from`.
+// Adds what writes a matrix of `columns` columns of 8 bits in rows of `rows` to `to`, in the order that the kernel reads. element(s, row,
+// column) gives the expression of an element.
+using WeightElement = std::function<std::string(Source& s, const std::string& row, const std::string& column)>;
+Status tile_weight(StepBuilder& b, const Operand& to, int64_t rows, int64_t columns, const WeightElement& element);
+
+// The constant input i, a matrix, in that form. code(s, from, row, column) gives the expression of an element of `from`.
 using WeightCode = std::function<std::string(Source& s, const Operand& from, const std::string& row, const std::string& column)>;
 Result<Operand> tiled_weight(StepBuilder& b, size_t input, const std::string& form, DType type, int64_t rows, int64_t columns,
                              const WeightCode& code);

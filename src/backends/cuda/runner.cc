@@ -417,6 +417,7 @@ std::vector<View> Runner::views_of_inputs(const Prepared& p, uint32_t node) cons
   if (p.simplified && p.simplified->images.count(node)) {
     inputs[0].dims = ops::channels_last(inputs[0].dims);
     inputs[0].channels_first = true;
+    if (const DType type = p.spec.facts[graph_.nodes[node].inputs[0]].type.dtype; type != inputs[0].dtype) inputs[0].rounded = type;
   }
   if (p.simplified)
     if (const auto bias = p.simplified->biases.find(node); bias != p.simplified->biases.end()) {

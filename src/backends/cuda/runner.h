@@ -155,6 +155,8 @@ class Runner {
   void for_each_input(const Prepared& p, uint32_t node, const std::function<void(ir::ValueId)>& each) const;
   void join_shortcuts(Prepared& p) const;
   void join_pools(Prepared& p) const;
+  bool takes_image(Prepared& p, std::vector<runtime::Specialization::Step>& steps, uint32_t node, const ir::Node& pool) const;
+  bool read_once(const Prepared& p, ir::ValueId id) const;
   void assign_storage(Prepared& p) const;
   void place(Prepared& p) const;
   Status make_fixed(Prepared& p);

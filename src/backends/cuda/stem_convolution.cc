@@ -1,7 +1,6 @@
 #include "backends/cuda/stem_convolution.h"
 
 #include "backends/cuda/fast_kernels.h"
-#include "backends/cuda/kernels/stem.h"
 #include "backends/cuda/ops/ops.h"
 #include "backends/cuda/ops/windows.h"
 #include "backends/cuda/tile_products.h"
@@ -58,53 +57,54 @@ std::optional<Stem> match(StepBuilder& b) {
       !b.value(1) || b.value(0) || (x->dtype != type && x->dtype != DType::kFloat32) || y.dims.num_elements() == 0)
     return std::nullopt;
   if (attrs.integer("channels_last") == 0 || attrs.integer("group", 1) != 1 || b.pool()->op->domain != "ai.cameo") return std::nullopt;
-  const Dims in = ops::channels_first(x->dims), out = ops::channels_first(y.dims), w = b.in_dims(1);
-  // The convolution's extents follow from its window; those of the pool's from both.
-  ops::WindowAttrs geometry = window_attrs(attrs);
-  if (geometry.kernel_shape.empty()) geometry.kernel_shape = {w[2], w[3]};
-  if (w.rank() != 4 || in[1] != w[1]) return std::nullopt;
-  const auto shape = ops::convolution_shape(geometry, 1, ir::to_shape(in), ir::to_shape(w));
-  if (!shape.ok()) return std::nullopt;
-  const auto between = ir::to_dims(*shape);
-  if (!between) return std::nullopt;
-  const auto window = window_of(attrs, in, *between, Dims{w[2], w[3]}, kTaps), pooled = window_of(pool, *between, out, Dims{}, 3);
-  if (!window || !pooled || (*between)[1] != out[1]) return std::nullopt;
+  const Dims w = b.in_dims(1);
+  const auto extents = stem_extents(attrs, pool, ops::channels_first(x->dims), w, ops::channels_first(y.dims));
+  if (!extents) return std::nullopt;
   const auto program =
       ops::decode_point_program(static_cast<int>(node.inputs.size()) - 1, attrs.integers("program"), attrs.reals("constants"));
   if (!program.ok()) return std::nullopt;
   const auto epilogue = match_tile_epilogue(b, *program, y.dims);
   if (!epilogue || epilogue->addend || epilogue->activation != TileActivation::kRelu) return std::nullopt;
   if (epilogue->bias && !b.value(epilogue->bias)) return std::nullopt;
-  for (const Dims* d : {&in, &*between, &out})
-    for (const int64_t n : *d)
-      if (n < 1 || n > INT32_MAX / 8) return std::nullopt;
-  const auto n32 = [](int64_t n) { return static_cast<int32_t>(n); };
-  Stem s;
-  s.type = type;
-  s.bias = epilogue->bias;
-  s.args = {.type = type == DType::kFloat16 ? Scalar::kFloat16 : Scalar::kBFloat16,
-            .image_type = x->dtype == DType::kFloat32 ? Scalar::kFloat32
-                          : type == DType::kFloat16   ? Scalar::kFloat16
-                                                      : Scalar::kBFloat16,
-            .batch = n32(in[0]),
-            .height = n32(in[2]),
-            .width = n32(in[3]),
-            .channels = n32(in[1]),
-            .channels_first = x->channels_first,
-            .pad_top = n32(window->axes[0].begin),
-            .pad_left = n32(window->axes[1].begin),
-            .conv_height = n32((*between)[2]),
-            .conv_width = n32((*between)[3]),
-            .pool_pad_top = n32(pooled->axes[0].begin),
-            .pool_pad_left = n32(pooled->axes[1].begin),
-            .out_height = n32(out[2]),
-            .out_width = n32(out[3]),
-            .outputs = n32(out[1]),
-            .dependent = b.device().info().arch() >= 90};
+  Stem s{*extents, epilogue->bias, type};
+  s.args.type = type == DType::kFloat16 ? Scalar::kFloat16 : Scalar::kBFloat16;
+  s.args.image_type = x->dtype == DType::kFloat32 ? Scalar::kFloat32 : s.args.type;
+  s.args.channels_first = x->channels_first;
+  s.args.dependent = b.device().info().arch() >= 90;
   return stem_refusal(s.args, traits_of(b.device())) ? std::nullopt : std::optional(s);
 }
 
 }  // namespace
+
+std::optional<StemArgs> stem_extents(const Attributes& attrs, const Attributes& pool, const Dims& in, const Dims& w, const Dims& out) {
+  if (w.rank() != 4 || in.rank() != 4 || in[1] != w[1]) return std::nullopt;
+  ops::WindowAttrs geometry = window_attrs(attrs);
+  if (geometry.kernel_shape.empty()) geometry.kernel_shape = {w[2], w[3]};
+  // The convolution's extents follow from its window; those of the pool's from both.
+  const auto shape = ops::convolution_shape(geometry, 1, ir::to_shape(in), ir::to_shape(w));
+  if (!shape.ok()) return std::nullopt;
+  const auto between = ir::to_dims(*shape);
+  if (!between) return std::nullopt;
+  const auto window = window_of(attrs, in, *between, Dims{w[2], w[3]}, kTaps), pooled = window_of(pool, *between, out, Dims{}, 3);
+  if (!window || !pooled || (*between)[1] != out[1]) return std::nullopt;
+  for (const Dims* d : {&in, &*between, &out})
+    for (const int64_t n : *d)
+      if (n < 1 || n > INT32_MAX / 8) return std::nullopt;
+  const auto n32 = [](int64_t n) { return static_cast<int32_t>(n); };
+  return StemArgs{.batch = n32(in[0]),
+                  .height = n32(in[2]),
+                  .width = n32(in[3]),
+                  .channels = n32(in[1]),
+                  .pad_top = n32(window->axes[0].begin),
+                  .pad_left = n32(window->axes[1].begin),
+                  .conv_height = n32((*between)[2]),
+                  .conv_width = n32((*between)[3]),
+                  .pool_pad_top = n32(pooled->axes[0].begin),
+                  .pool_pad_left = n32(pooled->axes[1].begin),
+                  .out_height = n32(out[2]),
+                  .out_width = n32(out[3]),
+                  .outputs = n32(out[1])};
+}
 
 bool takes_pool(StepBuilder& b) { return match(b).has_value(); }
 

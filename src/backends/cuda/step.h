@@ -107,7 +107,8 @@ struct View {
   bool weight = false;  // `value` is a constant of the model, which lives as long as the model
   int64_t pitch = 0;    // as Operand's
   bool channels_first = false;
-  bool unread = false;  // of an output: no other step reads it
+  bool unread = false;                // of an output: no other step reads it
+  DType rounded = DType::kUndefined;  // of an image: the step rounds it to this type first, as its node's numbers say
 };
 
 constexpr size_t kNormInput = 8, kNormOutput = 4;
@@ -153,6 +154,7 @@ class StepBuilder {
   const Dims& in_dims(size_t i) const { return inputs_[i].dims; }
   const Dims& out_dims(size_t i) const { return outputs_[i].dims; }
   DType in_type(size_t i) const { return inputs_[i].dtype; }
+  DType rounded(size_t i) const { return inputs_[i].rounded; }
   DType out_type(size_t i) const { return outputs_[i].dtype; }
   bool is_weight(size_t i) const { return inputs_[i].weight; }
   // The elements on the host; null when they are not known now.

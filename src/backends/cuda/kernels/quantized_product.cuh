@@ -8,6 +8,7 @@
 
 #include <algorithm>
 
+#include "backends/cuda/kernels/bytes.cuh"
 #include "backends/cuda/kernels/device.cuh"
 #include "backends/cuda/kernels/float8.cuh"
 #include "backends/cuda/kernels/launch.h"
@@ -27,19 +28,21 @@ struct QuantizedParams {
   CUtensorMap map;  // of x, where `tensor`
   bool tensor;      // rows of x are fetched by the tensor copy engine
   bool windows;     // which finds the windows itself; a step lies within one tap
+  bool halves;      // or each half of a step: both lie one behind the other, in rows of 64 bytes
   bool plain;       // rows of x are rows of y
   // From step `behind_step` on, rows come from another image, or from its pixels at a stride.
   CUtensorMap behind;
-  int32_t behind_step, behind_stride_h, behind_stride_w;
+  int32_t behind_step;
   bool behind_windows;
 };
 
 // How the tensor copy engine sees x [rows, bytes]: tiles of 128 rows by 128 bytes, permuted for wgmma. False where the driver has none.
 bool describe_rows(CUtensorMap& map, const void* x, int64_t rows, int64_t bytes);
-// The same for the windows of x [batch, in_h, in_w, channels] in bytes: 128 of them one after another, 128 bytes of channels under one tap.
-bool describe_windows(CUtensorMap& map, const QuantizedProductArgs& args);
+// The same for the windows of x [batch, in_h, in_w, channels] in bytes: 128 of them one after another, 128 or 64 bytes of channels under
+// one tap.
+bool describe_windows(CUtensorMap& map, const QuantizedProductArgs& args, int bytes = 128);
 // Whether the engine has such windows.
-bool windows_fit(const QuantizedProductArgs& args);
+bool windows_fit(const QuantizedProductArgs& args, int bytes = 128);
 
 namespace {
 
@@ -80,9 +83,17 @@ __device__ __forceinline__ void barrier_wait(uint32_t at, uint32_t parity) {
 #endif
 }
 
-// A matrix in shared memory: rows of 128 bytes, swizzled, in groups of 8.
+// A matrix in shared memory: rows of 128 bytes, swizzled, in groups of 8. Where it lies is in the lower word, in units of 16 bytes.
 __device__ __forceinline__ uint64_t matrix_descriptor(uint32_t shared) {
   return uint64_t{(shared & 0x3ffff) >> 4} | uint64_t{1} << 16 | uint64_t{1024 >> 4} << 32 | uint64_t{1} << 62;
+}
+__device__ __forceinline__ uint64_t further(uint64_t descriptor, uint32_t units) {
+  return descriptor & ~uint64_t{0xffffffff} | (static_cast<uint32_t>(descriptor) + units);
+}
+
+// The same of rows of 64 bytes.
+__device__ __forceinline__ uint64_t half_descriptor(uint32_t shared) {
+  return uint64_t{(shared & 0x3ffff) >> 4} | uint64_t{1} << 16 | uint64_t{512 >> 4} << 32 | uint64_t{2} << 62;
 }
 
 #define CAMEO_R8(p, i) p(i), p(i + 1), p(i + 2), p(i + 3), p(i + 4), p(i + 5), p(i + 6), p(i + 7)
@@ -183,6 +194,15 @@ __device__ __forceinline__ int begin_first_steps(const QuantizedParams& p, int x
   return steps;
 }
 
+__device__ __forceinline__ void fetch_windows(const CUtensorMap* map, uint32_t to, uint32_t full, int channel, int x, int y, int image,
+                                              int tap_x, int tap_y) {
+  asm volatile(
+      "cp.async.bulk.tensor.4d.shared::cluster.global.im2col.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3, %4, %5}], [%6], {%7, "
+      "%8};" ::"r"(to),
+      "l"(map), "r"(channel), "r"(x), "r"(y), "r"(image), "r"(full), "h"(static_cast<uint16_t>(tap_x)), "h"(static_cast<uint16_t>(tap_y))
+      : "memory");
+}
+
 // One thread asks for everything: rows of x by the tensor copy engine, which permutes them as wgmma wants.
 template <class C>
 __device__ __forceinline__ void produce_rows(const QuantizedParams& p, uint32_t stages, uint32_t full, uint32_t empty) {
@@ -191,6 +211,7 @@ __device__ __forceinline__ void produce_rows(const QuantizedParams& p, uint32_t 
   int begun = begin_first_steps<C>(p, kTileRows * kStepBytes, stages, full);
   wait_for_predecessor();
   const QuantizedProductArgs& a = p.a;
+  const int piece = p.halves ? kStepBytes / 2 : kStepBytes;
   for (int tile = blockIdx.x; tile < p.tiles; tile += gridDim.x) {
     const int tile_m = tile / p.tiles_n, tile_n = tile - tile_m * p.tiles_n;
     // Where the first row's window begins; the others follow.
@@ -212,18 +233,19 @@ __device__ __forceinline__ void produce_rows(const QuantizedParams& p, uint32_t 
       const bool behind = step >= p.behind_step;
       const CUtensorMap* map = behind ? &p.behind : &p.map;
       const int column = behind ? (step - p.behind_step) * kStepBytes : step * kStepBytes;
-      if (behind ? p.behind_windows : p.windows) {
-        const int x = behind ? out_x * p.behind_stride_w : out_x * a.stride_w - a.pad_w,
-                  y = behind ? out_y * p.behind_stride_h : out_y * a.stride_h - a.pad_h;
-        asm volatile(
-            "cp.async.bulk.tensor.4d.shared::cluster.global.im2col.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3, %4, %5}], [%6], {%7, "
-            "%8};" ::"r"(to),
-            "l"(map), "r"(behind ? column : inner), "r"(x), "r"(y), "r"(b), "r"(at),
-            "h"(static_cast<uint16_t>(behind ? 0 : tap_x * a.dilation_w)), "h"(static_cast<uint16_t>(behind ? 0 : tap_y * a.dilation_h))
-            : "memory");
-        if ((inner += kStepBytes) == a.channels) {
-          inner = 0;
-          if (++tap_x == a.kernel_w) tap_x = 0, ++tap_y;
+      if (behind && p.behind_windows) {
+        fetch_windows(map, to, at, column, out_x * a.behind.stride_w, out_y * a.behind.stride_h, b, 0, 0);
+      } else if (!behind && p.windows) {
+        for (int half = 0; half < kStepBytes; half += piece) {
+          fetch_windows(map, to + half * kTileRows, at, inner, out_x * a.stride_w - a.pad_w, out_y * a.stride_h - a.pad_h, b,
+                        tap_x * a.dilation_w, tap_y * a.dilation_h);
+          // Behind the last tap come rows of zeros of W: it is read again.
+          if (inner + piece < a.channels)
+            inner += piece;
+          else if (tap_x + 1 < a.kernel_w)
+            inner = 0, ++tap_x;
+          else if (tap_y + 1 < a.kernel_h)
+            inner = tap_x = 0, ++tap_y;
         }
       } else {
         asm volatile(
@@ -324,26 +346,6 @@ __device__ __forceinline__ void transpose_quad(uint32_t* w, int q) {
   }
 }
 
-// Four numbers rounded to bytes, the first in the lowest one.
-template <bool SIGNED>
-__device__ __forceinline__ uint32_t pack_bytes(float a, float b, float c, float d) {
-  uint32_t r;
-#if __CUDA_ARCH__ >= 720
-  const int ia = __float2int_rn(a), ib = __float2int_rn(b), ic = __float2int_rn(c), id = __float2int_rn(d);
-  if constexpr (SIGNED)
-    asm("{\n.reg .b32 t;\ncvt.pack.sat.s8.s32.b32 t, %4, %3, 0;\ncvt.pack.sat.s8.s32.b32 %0, %2, %1, t;\n}"
-        : "=r"(r)
-        : "r"(ia), "r"(ib), "r"(ic), "r"(id));
-  else
-    asm("{\n.reg .b32 t;\ncvt.pack.sat.u8.s32.b32 t, %4, %3, 0;\ncvt.pack.sat.u8.s32.b32 %0, %2, %1, t;\n}"
-        : "=r"(r)
-        : "r"(ia), "r"(ib), "r"(ic), "r"(id));
-#else
-  r = 0;
-#endif
-  return r;
-}
-
 // tanh to 11 bits.
 __device__ __forceinline__ float fast_tanh(float x) {
   float r = 0;
@@ -393,6 +395,26 @@ __device__ __forceinline__ void add_bytes(uint32_t* d, int h, uint4 r, int q, fl
       v = __float_as_uint(fmaf(byte_of<SIGNED>(words[j / 2], 2 * (j % 2) + e), scale, __uint_as_float(v)));
     }
 }
+// The 8-bit floats of the two lower bytes.
+__device__ __forceinline__ float2 unpack_float8(uint32_t two) {
+  uint32_t r = 0;
+#if __CUDA_ARCH__ >= 890
+  asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(r) : "h"(static_cast<uint16_t>(two)));
+#endif
+  return unpack2<__half>(r);
+}
+// The same of 8-bit floats.
+__device__ __forceinline__ void add_floats8(uint32_t* d, int h, uint4 r, int q, float scale) {
+  uint32_t words[4] = {__byte_perm(r.x, r.z, 0x5410), __byte_perm(r.x, r.z, 0x7632), __byte_perm(r.y, r.w, 0x5410),
+                       __byte_perm(r.y, r.w, 0x7632)};
+  transpose_quad(words, q);
+#pragma unroll
+  for (int j = 0; j < 8; ++j) {
+    const float2 f = unpack_float8(words[j / 2] >> (16 * (j % 2)));
+    d[4 * j + 2 * h] = __float_as_uint(fmaf(f.x, scale, __uint_as_float(d[4 * j + 2 * h])));
+    d[4 * j + 2 * h + 1] = __float_as_uint(fmaf(f.y, scale, __uint_as_float(d[4 * j + 2 * h + 1])));
+  }
+}
 __device__ __forceinline__ bool is_byte(Element e) { return e == Element::kUint8 || e == Element::kInt8; }
 
 // Residual bytes of the thread's two rows.
@@ -422,11 +444,12 @@ template <bool FLOATS, Finish F>
 __device__ __forceinline__ void finish(const QuantizedParams& p, uint32_t* d, const ResidualBytes& residual, float factor, int first_row,
                                        int column, int q) {
   const QuantizedProductArgs& a = p.a;
+  const auto* scales = reinterpret_cast<const float2*>(a.scale + column) + q;
+  const auto* biases = reinterpret_cast<const float2*>(a.bias + column) + q;
 #pragma unroll
   for (int j = 0; j < 8; ++j) {
-    const int c = column + 8 * j + 2 * q;
-    float2 scale = __ldg(reinterpret_cast<const float2*>(a.scale + c));
-    const float2 bias = a.bias ? __ldg(reinterpret_cast<const float2*>(a.bias + c)) : float2{0, 0};
+    float2 scale = __ldg(scales + 4 * j);
+    const float2 bias = a.bias ? __ldg(biases + 4 * j) : float2{0, 0};
     if constexpr (F == Finish::kAll) scale.x *= factor, scale.y *= factor;
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
@@ -446,6 +469,7 @@ __device__ __forceinline__ void finish(const QuantizedParams& p, uint32_t* d, co
     if (a.residual_type == Element::kUint8) add_bytes<false>(d, h, residual.rows[h], q, a.residual_scale);
     if (a.residual_type == Element::kInt8) add_bytes<true>(d, h, residual.rows[h], q, a.residual_scale);
     if constexpr (F == Finish::kAll) {
+      if (a.residual_type == Element::kFloat8) add_floats8(d, h, residual.rows[h], q, a.residual_scale);
       if (a.residual_type == Element::kFloat16 || a.residual_type == Element::kBFloat16) {
 #pragma unroll
         for (int g = 0; g < 2; ++g) {
@@ -492,8 +516,8 @@ __device__ __forceinline__ void finish(const QuantizedParams& p, uint32_t* d, co
 #pragma unroll
       for (int i = 0; i < 4; ++i)
         words[i] = a.y_type == Element::kInt8
-                       ? pack_bytes<true>(value(2 * i, 0), value(2 * i, 1), value(2 * i + 1, 0), value(2 * i + 1, 1))
-                       : pack_bytes<false>(value(2 * i, 0), value(2 * i, 1), value(2 * i + 1, 0), value(2 * i + 1, 1));
+                       ? round_bytes<true>(value(2 * i, 0), value(2 * i, 1), value(2 * i + 1, 0), value(2 * i + 1, 1))
+                       : round_bytes<false>(value(2 * i, 0), value(2 * i, 1), value(2 * i + 1, 0), value(2 * i + 1, 1));
       write_bytes(p, words, row, column, q);
     } else if (a.y_type == Element::kFloat8) {
       uint32_t words[4];
@@ -528,24 +552,49 @@ __device__ __forceinline__ void finish(const QuantizedParams& p, uint32_t* d, co
   }
 }
 
+// The sums so far in units of those that follow.
+template <bool FLOATS, int COUNT>
+__device__ __forceinline__ void rescale(const QuantizedParams& p, uint32_t* d, float* sum, int column, int q) {
+  const auto* ratios = reinterpret_cast<const float2*>(p.a.behind.ratio + column) + q;
+#pragma unroll
+  for (int j = 0; j < COUNT / 4; ++j) {
+    const float2 ratio = __ldg(ratios + 4 * j);
+#pragma unroll
+    for (int e = 0; e < 4; ++e) {
+      const float r = e & 1 ? ratio.y : ratio.x;
+      if constexpr (FLOATS)
+        sum[4 * j + e] *= r;
+      else
+        d[4 * j + e] = static_cast<uint32_t>(__float2int_rn(static_cast<float>(static_cast<int>(d[4 * j + e])) * r));
+    }
+  }
+}
+
 template <Element X, Finish F, class C>
 __device__ __forceinline__ void consume(const QuantizedParams& p, uint32_t stages, uint32_t full, uint32_t empty) {
   constexpr int BN = C::BN;
   constexpr bool kFloats = X == Element::kFloat8;
+  // Residual bytes of the next tile are on their way while one is finished, where there are registers for both.
+  constexpr bool kAhead = F == Finish::kBytes && BN <= 128;
   constexpr int N = BN < 128 ? BN : 128, kCount = BN / 2;
   const int group = threadIdx.x / 128 - 1, warp = threadIdx.x / 32 % 4, lane = threadIdx.x % 32;
+  const auto row_of = [&](int tile_m) { return tile_m * kTileRows + group * 64 + warp * 16 + lane / 4; };
+  ResidualBytes residual[BN / 64], ahead[kAhead ? BN / 64 : 1];
+  const auto fetch_residual = [&](ResidualBytes* to, int tile) {
+    const int tile_m = tile / p.tiles_n, tile_n = tile - tile_m * p.tiles_n;
+#pragma unroll
+    for (int u = 0; u < BN / 64; ++u) fetch(to[u], p, row_of(tile_m), tile_n * BN + u * 64, lane & 3);
+  };
   wait_for_predecessor();
   const float factor = p.a.x_factor ? __ldcg(p.a.x_factor) : 1.f;
+  const bool has_residual = is_byte(p.a.residual_type) || p.a.residual_type == Element::kFloat8;
   int stage = 0;
   uint32_t phase = 0;
+  if (kAhead && has_residual && blockIdx.x < p.tiles) fetch_residual(ahead, blockIdx.x);
   for (int tile = blockIdx.x; tile < p.tiles; tile += gridDim.x) {
     const int tile_m = tile / p.tiles_n, tile_n = tile - tile_m * p.tiles_n;
-    const int row = tile_m * kTileRows + group * 64 + warp * 16 + lane / 4;
-    ResidualBytes residual[BN / 64];
-    if (is_byte(p.a.residual_type)) {
-#pragma unroll
-      for (int u = 0; u < BN / 64; ++u) fetch(residual[u], p, row, tile_n * BN + u * 64, lane & 3);
-    }
+    const int row = row_of(tile_m);
+    if (!kAhead && has_residual) fetch_residual(residual, tile);
     uint32_t d[kCount];
     [[maybe_unused]] float sum[kFloats ? kCount : 1];
     if constexpr (kFloats) {
@@ -553,48 +602,64 @@ __device__ __forceinline__ void consume(const QuantizedParams& p, uint32_t stage
       for (int i = 0; i < kCount; ++i) sum[i] = 0;
     }
     int last = -1;
-    for (int step = 0; step < p.k_steps; ++step) {
-      barrier_wait(full + 8 * stage, phase);
-      // What cp.async wrote, for wgmma, which reads by another way.
-      asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-      const uint32_t from = stages + stage * C::kStageBytes;
-      const uint64_t at_a = matrix_descriptor(from + group * 64 * kStepBytes), at_b = matrix_descriptor(from + kTileRows * kStepBytes);
-      hold<kCount>(d);
-      products_begin();
+    for (int begin = 0, end = p.behind_step;; begin = end, end = p.k_steps) {
+      // From the address of the group's rows, in units of 16 bytes: what follows 64 bytes further in K.
+      const bool halves = p.halves && begin == 0;
+      const int third = halves ? kTileRows * kStepBytes / 32 : 4;
+      for (int step = begin; step < end; ++step) {
+        barrier_wait(full + 8 * stage, phase);
+        // What cp.async wrote, for wgmma, which reads by another way. It waits for all that is on its way, so only then.
+        if (!p.tensor) asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+        const uint32_t from = stages + stage * C::kStageBytes;
+        const uint64_t at_a = halves ? half_descriptor(from + group * 32 * kStepBytes) : matrix_descriptor(from + group * 64 * kStepBytes),
+                       at_b = matrix_descriptor(from + kTileRows * kStepBytes);
+        hold<kCount>(d);
+        products_begin();
 #pragma unroll
-      for (int kk = 0; kk < 4; ++kk)
+        for (int kk = 0; kk < 4; ++kk)
 #pragma unroll
-        for (int part = 0; part < BN / N; ++part)
-          multiply<X, N>(d + part * 64, at_a + 2 * kk, at_b + 2 * kk + part * (128 * kStepBytes >> 4),
-                         kk > 0 || (kFloats ? step % kPartialSteps > 0 : step > 0));
-      products_commit();
-      hold<kCount>(d);
-      if (kFloats && (step % kPartialSteps == kPartialSteps - 1 || step + 1 == p.k_steps)) {
+          for (int part = 0; part < BN / N; ++part)
+            multiply<X, N>(d + part * 64, further(at_a, 2 * (kk & 1) + (kk >> 1) * third),
+                           further(at_b, 2 * kk + part * (128 * kStepBytes >> 4)),
+                           kk > 0 || (kFloats ? (step - begin) % kPartialSteps > 0 : step > 0));
+        products_commit();
+        hold<kCount>(d);
+        if (kFloats && ((step - begin) % kPartialSteps == kPartialSteps - 1 || step + 1 == end)) {
+          products_wait<0>();
+          hold<kCount>(d);
+          if (lane == 0) {
+            if (last >= 0) barrier_arrive(empty + 8 * last);
+            barrier_arrive(empty + 8 * stage);
+          }
+          last = -1;
+          if constexpr (kFloats) {
+#pragma unroll
+            for (int i = 0; i < kCount; ++i) sum[i] += __uint_as_float(d[i]);
+          }
+        } else {
+          products_wait<1>();
+          if (last >= 0 && lane == 0) barrier_arrive(empty + 8 * last);
+          last = stage;
+        }
+        if (++stage == C::kStages) stage = 0, phase ^= 1;
+      }
+      if constexpr (!kFloats) {
         products_wait<0>();
         hold<kCount>(d);
-        if (lane == 0) {
-          if (last >= 0) barrier_arrive(empty + 8 * last);
-          barrier_arrive(empty + 8 * stage);
-        }
-        last = -1;
-        if constexpr (kFloats) {
-#pragma unroll
-          for (int i = 0; i < kCount; ++i) sum[i] += __uint_as_float(d[i]);
-        }
-      } else {
-        products_wait<1>();
         if (last >= 0 && lane == 0) barrier_arrive(empty + 8 * last);
-        last = stage;
+        last = -1;
       }
-      if (++stage == C::kStages) stage = 0, phase ^= 1;
+      if (end == p.k_steps) break;
+      rescale<kFloats, kCount>(p, d, sum, tile_n * BN, lane & 3);
     }
     if constexpr (kFloats) {
 #pragma unroll
       for (int i = 0; i < kCount; ++i) d[i] = __float_as_uint(sum[i]);
-    } else {
-      products_wait<0>();
-      hold<kCount>(d);
-      if (last >= 0 && lane == 0) barrier_arrive(empty + 8 * last);
+    }
+    if constexpr (kAhead) {
+#pragma unroll
+      for (int u = 0; u < BN / 64; ++u) residual[u] = ahead[u];
+      if (has_residual && tile + gridDim.x < p.tiles) fetch_residual(ahead, tile + gridDim.x);
     }
 #pragma unroll
     for (int u = 0; u < BN / 64; ++u) {

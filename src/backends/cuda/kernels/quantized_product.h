@@ -5,6 +5,12 @@
 // and y is v, or for bytes round(v * y_factor + y_offset), saturated, or for 8-bit floats v * y_factor. Zero points, and where all is
 // linear the scale of y as well, are the caller's to put into scale and bias.
 //
+// A second sum over the channels of another image at the places of y, as a residual block's projection is, may be added:
+//
+//   v = act(scale[column] * x_factor * (ratio[column] * sum(x * w) + sum(behind * w)) + bias[column] + ...)
+//
+// where for bytes ratio * sum is rounded to an integer.
+//
 // x is [batch, height, width, channels], or for a product [m, k] with all of the kernel's extents 1. Sums are int32, or for 8-bit
 // floats float32 over partial sums of 512 terms.
 #pragma once
@@ -20,7 +26,12 @@ struct QuantizedProductArgs {
   Element x_type = Element::kUint8;                                           // kUint8 and kInt8 by int8 weights, or kFloat8 (E4M3) by such
   int32_t batch = 1, in_h = 1, in_w = 1, channels = 0, out_h = 1, out_w = 1;  // a product: batch = m, channels = k
   int32_t kernel_h = 1, kernel_w = 1, stride_h = 1, stride_w = 1, pad_h = 0, pad_w = 0, dilation_h = 1, dilation_w = 1;
-  int32_t n = 0;                    // columns of y
+  int32_t n = 0;  // columns of y
+  struct Behind {
+    int32_t in_h = 1, in_w = 1, channels = 0, stride_h = 1, stride_w = 1;  // no channels: there is none
+    const void* x = nullptr;                                               // [batch, in_h, in_w, channels]
+    const float* ratio = nullptr;                                          // as scale
+  } behind;
   const void* x = nullptr;          // rows of `channels` bytes, a multiple of 16
   uint8_t padding = 0;              // the byte that stands for what lies outside
   const void* w = nullptr;          // in the order of quantized_weight_offset()
@@ -40,6 +51,9 @@ struct QuantizedProductArgs {
 
   int64_t rows() const { return int64_t{batch} * out_h * out_w; }
   int64_t k() const { return int64_t{kernel_h} * kernel_w * channels; }
+  // Rows of W; those of the second sum begin at a multiple of 128.
+  int64_t first_behind() const { return (k() + 127) / 128 * 128; }
+  int64_t weight_rows() const { return behind.channels ? first_behind() + behind.channels : k(); }
 };
 
 inline constexpr int kQuantizedVariants = 4;

@@ -28,4 +28,21 @@ struct StemArgs {
 const char* stem_refusal(const StemArgs& args, const DeviceTraits& device);
 cudaError_t stem(const StemArgs& args, const DeviceTraits& device, cudaStream_t stream);
 
+// The same in 8 bits, of a float32 image that becomes q = nearest(x * x_factor) + x_zero in [0, 255]:
+//
+//   y = max over the pool's window of nearest(clamp(scale[c] * sum(q * w) + bias[c]))
+//
+// where q is x_zero outside of the image. y has the bits of uint8 or int8, which low and high lie within.
+struct StemBytesArgs {
+  StemArgs stem;  // without types and bias; w is int8, y bytes
+  float x_factor = 1;
+  int32_t x_zero = 0;
+  const float* scale = nullptr;  // [outputs]
+  const float* bias = nullptr;   // [outputs]
+  float low = 0, high = 255;     // whole numbers
+};
+
+const char* stem_bytes_refusal(const StemBytesArgs& args, const DeviceTraits& device);
+cudaError_t stem_bytes(const StemBytesArgs& args, const DeviceTraits& device, cudaStream_t stream);
+
 }  // namespace cameo::cuda

@@ -111,7 +111,7 @@ cudaError_t wide_product(const TileGemmArgs& a, int variant, const DeviceTraits&
     if (a.behind.channels) {
       const QuantizedProductArgs second = pixels_behind(a);
       p.behind_step = (a.k - a.behind.channels) / 64;
-      p.behind_stride_h = second.stride_h, p.behind_stride_w = second.stride_w;
+      p.a.behind.stride_h = second.stride_h, p.a.behind.stride_w = second.stride_w;
       if (!p.tensor || !describe(p.behind, p.behind_windows, second)) return cudaErrorInvalidValue;
     }
   } else {

@@ -177,8 +177,8 @@ __device__ __forceinline__ void wide_consume(const WideParams& w, uint32_t stage
     int last = -1;
     for (int step = 0; step < p.k_steps; ++step) {
       barrier_wait(full + 8 * stage, phase);
-      // What cp.async wrote, for wgmma, which reads by another way.
-      asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+      // What cp.async wrote, for wgmma, which reads by another way. It waits for all that is on its way, so only then.
+      if (!p.tensor) asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
       const uint32_t from = stages + stage * C::kStageBytes;
       const uint64_t at_a = matrix_descriptor(from + group * 64 * kStepBytes), at_b = matrix_descriptor(from + kTileRows * kStepBytes);
       wide_hold<kCount>(d);

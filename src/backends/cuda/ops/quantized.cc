@@ -3,47 +3,22 @@
 //                 windows of few channels are laid out as rows first, or pixels of one stride become the channels of one
 //   float16       elsewhere: the numbers less their zero points are exact in 16 bits, and cublasLt adds in float32
 //   plain         a thread for each sum: depthwise convolutions, and what would take too much memory
+#include "backends/cuda/ops/quantized.h"
+
 #include <algorithm>
 
 #include "backends/cuda/gemm.h"
-#include "backends/cuda/ops/epilogue.h"
 #include "backends/cuda/ops/ops.h"
-#include "backends/cuda/ops/windows.h"
-#include "backends/cuda/quantized_operation.h"
 #include "ops/channels_last.h"
 #include "ops/convolve.h"
 
 namespace cameo::cuda {
 namespace {
 
-constexpr size_t kOperands = 3;  // inputs before those of the program
-constexpr int64_t kMostScratch = int64_t{1} << 30;
+using Problem = QuantizedProblem;
+using Folded = QuantizedFactors;
 
-struct Problem {
-  int64_t n = 0, k = 0, rows = 0;  // k: rows of W, taps by channels
-  float x_scale = 1, y_scale = 1;
-  int64_t x_zero = 0, y_zero = 0;
-  std::vector<float> operand_scales;
-  std::vector<int64_t> operand_zeros;
-  // A convolution; for a product none.
-  bool convolves = false, depthwise = false;
-  int64_t channels = 0, taps = 1;
-  Dims x_spatial, y_spatial;
-  ops::Window window;
-
-  bool is_bytes(size_t operand) const { return operand < operand_scales.size() && operand_scales[operand] != 0; }
-  // Rows of X are what W is multiplied by.
-  bool plain_rows() const {
-    bool plain = true;
-    for (size_t a = 0; convolves && a < window.rank; ++a)
-      plain &= window.axes[a].kernel == 1 && window.axes[a].stride == 1 && window.axes[a].begin == 0 && window.axes[a].end == 0;
-    return plain;
-  }
-};
-
-std::string packed_index(Source& s, int64_t k, const std::string& row, const std::string& column) {
-  return fmt::format("((({1}) / 16 * {2} + ({0}) / 4) * 16 + ({1}) % 16) * 4 + ({0}) % 4", row, column, s.number((k + 3) / 4));
-}
+constexpr size_t kOperands = ops::kQuantizedOperands;
 
 // Where the window of an output row lies: batch, then an index an axis.
 std::vector<std::string> window_of(Source& s, const Problem& p, const std::string& row) {
@@ -68,35 +43,6 @@ std::string position_of(Source& s, const Problem& p, const std::vector<std::stri
   }
   s.line(fmt::format("const bool inside = {};", inside));
   return position;
-}
-
-// to [rows, width] = the windows of X as rows, with `value` of an element and `outside` where there is none; the columns behind k are 0.
-Status windows_as_rows(StepBuilder& b, const Problem& p, const Operand& x, const Operand& to, const std::string& outside,
-                       const std::function<std::string(const std::string&)>& value) {
-  Source s;
-  // Up to 16 bytes a thread.
-  int64_t each = 16 / static_cast<int64_t>(dtype_size(to.dtype));
-  while (to.dims[1] % each != 0) each /= 2;
-  const Dims groups{p.rows, to.dims[1] / each};
-  const auto at = s.unravel("i", groups);
-  const std::string type = fmt::format("Vec<{}, {}>", storage_type(to.dtype), each), channels = s.number(p.channels);
-  std::vector<std::string> window;
-  if (p.convolves) window = window_of(s, p, at[0]);
-  s.line(fmt::format("{} r;", type));
-  s.line("#pragma unroll");
-  s.line(fmt::format("for (int u = 0; u < {}; ++u) {{", each));
-  s.line(fmt::format("const I k = ({}) * {} + u; int v = 0; if (k < {}) {{", at[1], each, s.number(p.k)));
-  if (p.convolves) {
-    s.line(fmt::format("const I tap = {}, channel = k - tap * {};", s.quotient("k", p.channels), channels));
-    const std::string row = position_of(s, p, window, "tap");
-    s.line(fmt::format("v = {};", outside));
-    s.line(fmt::format("if (inside) v = {};", value(s.load(x, fmt::format("({}) * {} + channel", row, channels)))));
-  } else {
-    s.line(fmt::format("v = {};", value(s.load(x, fmt::format("({}) * {} + k", at[0], s.number(p.k))))));
-  }
-  s.line("} put(r.v[u], v); }");
-  s.line(fmt::format("*({}*)({} + i * {}) = r;", type, s.write(to), each));
-  return s.launch_elements(b, groups.num_elements());
 }
 
 // A convolution of few channels as one without strides: the pixels of a stride become the channels of one pixel, up to a multiple of 16.
@@ -225,50 +171,6 @@ Status finish(StepBuilder& b, const Problem& p, const ops::PointProgram& program
   return s.launch_elements(b, y.dims.num_elements());
 }
 
-int64_t padded_columns(int64_t n) { return (n + kQuantizedColumns - 1) / kQuantizedColumns * kQuantizedColumns; }
-
-// What the kernel's factors and addends hold besides the node's own.
-struct Folded {
-  float unit = 1, offset = 0;
-  size_t bias = 0;  // input of the node; 0: none
-};
-
-// [columns] of x_scale * w_scale * unit.
-Result<Operand> folded_scale(StepBuilder& b, const Problem& p, const Folded& f) {
-  const int64_t columns = padded_columns(p.n);
-  const float factor = p.x_scale * f.unit;
-  return b.prepared(2, fmt::format("{} columns by {}", columns, factor), DType::kFloat32, Dims{columns},
-                    [&](StepBuilder& inner, const Operand& from, const Operand& to) {
-                      Source s;
-                      s.store(to, "i", fmt::format("i < {} ? {} * {} : 0.f", s.number(p.n), literal(factor), s.load(from, "i")));
-                      return s.launch_elements(inner, columns);
-                    });
-}
-
-// [columns] of (bias - x_zero * x_scale * w_scale * (sum of the column)) * unit + offset.
-Result<Operand> folded_bias(StepBuilder& b, const Problem& p, const Folded& f) {
-  const int64_t columns = padded_columns(p.n);
-  const Tensor* bias = f.bias ? b.value(f.bias) : nullptr;
-  const std::string form = fmt::format("addends of {} columns by {} {} {} {} {} {}", columns, p.x_zero, p.x_scale, f.unit, f.offset,
-                                       b.value(2)->raw(), bias ? bias->raw() : nullptr);
-  return b.prepared(1, form, DType::kFloat32, Dims{columns}, [&](StepBuilder& inner, const Operand& from, const Operand& to) -> Status {
-    CAMEO_ASSIGN(const Operand scale, inner.constant(*b.value(2)));
-    Source s;
-    s.line(fmt::format("if (i >= {}) {{ put({}[i], 0.f); return; }}", s.number(p.n), s.write(to)));
-    s.line("i64 sum = 0;");
-    if (p.x_zero != 0)
-      s.line(fmt::format("for (I r = 0; r < {}; ++r) sum += (i64){};", s.number(p.k), s.load(from, packed_index(s, p.k, "r", "i"))));
-    s.line(
-        fmt::format("double v = -(double)(sum * ({})) * {} * {};", p.x_zero, literal(static_cast<double>(p.x_scale)), s.load(scale, "i")));
-    if (bias) {
-      CAMEO_ASSIGN(const Operand addend, inner.constant(*bias));
-      s.line(fmt::format("v += {};", s.load(addend, "i")));
-    }
-    s.store(to, "i", fmt::format("(float)(v * {} + {})", literal(static_cast<double>(f.unit)), literal(static_cast<double>(f.offset))));
-    return s.launch_elements(inner, columns);
-  });
-}
-
 // Whether it was done so; if not, nothing was added.
 Result<bool> by_tensor_cores(StepBuilder& b, const Problem& p, const ops::PointProgram& program) {
   if (!b.device().has_gpu() || b.device().info().arch() != 90 || p.depthwise || p.k == 0 || p.window.rank > 2) return false;
@@ -281,7 +183,7 @@ Result<bool> by_tensor_cores(StepBuilder& b, const Problem& p, const ops::PointP
   const bool lay_out = p.channels % 16 != 0 && fold.channels == 0;
   const int64_t k = lay_out ? (p.k + 15) / 16 * 16 : p.k;
   if (p.rows > INT32_MAX || p.x_spatial.num_elements() > INT32_MAX || k > INT32_MAX || p.n > INT32_MAX ||
-      (lay_out && p.rows * k > kMostScratch))
+      (lay_out && p.rows * k > kMostWindowBytes))
     return false;
   const auto give_up = [&] {
     (void)b.take();
@@ -306,24 +208,8 @@ Result<bool> by_tensor_cores(StepBuilder& b, const Problem& p, const ops::PointP
   } else if (rows || lay_out) {
     a.batch = static_cast<int32_t>(p.rows);
     a.channels = static_cast<int32_t>(k);
-  } else {
-    const size_t r = p.window.rank;
-    if (p.channels > INT32_MAX || p.x_spatial.num_elements() > INT32_MAX) return give_up();
-    const auto& w = p.window.axes[r - 1];
-    a.channels = static_cast<int32_t>(p.channels);
-    a.batch = static_cast<int32_t>(p.rows / p.y_spatial.num_elements());
-    a.in_w = static_cast<int32_t>(p.x_spatial[r - 1]);
-    a.out_w = static_cast<int32_t>(p.y_spatial[r - 1]);
-    a.kernel_w = static_cast<int32_t>(w.kernel), a.stride_w = static_cast<int32_t>(w.stride);
-    a.pad_w = static_cast<int32_t>(w.begin), a.dilation_w = static_cast<int32_t>(w.dilation);
-    if (r == 2) {
-      const auto& h = p.window.axes[0];
-      a.in_h = static_cast<int32_t>(p.x_spatial[0]);
-      a.out_h = static_cast<int32_t>(p.y_spatial[0]);
-      a.kernel_h = static_cast<int32_t>(h.kernel), a.stride_h = static_cast<int32_t>(h.stride);
-      a.pad_h = static_cast<int32_t>(h.begin), a.dilation_h = static_cast<int32_t>(h.dilation);
-    }
-    a.padding = static_cast<uint8_t>(p.x_zero);
+  } else if (!set_windows(a, p)) {
+    return give_up();
   }
   const int64_t weight_rows = fold.channels ? fold.kernel[0] * fold.kernel[1] * fold.channels : p.k;
   CAMEO_ASSIGN(o.w, tiled_weight(b, 1, fold.channels ? "folded" : "", DType::kInt8, weight_rows, p.n,
@@ -332,30 +218,11 @@ Result<bool> by_tensor_cores(StepBuilder& b, const Problem& p, const ops::PointP
                                                         : s.load(from, packed_index(s, p.k, row, column));
                                  }));
   const auto e = match_linear_epilogue(b, program, kOperands, y.dims);
-  const bool bytes = y.dtype == DType::kUint8 || y.dtype == DType::kInt8;
-  // Where all up to the rounding is linear, the scale of y goes into the factors; zero points go into what is added in any case.
   Folded f;
   if (e.whole) {
-    a.activation = activation_of(e);
-    a.low = e.low, a.high = e.high;
-    const bool linear = a.activation == QuantizedProductArgs::Activation::kNone || a.activation == QuantizedProductArgs::Activation::kClamp;
-    if (bytes && linear) {
-      f.unit = 1 / p.y_scale;
-      f.offset = static_cast<float>(p.y_zero);
-      const float least = y.dtype == DType::kUint8 ? 0 : -128;
-      a.low = std::max(a.low * f.unit + f.offset, least);
-      a.high = std::min(a.high * f.unit + f.offset, least + 255);
-      if (a.low == least && a.high == least + 255) a.activation = QuantizedProductArgs::Activation::kNone;
-    } else if (bytes) {
-      a.y_factor = 1 / p.y_scale;
-      a.y_offset = static_cast<float>(p.y_zero);
-    }
-    f.bias = e.bias;
+    f = set_epilogue(a, p, e, y.dtype);
     if (e.addend) {
       CAMEO_ASSIGN(o.residual, b.input(e.addend));
-      const size_t operand = e.addend - kOperands;
-      a.residual_scale = f.unit * (p.is_bytes(operand) ? p.operand_scales[operand] : 1);
-      if (p.is_bytes(operand)) f.offset -= static_cast<float>(p.operand_zeros[operand]) * a.residual_scale;
     }
   }
   CAMEO_ASSIGN(o.scale, folded_scale(b, p, f));
@@ -377,7 +244,7 @@ Status quantized(StepBuilder& b, const Problem& p) {
   CAMEO_ASSIGN(const bool done, by_tensor_cores(b, p, program));
   if (done) return {};
   CAMEO_ASSIGN(const Operand x, b.input(0));
-  if (p.depthwise || p.k == 0 || p.rows * (p.k * 2 + p.n * 4) > kMostScratch) {
+  if (p.depthwise || p.k == 0 || p.rows * (p.k * 2 + p.n * 4) > kMostWindowBytes) {
     CAMEO_ASSIGN(Operand w, b.input(1));
     const Operand acc = b.scratch(DType::kInt32, Dims{p.rows, p.n});
     CAMEO_TRY(plain_sums(b, p, x, w, acc));
@@ -400,49 +267,170 @@ Status quantized(StepBuilder& b, const Problem& p) {
   return finish(b, p, program, g.y, false);
 }
 
-Problem common(const StepBuilder& b) {
-  Problem p;
-  p.n = b.attrs().integer("n");
-  p.x_scale = b.attrs().real("x_scale", 1);
-  p.y_scale = b.attrs().real("y_scale", 1);
-  p.x_zero = b.attrs().integer("x_zero");
-  p.y_zero = b.attrs().integer("y_zero");
-  p.operand_scales = b.attrs().reals("operand_scales");
-  p.operand_zeros = b.attrs().integers("operand_zeros");
-  return p;
-}
-
 Status make_matmul(StepBuilder& b) {
-  Problem p = common(b);
+  Problem p = quantized_numbers(b.attrs());
   p.k = p.channels = b.attrs().integer("k");
   p.rows = p.n == 0 ? 0 : b.out_dims(0).num_elements() / p.n;
   return quantized(b, p);
 }
 
 Status make_conv(StepBuilder& b) {
-  Problem p = common(b);
+  if (b.shortcut()) return quantized_with_shortcut(b);
+  if (b.pool()) return quantized_with_pool(b);
+  CAMEO_ASSIGN(const Problem p, quantized_convolution(b.attrs(), b.in_dims(0), b.out_dims(0)));
+  return quantized(b, p);
+}
+
+}  // namespace
+
+QuantizedProblem quantized_numbers(const Attributes& attrs) {
+  QuantizedProblem p;
+  p.n = attrs.integer("n");
+  p.x_scale = attrs.real("x_scale", 1);
+  p.y_scale = attrs.real("y_scale", 1);
+  p.x_zero = attrs.integer("x_zero");
+  p.y_zero = attrs.integer("y_zero");
+  p.operand_scales = attrs.reals("operand_scales");
+  p.operand_zeros = attrs.integers("operand_zeros");
+  return p;
+}
+
+Result<QuantizedProblem> quantized_convolution(const Attributes& attrs, const Dims& x_dims, const Dims& y_dims) {
+  QuantizedProblem p = quantized_numbers(attrs);
   p.convolves = true;
-  p.channels = b.attrs().integer("channels");
-  const int64_t group = b.attrs().integer("group", 1);
+  p.channels = attrs.integer("channels");
+  const int64_t group = attrs.integer("group", 1);
   p.depthwise = group != 1;
   Dims w{p.n, p.channels / std::max<int64_t>(1, group)};
-  for (int64_t extent : b.attrs().integers("kernel_shape")) {
+  for (int64_t extent : attrs.integers("kernel_shape")) {
     w.push_back(extent);
     p.taps *= extent;
   }
-  const Dims x = ops::channels_first(b.in_dims(0)), y = ops::channels_first(b.out_dims(0));
-  CAMEO_ASSIGN(const ops::ConvGeometry g, ops::ConvGeometry::make(window_attrs(b), group, x, w, y));
+  const Dims x = ops::channels_first(x_dims), y = ops::channels_first(y_dims);
+  CAMEO_ASSIGN(const ops::ConvGeometry g, ops::ConvGeometry::make(window_attrs(attrs), group, x, w, y));
   p.window = g.window;
   for (size_t a = 2; a < x.rank(); ++a) {
     p.x_spatial.push_back(x[a]);
     p.y_spatial.push_back(y[a]);
   }
   p.k = p.depthwise ? p.taps : p.taps * p.channels;
-  p.rows = p.n == 0 ? 0 : b.out_dims(0).num_elements() / p.n;
-  return quantized(b, p);
+  p.rows = p.n == 0 ? 0 : y_dims.num_elements() / p.n;
+  return p;
 }
 
-}  // namespace
+bool set_windows(QuantizedProductArgs& a, const QuantizedProblem& p) {
+  const size_t r = p.window.rank;
+  if (r < 1 || r > 2 || p.channels > INT32_MAX || p.x_spatial.num_elements() > INT32_MAX || p.y_spatial.num_elements() < 1) return false;
+  const auto& w = p.window.axes[r - 1];
+  a.channels = static_cast<int32_t>(p.channels);
+  a.batch = static_cast<int32_t>(p.rows / p.y_spatial.num_elements());
+  a.in_w = static_cast<int32_t>(p.x_spatial[r - 1]);
+  a.out_w = static_cast<int32_t>(p.y_spatial[r - 1]);
+  a.kernel_w = static_cast<int32_t>(w.kernel), a.stride_w = static_cast<int32_t>(w.stride);
+  a.pad_w = static_cast<int32_t>(w.begin), a.dilation_w = static_cast<int32_t>(w.dilation);
+  if (r == 2) {
+    const auto& h = p.window.axes[0];
+    a.in_h = static_cast<int32_t>(p.x_spatial[0]);
+    a.out_h = static_cast<int32_t>(p.y_spatial[0]);
+    a.kernel_h = static_cast<int32_t>(h.kernel), a.stride_h = static_cast<int32_t>(h.stride);
+    a.pad_h = static_cast<int32_t>(h.begin), a.dilation_h = static_cast<int32_t>(h.dilation);
+  }
+  a.padding = static_cast<uint8_t>(p.x_zero);
+  return true;
+}
+
+QuantizedFactors set_epilogue(QuantizedProductArgs& a, const QuantizedProblem& p, const LinearEpilogue& e, DType y) {
+  const bool bytes = y == DType::kUint8 || y == DType::kInt8;
+  // Where all up to the rounding is linear, the scale of y goes into the factors; zero points go into what is added in any case.
+  QuantizedFactors f;
+  a.activation = activation_of(e);
+  a.low = e.low, a.high = e.high;
+  const bool linear = a.activation == QuantizedProductArgs::Activation::kNone || a.activation == QuantizedProductArgs::Activation::kClamp;
+  if (bytes && linear) {
+    f.unit = 1 / p.y_scale;
+    f.offset = static_cast<float>(p.y_zero);
+    const float least = y == DType::kUint8 ? 0 : -128;
+    a.low = std::max(a.low * f.unit + f.offset, least);
+    a.high = std::min(a.high * f.unit + f.offset, least + 255);
+    if (a.low == least && a.high == least + 255) a.activation = QuantizedProductArgs::Activation::kNone;
+  } else if (bytes) {
+    a.y_factor = 1 / p.y_scale;
+    a.y_offset = static_cast<float>(p.y_zero);
+  }
+  f.bias = e.bias;
+  if (e.addend) {
+    const size_t operand = e.addend - kOperands;
+    a.residual_scale = f.unit * (p.is_bytes(operand) ? p.operand_scales[operand] : 1);
+    if (operand < p.operand_zeros.size()) f.offset -= static_cast<float>(p.operand_zeros[operand]) * a.residual_scale;
+  }
+  return f;
+}
+
+Status windows_as_rows(StepBuilder& b, const QuantizedProblem& p, const Operand& x, const Operand& to, const std::string& outside,
+                       const std::function<std::string(const std::string&)>& value, const std::string& number) {
+  Source s;
+  // Up to 16 bytes a thread.
+  int64_t each = 16 / static_cast<int64_t>(dtype_size(to.dtype));
+  while (to.dims[1] % each != 0) each /= 2;
+  const Dims groups{p.rows, to.dims[1] / each};
+  const auto at = s.unravel("i", groups);
+  const std::string type = fmt::format("Vec<{}, {}>", storage_type(to.dtype), each), channels = s.number(p.channels);
+  std::vector<std::string> window;
+  if (p.convolves) window = window_of(s, p, at[0]);
+  s.line(fmt::format("{} r;", type));
+  s.line("#pragma unroll");
+  s.line(fmt::format("for (int u = 0; u < {}; ++u) {{", each));
+  s.line(fmt::format("const I k = ({}) * {} + u; {} v = 0; if (k < {}) {{", at[1], each, number, s.number(p.k)));
+  if (p.convolves) {
+    s.line(fmt::format("const I tap = {}, channel = k - tap * {};", s.quotient("k", p.channels), channels));
+    const std::string row = position_of(s, p, window, "tap");
+    s.line(fmt::format("v = {};", outside));
+    s.line(fmt::format("if (inside) v = {};", value(s.load(x, fmt::format("({}) * {} + channel", row, channels)))));
+  } else {
+    s.line(fmt::format("v = {};", value(s.load(x, fmt::format("({}) * {} + k", at[0], s.number(p.k))))));
+  }
+  s.line("} put(r.v[u], v); }");
+  s.line(fmt::format("*({}*)({} + i * {}) = r;", type, s.write(to), each));
+  return s.launch_elements(b, groups.num_elements());
+}
+
+Result<Operand> folded_scale(StepBuilder& b, const QuantizedProblem& p, const QuantizedFactors& f) {
+  const int64_t columns = padded_columns(p.n);
+  const float factor = p.x_scale * f.unit;
+  return b.prepared(2, fmt::format("{} columns by {}", columns, factor), DType::kFloat32, Dims{columns},
+                    [&](StepBuilder& inner, const Operand& from, const Operand& to) {
+                      Source s;
+                      s.store(to, "i", fmt::format("i < {} ? {} * {} : 0.f", s.number(p.n), literal(factor), s.load(from, "i")));
+                      return s.launch_elements(inner, columns);
+                    });
+}
+
+Result<Operand> folded_bias(StepBuilder& b, const QuantizedProblem& p, const QuantizedFactors& f) {
+  const int64_t columns = padded_columns(p.n);
+  const Tensor* bias = f.bias ? b.value(f.bias) : nullptr;
+  const std::string form = fmt::format("addends of {} columns by {} {} {} {} {} {}", columns, p.x_zero, p.x_scale, f.unit, f.offset,
+                                       b.value(2)->raw(), bias ? bias->raw() : nullptr);
+  return b.prepared(1, form, DType::kFloat32, Dims{columns}, [&](StepBuilder& inner, const Operand& from, const Operand& to) -> Status {
+    CAMEO_ASSIGN(const Operand scale, inner.constant(*b.value(2)));
+    Source s;
+    s.line(fmt::format("if (i >= {}) {{ put({}[i], 0.f); return; }}", s.number(p.n), s.write(to)));
+    s.line("i64 sum = 0;");
+    if (p.x_zero != 0)
+      s.line(fmt::format("for (I r = 0; r < {}; ++r) sum += (i64){};", s.number(p.k), s.load(from, packed_index(s, p.k, "r", "i"))));
+    s.line(
+        fmt::format("double v = -(double)(sum * ({})) * {} * {};", p.x_zero, literal(static_cast<double>(p.x_scale)), s.load(scale, "i")));
+    if (bias) {
+      CAMEO_ASSIGN(const Operand addend, inner.constant(*bias));
+      s.line(fmt::format("v += {};", s.load(addend, "i")));
+    }
+    s.store(to, "i", fmt::format("(float)(v * {} + {})", literal(static_cast<double>(f.unit)), literal(static_cast<double>(f.offset))));
+    return s.launch_elements(inner, columns);
+  });
+}
+
+std::string packed_index(Source& s, int64_t k, const std::string& row, const std::string& column) {
+  return fmt::format("((({1}) / 16 * {2} + ({0}) / 4) * 16 + ({1}) % 16) * 4 + ({0}) % 4", row, column, s.number((k + 3) / 4));
+}
 
 std::vector<DeviceOp> quantized_ops() {
   return {
