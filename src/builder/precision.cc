@@ -236,7 +236,7 @@ class Lowering {
   void name_precisions(const ir::Graph& graph, const std::vector<PassReport>& reports) {
     std::set<std::string> low;
     for (const ir::Node& node : graph.nodes)
-      if (node.op->name.starts_with("Quantized") || node.op->name == "Float8MatMul") low.insert(node.name);
+      if (node.op->name.starts_with("Quantized") || node.op->name.starts_with("Float8")) low.insert(node.name);
     for (LayerPrecision& layer : layers_) {
       if (!layer.reason.empty()) continue;
       if (layer.layer.empty() || low.contains(layer.layer)) {

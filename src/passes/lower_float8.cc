@@ -5,7 +5,8 @@
 #include <cmath>
 
 #include "base/numeric.h"
-#include "ops/cameo_float8_matmul.h"
+#include "ops/cameo_conv.h"
+#include "ops/cameo_float8_conv.h"
 #include "ops/cameo_matmul.h"
 #include "passes/program_builder.h"
 #include "passes/quantization.h"
@@ -22,6 +23,24 @@ constexpr float kSharedScale = 64;
 struct Float8Weight {
   Tensor codes, scales;  // [n, k], [n]
 };
+
+// The weight of a convolution: row tap * channels + c of each output channel.
+Result<Float8Weight> round_kernel(const Tensor& w) {
+  const int64_t n = w.dim(0), channels = w.dim(1), taps = w.num_elements() / std::max<int64_t>(n * channels, 1), k = taps * channels;
+  Float8Weight result;
+  CAMEO_ASSIGN(result.codes, Tensor::allocate(kFloat8, {n, k}));
+  CAMEO_ASSIGN(result.scales, Tensor::allocate(DType::kFloat32, {n}));
+  for (int64_t j = 0; j < n; ++j) {
+    const float* from = w.data<float>() + j * k;
+    float most = 0;
+    for (int64_t i = 0; i < k; ++i) most = std::max(most, std::fabs(from[i]));
+    const float scale = std::isnormal(most / ops::kFloat8Most) ? most / ops::kFloat8Most : 1;
+    for (int64_t i = 0; i < k; ++i)
+      result.codes.data<Float8E4M3FN>()[j * k + i] = Float8E4M3FN(from[i % channels * taps + i / channels] / scale);
+    result.scales.data<float>()[j] = scale;
+  }
+  return result;
+}
 
 // w, a matrix [k, n] or transposed, times alpha.
 Result<Float8Weight> round_weight(const Tensor& w, bool transposed, float alpha) {
@@ -74,12 +93,14 @@ class Lowering {
 
   Status run() {
     for (uint32_t index = editor_.first(); index != Editor::kEnd; index = editor_.next(index)) {
-      if (!editor_.alive(index) || !is_cameo(editor_.node(index), "MatMul")) continue;
+      if (!editor_.alive(index)) continue;
       const ir::Node& node = editor_.node(index);
+      const bool convolves = is_cameo(node, "Conv");
+      if (!convolves && !is_cameo(node, "MatMul")) continue;
       if (is_float8_candidate(editor_, node)) {
-        if (choose_(node)) CAMEO_TRY(lower(index));
+        if (choose_(node)) CAMEO_TRY(convolves ? lower_conv(index) : lower(index));
       } else {
-        CAMEO_TRY(lower_quantised(index));
+        CAMEO_TRY(convolves ? lower_quantised_conv(index) : lower_quantised(index));
       }
     }
     for (uint32_t index = editor_.first(); index != Editor::kEnd; index = editor_.next(index))
@@ -125,6 +146,140 @@ class Lowering {
     return {};
   }
 
+  struct Rounded {
+    ir::ValueId value = ir::kNoValue;
+    float scale = 0;
+  };
+  // The value as 8-bit floats; none where nothing is known of its range.
+  std::optional<Result<Rounded>> rounded_input(Patch& patch, ir::ValueId x) {
+    if (const auto known = rounded_.find(x); known != rounded_.end()) return known->second;
+    const ValueRange* range = range_of(x);
+    if (range == nullptr) return std::nullopt;
+    float scale = std::max(std::fabs(range->min), std::fabs(range->max)) / ops::kFloat8Most;
+    if (!std::isnormal(scale)) scale = 1;
+    auto zero = Tensor::allocate(kFloat8, {});
+    if (!zero.ok()) return std::move(zero).error();
+    const Rounded made{patch.node("QuantizeLinear", {x, patch.constant(Tensor::of<float>({}, {scale})), patch.constant(*zero)}), scale};
+    rounded_.emplace(x, made);
+    return made;
+  }
+
+  // The operand of a convolution as 8-bit floats, where it is there as such and only added.
+  std::optional<Rounded> rounded_operand(const ir::Node& node, size_t operand, const ops::PointProgram& program) const {
+    const ir::ValueId id = node.inputs[2 + operand];
+    if (!editor_.same_shape(id, node.outputs[0])) return std::nullopt;
+    const int reg = static_cast<int>(operand) + 1;
+    int uses = 0;
+    for (const ops::PointInstruction& step : program.code) {
+      const bool adds = step.op == ops::PointOp::kAdd;
+      if (!adds && step.op != ops::PointOp::kRelu && step.op != ops::PointOp::kClip) return std::nullopt;
+      if (!adds && step.a == reg) return std::nullopt;
+      uses += adds && (step.a == reg) + (step.b == reg);
+    }
+    if (uses != 1) return std::nullopt;
+    if (const auto known = rounded_.find(id); known != rounded_.end()) return known->second;
+    const ir::Node* from = made_by(editor_, id, "DequantizeLinear");
+    const float scale = from == nullptr || editor_.constant(from->inputs[0]) != nullptr ? 0 : float8_scale(editor_, *from);
+    return scale == 0 ? std::nullopt : std::optional(Rounded{from->inputs[0], scale});
+  }
+
+  Status replace_conv(uint32_t index, Patch patch, const Rounded& x, const Float8Weight& weight, const Dims& kernel) {
+    const ir::Node& node = editor_.node(index);
+    const auto& old = node.attrs_as<ops::CameoConvAttrs>();
+    auto attrs = std::make_shared<ops::CameoFloat8ConvAttrs>();
+    static_cast<ops::WindowAttrs&>(*attrs) = old;
+    static_cast<ops::ProgramAttrs&>(*attrs) = old;
+    attrs->kernel_shape.assign(kernel.begin() + 2, kernel.end());
+    attrs->n = kernel[0];
+    attrs->channels = kernel[1];
+    attrs->x_scale = x.scale;
+    const size_t operands = node.inputs.size() - 2;
+    CAMEO_ASSIGN(const ops::PointProgram program, attrs->decode(operands + 1));
+    std::vector<ir::ValueId> inputs = {x.value, patch.constant(weight.codes), patch.constant(weight.scales)};
+    bool rounds = false;
+    for (size_t i = 0; i < operands; ++i) {
+      const auto rounded = rounds ? std::nullopt : rounded_operand(node, i, program);
+      rounds |= rounded.has_value();
+      inputs.push_back(rounded ? rounded->value : node.inputs[2 + i]);
+      attrs->operand_scales.push_back(rounded ? rounded->scale : 0);
+    }
+    if (!rounds) attrs->operand_scales.clear();
+    ir::Node made = cameo_node("Float8Conv", std::move(inputs), std::move(attrs));
+    made.name = node.name;
+    const ir::ValueId y = patch.node(std::move(made))[0];
+    if (const ValueRange* range = range_of(node.outputs[0])) moved_.emplace(y, *range);
+    if (const auto known = rounded_.find(node.outputs[0]); known != rounded_.end()) rounded_.emplace(y, known->second);
+    patch.replace(node.outputs[0], y);
+    const std::string what = node.describe();
+    auto applied = editor_.apply(std::move(patch), index, std::vector<uint32_t>{index});
+    if (!applied.ok()) return std::move(applied).error().in(what);
+    ++report_.changes;
+    return {};
+  }
+
+  Status lower_conv(uint32_t index) {
+    const ir::Node& node = editor_.node(index);
+    const Tensor& w = editor_.graph().value(node.inputs[1]).constant;
+    CAMEO_ASSIGN(const Float8Weight weight, round_kernel(w));
+    Patch patch(editor_);
+    const auto rounded = rounded_input(patch, node.inputs[0]);
+    if (!rounded) {
+      report_.notes.push_back(fmt::format("{}: nothing is known of its input's range", node.describe()));
+      return {};
+    }
+    CAMEO_ASSIGN(const Rounded x, *rounded);
+    return replace_conv(index, std::move(patch), x, weight, w.dims());
+  }
+
+  Status lower_quantised_conv(uint32_t index) {
+    const ir::Node& node = editor_.node(index);
+    const auto& old = node.attrs_as<ops::CameoConvAttrs>();
+    if (old.channels_last == 0 || old.group != 1) return {};
+    // Codes are cheaper to transpose than floats.
+    const ir::Node* transpose = made_by(editor_, node.inputs[0], "Transpose");
+    const ir::Node* from = made_by(editor_, transpose == nullptr ? node.inputs[0] : transpose->inputs[0], "DequantizeLinear");
+    const float scale = from == nullptr ? 0 : float8_scale(editor_, *from);
+    const ir::Node* constant = made_by(editor_, node.inputs[1], "DequantizeLinear");
+    const Tensor* codes = constant == nullptr ? nullptr : editor_.constant(constant->inputs[0]);
+    const Tensor* scales = constant == nullptr ? nullptr : editor_.constant(constant->inputs[1]);
+    if (scale == 0 || editor_.constant(from->inputs[0]) != nullptr || codes == nullptr || scales == nullptr || codes->dtype() != kFloat8 ||
+        scales->dtype() != DType::kFloat32 || codes->rank() < 3 || !all_zero(GraphView::input(*constant, 2)))
+      return {};
+    const Dims dims = codes->dims();
+    const int64_t n = dims[0], channels = dims[1], k = n == 0 ? 0 : codes->num_elements() / n;
+    const bool one = scales->num_elements() == 1;
+    int64_t axis = attr<int64_t>(*constant, "axis").value_or(1);
+    if (axis < 0) axis += static_cast<int64_t>(dims.rank());
+    if (k == 0 || (!one && (scales->num_elements() != n || axis != 0 || attr<int64_t>(*constant, "block_size").value_or(0) != 0)))
+      return {};
+    Float8Weight weight;
+    CAMEO_ASSIGN(weight.codes, Tensor::allocate(kFloat8, {n, k}));
+    CAMEO_ASSIGN(weight.scales, Tensor::allocate(DType::kFloat32, {n}));
+    for (int64_t j = 0; j < n; ++j) {
+      for (int64_t i = 0; i < k; ++i)
+        weight.codes.data<Float8E4M3FN>()[j * k + i] = codes->data<Float8E4M3FN>()[j * k + i % channels * (k / channels) + i / channels];
+      weight.scales.data<float>()[j] = scales->data<float>()[one ? 0 : j];
+    }
+    Patch patch(editor_);
+    Rounded x{from->inputs[0], scale};
+    if (transpose != nullptr) {
+      ir::Node of_codes = *transpose;
+      of_codes.inputs = {x.value};
+      of_codes.outputs = {0};
+      x.value = patch.node(std::move(of_codes))[0];
+    }
+    return replace_conv(index, std::move(patch), x, weight, dims);
+  }
+
+  // Whether zero points of 8-bit floats are absent or zero.
+  bool all_zero(ir::ValueId id) const {
+    if (id == ir::kNoValue) return true;
+    const Tensor* zero = editor_.constant(id);
+    if (zero == nullptr || zero->dtype() != kFloat8) return false;
+    const auto codes = zero->span<Float8E4M3FN>();
+    return std::ranges::all_of(codes, [](Float8E4M3FN code) { return (code.bits & 0x7f) == 0; });
+  }
+
   Status lower(uint32_t index) {
     const ir::Node& node = editor_.node(index);
     const auto& old = node.attrs_as<ops::CameoMatMulAttrs>();
@@ -133,17 +288,9 @@ class Lowering {
     Patch patch(editor_);
     ir::ValueId x = node.inputs[0];
     float scale = 0;
-    if (const ValueRange* range = range_of(x)) {
-      scale = std::max(std::fabs(range->min), std::fabs(range->max)) / ops::kFloat8Most;
-      if (!std::isnormal(scale)) scale = 1;
-      if (const auto known = rounded_.find(x); known != rounded_.end()) {
-        x = known->second;
-      } else {
-        CAMEO_ASSIGN(const Tensor zero, Tensor::allocate(kFloat8, {}));
-        const ir::ValueId made = patch.node("QuantizeLinear", {x, patch.constant(Tensor::of<float>({}, {scale})), patch.constant(zero)});
-        rounded_.emplace(x, made);
-        x = made;
-      }
+    if (const auto rounded = rounded_input(patch, x)) {
+      CAMEO_ASSIGN(const Rounded known, *rounded);
+      x = known.value, scale = known.scale;
     }
     return replace(index, std::move(patch), x, weight, scale);
   }
@@ -158,12 +305,7 @@ class Lowering {
     if (codes == nullptr || scale == nullptr || codes->dtype() != kFloat8 || codes->rank() != 2 || scale->dtype() != DType::kFloat32)
       return std::optional<Float8Weight>();
     const int64_t n = codes->dim(transposed ? 0 : 1), k = codes->dim(transposed ? 1 : 0);
-    if (const ir::ValueId zero_id = GraphView::input(*from, 2); zero_id != ir::kNoValue) {
-      const Tensor* zero = editor_.constant(zero_id);
-      if (zero == nullptr) return std::optional<Float8Weight>();
-      for (int64_t i = 0; i < zero->num_elements(); ++i)
-        if ((zero->data<Float8E4M3FN>()[i].bits & 0x7f) != 0) return std::optional<Float8Weight>();
-    }
+    if (!all_zero(GraphView::input(*from, 2))) return std::optional<Float8Weight>();
     int64_t axis = attr<int64_t>(*from, "axis").value_or(1);
     if (axis < 0) axis += 2;
     const bool one = scale->num_elements() == 1;
@@ -191,23 +333,26 @@ class Lowering {
     return replace(index, Patch(editor_), from->inputs[0], *weight, scale);
   }
 
-  // A QuantizeLinear that alone reads a product's result.
+  // A QuantizeLinear that alone reads a product's or a convolution's result.
   Status take_in(uint32_t index) {
     const ir::Node& q = editor_.node(index);
     const float scale = float8_scale(editor_, q);
     if (scale == 0 || editor_.uses(q.inputs[0]) != 1 || editor_.is_output(q.inputs[0])) return {};
     const ir::Node* product = editor_.producer(q.inputs[0]);
-    if (product == nullptr || !is_cameo(*product, "Float8MatMul")) return {};
-    const auto& old = product->attrs_as<ops::CameoFloat8MatMulAttrs>();
-    if (!old.splits.empty() || old.y_type != 1) return {};
+    if (product == nullptr) return {};
+    std::shared_ptr<ir::Attrs> attrs;
+    if (is_cameo(*product, "Float8MatMul")) {
+      const auto& old = product->attrs_as<ops::CameoFloat8MatMulAttrs>();
+      if (old.splits.empty()) attrs = rounding(old, scale);
+    } else if (is_cameo(*product, "Float8Conv")) {
+      attrs = rounding(product->attrs_as<ops::CameoFloat8ConvAttrs>(), scale);
+    }
+    if (!attrs) return {};
     uint32_t maker = editor_.first();
     while (maker != Editor::kEnd && &editor_.node(maker) != product) maker = editor_.next(maker);
     if (maker == Editor::kEnd) return {};
     Patch patch(editor_);
-    auto attrs = std::make_shared<ops::CameoFloat8MatMulAttrs>(old);
-    attrs->y_type = static_cast<int64_t>(kFloat8);
-    attrs->y_scale = scale;
-    ir::Node made = cameo_node("Float8MatMul", product->inputs, std::move(attrs));
+    ir::Node made = cameo_node(product->op->name, product->inputs, std::move(attrs));
     made.name = product->name;
     patch.replace(q.outputs[0], patch.node(std::move(made))[0]);
     auto applied = editor_.apply(std::move(patch), index, std::vector<uint32_t>{index, maker});
@@ -215,12 +360,21 @@ class Lowering {
     ++report_.changes;
     return {};
   }
+  // The attributes with a result of 8-bit floats; null where it is one already.
+  template <class A>
+  static std::shared_ptr<ir::Attrs> rounding(const A& old, float scale) {
+    if (old.y_type != 1) return nullptr;
+    auto attrs = std::make_shared<A>(old);
+    attrs->y_type = static_cast<int64_t>(kFloat8);
+    attrs->y_scale = scale;
+    return attrs;
+  }
 
   Editor& editor_;
   const std::map<std::string, ValueRange>& ranges_;
   const std::function<bool(const ir::Node&)>& choose_;
   PassReport& report_;
-  std::map<ir::ValueId, ir::ValueId> rounded_;
+  std::map<ir::ValueId, Rounded> rounded_;
   std::map<ir::ValueId, ValueRange> moved_;
 };
 
@@ -233,6 +387,14 @@ Result<Editor> open(ir::Graph& graph) {
 }  // namespace
 
 bool is_float8_candidate(const GraphView& view, const ir::Node& node) {
+  const auto is_finite = [](const Tensor& w) { return std::ranges::all_of(w.span<float>(), [](float v) { return std::isfinite(v); }); };
+  if (is_cameo(node, "Conv")) {
+    const auto& attrs = node.attrs_as<ops::CameoConvAttrs>();
+    const Tensor& w = view.graph().value(node.inputs[1]).constant;
+    return w.defined() && w.dtype() == DType::kFloat32 && w.rank() >= 3 && attrs.group == 1 && attrs.channels_last != 0 &&
+           w.num_elements() > 0 && w.dim(0) % 16 == 0 && w.dim(1) % 16 == 0 && view.constant(node.inputs[0]) == nullptr &&
+           view.dtype(node.inputs[0]) == DType::kFloat32 && is_finite(w);
+  }
   if (!is_cameo(node, "MatMul")) return false;
   const auto& attrs = node.attrs_as<ops::CameoMatMulAttrs>();
   const Tensor& w = view.graph().value(node.inputs[1]).constant;
@@ -240,7 +402,7 @@ bool is_float8_candidate(const GraphView& view, const ir::Node& node) {
     return false;
   const auto& shape = view.shape(node.inputs[0]);
   if (!shape || shape->empty() || view.dtype(node.inputs[0]) != DType::kFloat32) return false;
-  return std::ranges::all_of(w.span<float>(), [](float v) { return std::isfinite(v); });
+  return is_finite(w);
 }
 
 Result<std::vector<ir::ValueId>> float8_candidates(ir::Graph& graph) {

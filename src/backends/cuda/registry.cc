@@ -10,11 +10,20 @@ using Key = std::pair<std::string_view, std::string_view>;
 
 std::map<Key, DeviceOp> make_registry() {
   std::map<Key, DeviceOp> registry;
-  for (const auto family :
-       {pointwise_ops, layout_ops,  gather_ops, generator_ops, reduce_ops,    norm_ops,     matmul_ops,    einsum_ops,
-        conv_ops,      pool_ops,    image_ops,  attention_ops, recurrent_ops, sort_ops,     select_ops,    grid_ops,
-        region_ops,    fourier_ops, state_ops,  loss_ops,      det_ops,       quantize_ops, quantized_ops, quantized_weight_ops,
-        float8_ops,    integer_ops})
+  for (const auto family : {pointwise_ops, layout_ops,
+                            gather_ops,    generator_ops,
+                            reduce_ops,    norm_ops,
+                            matmul_ops,    einsum_ops,
+                            conv_ops,      pool_ops,
+                            image_ops,     attention_ops,
+                            recurrent_ops, sort_ops,
+                            select_ops,    grid_ops,
+                            region_ops,    fourier_ops,
+                            state_ops,     loss_ops,
+                            det_ops,       quantize_ops,
+                            quantized_ops, quantized_weight_ops,
+                            float8_ops,    float8_convolutions,
+                            integer_ops})
     for (const DeviceOp& op : family()) registry.emplace(Key(op.domain, op.name), op);
   return registry;
 }

@@ -19,7 +19,7 @@ bool in(std::string_view name, std::initializer_list<std::string_view> list) {
 bool is_heavy(std::string_view op) {
   return in(op, {"MatMul", "Gemm", "Conv", "ConvTranspose", "Attention", "LayerNormalization", "RMSNormalization", "GroupNormalization",
                  "InstanceNormalization", "BatchNormalization", "QuantizedMatMul", "QuantizedConv", "QuantizedWeightMatMul", "Float8MatMul",
-                 "DequantizeLinear"});
+                 "Float8Conv", "DequantizeLinear"});
 }
 bool keeps_scale(std::string_view op) {
   return in(op, {"Add",

@@ -34,6 +34,7 @@ std::vector<DeviceOp> quantize_ops();          // QuantizeLinear, DequantizeLine
 std::vector<DeviceOp> quantized_ops();         // ai.cameo.QuantizedMatMul, ai.cameo.QuantizedConv
 std::vector<DeviceOp> quantized_weight_ops();  // ai.cameo.QuantizedWeightMatMul
 std::vector<DeviceOp> float8_ops();            // ai.cameo.Float8MatMul
+std::vector<DeviceOp> float8_convolutions();   // ai.cameo.Float8Conv
 std::vector<DeviceOp> integer_ops();           // MatMulInteger, ConvInteger, QLinearMatMul, QLinearConv
 
 // y = x with axis i of y being axis perm[i] of x.
