@@ -2,6 +2,7 @@
 #include "backends/cuda/kernels/decoder_step.h"
 
 #include <chrono>
+#include <memory>
 
 #include "backends/cuda/kernels/decoder_fused.h"
 #include "backends/cuda/kernels/decoder_persistent.h"
@@ -265,6 +266,44 @@ __global__ void to_floats(const void* x, Scalar type, float* y, int64_t n) {
   if (i < n) y[i] = load(x, type, i);
 }
 
+// Steps at once are those one after another: two fed from a queue and three chosen ones. What they leave is taken back.
+void several_steps(Model& m, const std::string& line, const DeviceTraits& device) {
+  const int batch = m.c.batch;
+  constexpr int kFed = 2, kChosen = 3;
+  std::vector<int32_t> entries(2 * kFed * batch);
+  for (int i = 0; i < kFed; ++i)
+    for (int b = 0; b < batch; ++b) entries[2 * i * batch + b] = (3 * b + 5 * i + 1) % m.c.vocabulary;
+  const Buffer queue = Buffer::of(entries);
+  Buffer queue_at = Buffer::of(std::vector<int32_t>(1));
+  const auto tokens = m.tokens.host<int32_t>(), lengths = m.lengths.host<int32_t>();
+  DecoderState state = m.state;
+  state.queue = queue.as<int32_t>(), state.queue_at = queue_at.as<int32_t>(), state.queue_stride = batch;
+  std::vector<std::vector<int32_t>> results[2];
+  std::vector<float> logits[2];
+  const int64_t n = int64_t{batch} * m.c.vocabulary;
+  Buffer floats(n * 4);
+  for (const bool at_once : {false, true}) {
+    m.tokens.copy_from(tokens), m.lengths.copy_from(lengths), queue_at.copy_from(std::vector<int32_t>(1));
+    m.history.zero(), m.done.zero(), m.logits.poison();
+    if (at_once) {
+      MUST(decoder_steps(m.config, m.weights, state, kFed, kChosen, m.workspace.as(), device, nullptr));
+    } else {
+      for (int i = 0; i < kFed + kChosen; ++i) {
+        state.choose = i >= kFed;
+        MUST(decoder_step(m.config, m.weights, state, m.workspace.as(), device, nullptr));
+      }
+    }
+    to_floats<<<(n + 255) / 256, 256>>>(m.logits.as(), m.c.type, floats.as<float>(), n);
+    logits[at_once] = floats.host<float>();
+    for (const Buffer* b : {&m.tokens, &m.lengths, &m.history, &queue_at}) results[at_once].push_back(b->host<int32_t>());
+  }
+  check(results[0] == results[1] && logits[0] == logits[1] ? 0 : 1, 0, line + ": steps at once");
+  int wrong = results[1][3][0] != kFed;
+  for (int b = 0; b < batch; ++b) wrong += results[1][1][b] != lengths[b] + kFed + kChosen;
+  check(wrong, 0, line + ": lengths after steps at once");
+  m.tokens.copy_from(tokens), m.lengths.copy_from(lengths), m.history.zero();
+}
+
 void run_case(const Case& c, const DeviceTraits& device) {
   const std::string line = std::string(name_of(c)) + ' ' +
                            format("%s %s format %d batch %d hidden %d heads %d/%d x %d ffn %d vocabulary %d", c.what, name(c.type),
@@ -307,6 +346,7 @@ void run_case(const Case& c, const DeviceTraits& device) {
     }
     check(wrong, 0, line + format(" step %d: tokens", step));
   }
+  several_steps(m, line, device);
   if (!selected("")) return;
   // Logits for a kernel behind the step, which would choose.
   {
@@ -387,10 +427,12 @@ double median(std::vector<double> v) {
   return v[v.size() / 2];
 }
 
-// Microseconds a step, by the device's clock: 32 steps from `length` on, four a graph as an engine runs them.
+// Microseconds a step, by the device's clock: 32 steps from `length` on, as many a graph as an engine runs.
 double step_time(Model& m, int length, const DecoderState& state, const DeviceTraits& device, cudaStream_t stream) {
+  constexpr int several = 4;
   const Graph graph(stream, [&] {
-    for (int i = 0; i < 4; ++i) MUST(decoder_step(m.config, m.weights, state, m.workspace.as(), device, stream));
+    MUST(decoder_steps(m.config, m.weights, state, state.choose ? 0 : several, state.choose ? several : 0, m.workspace.as(), device,
+                       stream));
   });
   cudaEvent_t from, to;
   MUST(cudaEventCreate(&from));
@@ -400,7 +442,7 @@ double step_time(Model& m, int length, const DecoderState& state, const DeviceTr
   for (int r = 0; r < 9; ++r) {
     MUST(cudaMemcpy(m.lengths.as(), start.data(), start.size() * 4, cudaMemcpyHostToDevice));
     MUST(cudaEventRecord(from, stream));
-    for (int i = 0; i < 8; ++i) graph.launch(stream);
+    for (int i = 0; i < 32 / several; ++i) graph.launch(stream);
     MUST(cudaEventRecord(to, stream));
     MUST(cudaEventSynchronize(to));
     float ms = 0;
@@ -414,21 +456,19 @@ double step_time(Model& m, int length, const DecoderState& state, const DeviceTr
 
 // Milliseconds by the host's clock for a prompt of 4 tokens and 12 new ones, from an idle device to the last token.
 double whole_time(Model& m, const DeviceTraits& device, cudaStream_t stream) {
-  DecoderState fed = m.state;
-  fed.choose = false;
-  const Graph prompt(stream, [&] {
-    for (int i = 0; i < 3; ++i) MUST(decoder_step(m.config, m.weights, fed, m.workspace.as(), device, stream));
-  });
-  const Graph four(stream, [&] {
-    for (int i = 0; i < 4; ++i) MUST(decoder_step(m.config, m.weights, m.state, m.workspace.as(), device, stream));
-  });
+  const auto steps = [&](int fed, int chosen) {
+    return std::make_unique<Graph>(
+        stream, [&] { MUST(decoder_steps(m.config, m.weights, m.state, fed, chosen, m.workspace.as(), device, stream)); });
+  };
+  std::vector<std::unique_ptr<Graph>> graphs;
+  graphs.push_back(steps(3, 1));
+  for (int chosen : {4, 4, 3}) graphs.push_back(steps(0, chosen));
   std::vector<double> times;
   for (int r = 0; r < 12; ++r) {
     m.lengths.zero();
     MUST(cudaDeviceSynchronize());
     const auto start = std::chrono::steady_clock::now();
-    prompt.launch(stream);
-    for (int i = 0; i < 3; ++i) four.launch(stream);
+    for (const auto& graph : graphs) graph->launch(stream);
     MUST(cudaStreamSynchronize(stream));
     if (r >= 2) times.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() * 1e3);
   }

@@ -88,6 +88,10 @@ class Buffer {
     return b;
   }
   template <typename T>
+  void copy_from(const std::vector<T>& v) {
+    MUST(cudaMemcpy(data_, v.data(), v.size() * sizeof(T), cudaMemcpyHostToDevice));
+  }
+  template <typename T>
   std::vector<T> host() const {
     std::vector<T> v(bytes_ / sizeof(T));
     MUST(cudaMemcpy(v.data(), data_, v.size() * sizeof(T), cudaMemcpyDeviceToHost));

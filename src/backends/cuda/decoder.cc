@@ -73,7 +73,7 @@ class Decoder final : public runtime::DeviceDecoder {
     CAMEO_TRY(usable());
     CAMEO_TRY(reserve(lengths_.size(), static_cast<size_t>(*std::max_element(lengths_.begin(), lengths_.end())) + 1));
     CAMEO_TRY(upload(tokens));
-    CAMEO_TRY(launch(logits ? Kind::kLogits : Kind::kChoose));
+    CAMEO_TRY(launch(logits ? Kind::kLogits : Kind::kChoose, 0, 1));
     for (int32_t& length : lengths_) ++length;
     return logits ? fetch_logits(logits) : Status();
   }
@@ -114,8 +114,8 @@ class Decoder final : public runtime::DeviceDecoder {
     size_t launched = 1;  // prefill() made the first
     for (size_t seen = 0; seen < count; ++seen) {
       while (launched < count && launched <= seen + kMostUnseen) {
-        const size_t steps = count - launched >= kSeveral ? kSeveral : 1;
-        CAMEO_TRY(launch(choice_, steps));
+        const size_t steps = std::min(count - launched, kSeveral);
+        CAMEO_TRY(launch(choice_, 0, steps));
         launched += steps;
       }
       for (size_t row = 0; row < rows; ++row) {
@@ -317,10 +317,11 @@ class Decoder final : public runtime::DeviceDecoder {
   }
 
   // What a step does behind the layers: chooses the likeliest token, has one chosen by a kernel behind it, or gives logits.
-  enum class Kind { kChoose, kSample, kLogits, kFeed };
+  enum class Kind { kChoose, kSample, kLogits };
 
-  Status launch(Kind kind, size_t steps = 1) {
-    const auto key = std::make_tuple(config_.batch, kind, steps);
+  // `fed` steps without the head, then `steps` with it.
+  Status launch(Kind kind, size_t fed, size_t steps) {
+    const auto key = std::make_tuple(config_.batch, kind, fed, steps);
     auto it = captured_.find(key);
     if (it == captured_.end()) {
       if (const char* why = refusal(config_.batch)) return error(ErrorCode::kUnsupported, "{}", why);
@@ -334,18 +335,22 @@ class Decoder final : public runtime::DeviceDecoder {
       state.history = static_cast<int32_t*>(history_.data());
       state.history_stride = capacity_;
       state.logits = kind == Kind::kLogits || kind == Kind::kSample ? logits_.data() : nullptr;
-      state.choose = kind != Kind::kFeed, state.choose_behind = kind == Kind::kSample;
+      state.choose_behind = kind == Kind::kSample;
       state.queue_at = tokens() + 3 * kMostRows, state.queue = tokens() + 4 * kMostRows, state.queue_stride = kMostRows;
-      CAMEO_ASSIGN(
-          CapturedGraph graph, CapturedGraph::capture(stream_.get(), [&]() -> Status {
-            for (size_t i = 0; i < steps; ++i) {
-              CAMEO_TRY(check(decoder_step(config, weights, state, workspace_.data(), traits_, stream_.get()), "a decoder's step"));
-              if (kind == Kind::kSample)
-                CAMEO_TRY(check(sample_tokens(sampling_of(logits_.data(), config.type, config.batch), traits_, stream_.get()),
-                                "the choice of tokens"));
-            }
-            return {};
-          }));
+      CAMEO_ASSIGN(CapturedGraph graph, CapturedGraph::capture(stream_.get(), [&]() -> Status {
+                     const auto run = [&](size_t before, size_t chosen) {
+                       return check(decoder_steps(config, weights, state, static_cast<int32_t>(before), static_cast<int32_t>(chosen),
+                                                  workspace_.data(), traits_, stream_.get()),
+                                    "a decoder's step");
+                     };
+                     if (kind != Kind::kSample) return run(fed, steps);
+                     for (size_t i = 0; i < steps; ++i) {
+                       CAMEO_TRY(run(i == 0 ? fed : 0, 1));
+                       CAMEO_TRY(check(sample_tokens(sampling_of(logits_.data(), config.type, config.batch), traits_, stream_.get()),
+                                       "the choice of tokens"));
+                     }
+                     return {};
+                   }));
       it = captured_.emplace(key, std::move(graph)).first;
     }
     return it->second.launch(stream_.get());
@@ -376,8 +381,7 @@ class Decoder final : public runtime::DeviceDecoder {
         staged[(t == 0 ? 2 : 3 + 2 * t) * kMostRows + row] = t < wait ? 1 : 0;
       }
     CAMEO_TRY(copy(state_.data(), staged, words * sizeof(int32_t), stream_.get()));
-    if (longest > 1) CAMEO_TRY(launch(Kind::kFeed, longest - 1));
-    CAMEO_TRY(launch(choice_));
+    CAMEO_TRY(launch(choice_, std::max<size_t>(longest, 1) - 1, 1));
     return logits ? fetch_logits(logits) : Status();
   }
 
@@ -518,8 +522,8 @@ class Decoder final : public runtime::DeviceDecoder {
   Kind choice_ = Kind::kChoose;         // of the first tokens, and of those that generate() gives
   PinnedBlock history_;                 // [slots, capacity]: tokens that steps made, written by the device
   PinnedBlock staging_;
-  std::map<std::tuple<int32_t, Kind, size_t>, CapturedGraph> captured_;  // by rows and steps
-  std::vector<int32_t> lengths_;                                         // of rows
+  std::map<std::tuple<int32_t, Kind, size_t, size_t>, CapturedGraph> captured_;  // by rows and steps
+  std::vector<int32_t> lengths_;                                                 // of rows
 };
 
 }  // namespace

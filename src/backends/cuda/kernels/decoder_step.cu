@@ -4,7 +4,7 @@
 // The embedding is part of the first, the final norm and the choice of the token are part of the head's product. Each kernel
 // has its weights (attention: its cached keys and values) on the way before it waits for the one before it, so that a step
 // costs about what reading the weights costs, and some 2 us of latency a kernel where they are small.
-// Above 8 sequences products go by step_product.h on Hopper and leave each other what norms need. What that does not cover goes
+// Above 4 sequences products go by step_product.h on Hopper and leave each other what norms need. What that does not cover goes
 // by tiles (tile_gemm.h) above 16 sequences, where it can, and norms are then kernels of their own (also where x does not fit), for
 // blocks have many rows to normalise.
 //
@@ -26,8 +26,11 @@
 namespace cameo::cuda {
 namespace {
 
-// Products of more rows go by step_product.h, where it covers them; of more than the latter by tiles, where those do.
-constexpr int kSkinnyRows = 8, kSkinnyRowsElse = 16;
+// Products of more rows go by step_product.h, where it covers them (of the head behind two kernels a layer: more than the second); of
+// more than the last by tiles, where those do.
+constexpr int kSkinnyRows = 4, kSkinnyRowsTwo = 8, kSkinnyRowsElse = 16;
+// Shorter rows: latencies count for more than what is read.
+constexpr int kShortRow = 768;
 
 struct StepAttention {
   const void* qkv;  // [batch, (heads + 2 kv_heads) * size]
@@ -422,7 +425,10 @@ class Step {
   void run_step_product(const StepProductArgs& t) { keep(step_product(t, device_, stream_)); }
   void run_head(const StepHeadArgs& t, bool sample) { keep(step_head(t, sample ? sampling() : SkinnySampling{}, device_, stream_)); }
   bool is_wide(const SkinnyGemmArgs& a, const Around& around) const {
-    if (c_.batch <= kSkinnyRows || a.format != WeightFormat::kPlain) return false;
+    int few = kSkinnyRows;
+    // Behind two kernels a layer the head has no norm before it, and where rows are long it then wins for few of them too.
+    if (around.head && !around.weight) few = around.sample && a.k >= kShortRow ? 0 : kSkinnyRowsTwo;
+    if (c_.batch <= few || a.format != WeightFormat::kPlain) return false;
     return (around.head ? step_head_refusal(head_args(a), device_) : step_product_refusal(step_args(a, around.next), device_)) == nullptr;
   }
   // The norm's weight, where the product behind it takes its norm from parts of rows.
@@ -549,9 +555,21 @@ const char* decoder_refusal(const DecoderConfig& c, const DecoderWeights& w, con
 
 cudaError_t decoder_step(const DecoderConfig& config, const DecoderWeights& weights, const DecoderState& state, void* workspace,
                          const DeviceTraits& device, cudaStream_t stream) {
-  if (config.persistent && !state.choose_behind && !decoder_persistent_refusal(config, weights, device))
+  // Where rows are short, the latency between blocks is more than what two kernels a layer cost.
+  const bool two = config.hidden < kShortRow && config.two_kernels && weights.constants && !decoder_fused_refusal(config, weights, device);
+  if (config.persistent && !two && !state.choose_behind && !decoder_persistent_refusal(config, weights, device))
     return decoder_persistent(config, weights, state, workspace, device, stream);
   return Step(config, weights, state, workspace, device, stream).run();
+}
+
+cudaError_t decoder_steps(const DecoderConfig& config, const DecoderWeights& weights, const DecoderState& state, int32_t fed,
+                          int32_t chosen, void* workspace, const DeviceTraits& device, cudaStream_t stream) {
+  DecoderState now = state;
+  for (int32_t i = 0; i < fed + chosen; ++i) {
+    now.choose = i >= fed, now.choose_behind = now.choose && state.choose_behind;
+    if (const cudaError_t e = decoder_step(config, weights, now, workspace, device, stream); e != cudaSuccess) return e;
+  }
+  return cudaSuccess;
 }
 
 }  // namespace cameo::cuda

@@ -47,8 +47,8 @@ struct DecoderConfig {
   const float* rope_cos = nullptr;
   const float* rope_sin = nullptr;
   float embedding_scale = 1.f;
-  // The step as one kernel (decoder_persistent.h) where that is covered; else, if false, or where a kernel behind it chooses, as a
-  // chain of them.
+  // The step as one kernel (decoder_persistent.h) where that is covered; else, if false, where a kernel behind it chooses, or where rows
+  // are short and a layer can be two kernels, as a chain of them.
   bool persistent = true;
   // In a chain of kernels: a layer is two (decoder_fused.h) where DecoderWeights::constants are given and that is covered; else, or if
   // false, five.
@@ -96,5 +96,9 @@ int64_t decoder_workspace(const DecoderConfig& config);
 const char* decoder_refusal(const DecoderConfig& config, const DecoderWeights& weights, const DeviceTraits& device);
 cudaError_t decoder_step(const DecoderConfig& config, const DecoderWeights& weights, const DecoderState& state, void* workspace,
                          const DeviceTraits& device, cudaStream_t stream);
+// Several steps: `fed` as with choose = false, then `chosen` ones as with choose = true. What a kernel behind a step would choose is
+// not there for the next: with choose_behind at most one is chosen.
+cudaError_t decoder_steps(const DecoderConfig& config, const DecoderWeights& weights, const DecoderState& state, int32_t fed,
+                          int32_t chosen, void* workspace, const DeviceTraits& device, cudaStream_t stream);
 
 }  // namespace cameo::cuda

@@ -1,5 +1,7 @@
 #include "backends/cuda/kernels/step_product.h"
 
+#include <type_traits>
+
 #include "backends/cuda/kernels/cluster_exchange.cuh"
 #include "backends/cuda/kernels/launch.h"
 #include "backends/cuda/kernels/skinny_gemm.cuh"
@@ -249,9 +251,15 @@ int parts_of(int m, int n, int k, const DeviceTraits& device) {
 
 // A block has tiles of 128 columns, one after another, of which stages of 64 numbers of k pass through a ring; x stays, or
 // passes with them where it is long (RING). A warpgroup has 64 of the columns.
-constexpr int kHeadTile = 128, kStageBytes = kHeadTile * 128, kStages = 6;
+// With few rows only those that there are lie in shared memory, in tiles of x_rows(); what the product makes of those behind them is
+// not looked at. Then there is room for more stages, also beside a block of the kernel before.
+constexpr int kHeadTile = 128, kStageBytes = kHeadTile * 128, kStages = 6, kFewRows = 16, kFewRowsStages = 8;
+template <int STAGES>
+__host__ __device__ __forceinline__ int x_rows(int m) {
+  return STAGES == kFewRowsStages ? (m + 7) / 8 * 8 : kRows;
+}
 
-template <typename T, bool RING>
+template <typename T, bool RING, int STAGES>
 __global__ void __launch_bounds__(CAMEO_WGMMA_THREADS(kThreads))
     head_kernel(const __grid_constant__ StepHeadArgs a, const __grid_constant__ SkinnySampling q) {
   extern __shared__ __align__(128) unsigned char memory[];  // stages, x
@@ -265,8 +273,8 @@ __global__ void __launch_bounds__(CAMEO_WGMMA_THREADS(kThreads))
   launch_dependents();
   const int row = tid >> 3, piece = tid & 7;
   unsigned char* const to = shared + row * 128 + ((piece ^ (row & 7)) << 4);
-  const int x_tiles = RING ? kStages : k_tiles;
-  float2* const rows = reinterpret_cast<float2*>(shared + kStages * kStageBytes + x_tiles * kTileBytes);
+  const int x_tiles = RING ? STAGES : k_tiles, x_tile = x_rows<STAGES>(a.m) * 128;
+  float2* const rows = reinterpret_cast<float2*>(shared + STAGES * kStageBytes + (x_tiles - 1) * x_tile + kTileBytes);
   float2* const column_sums = rows + kRows;  // of two tiles
   int load_tile = blockIdx.x, load_k = 0, load_slot = 0, load_sums = 0;
   const auto load_w = [&] {  // the next stage
@@ -281,10 +289,10 @@ __global__ void __launch_bounds__(CAMEO_WGMMA_THREADS(kThreads))
       copy_async16(to + load_slot * kStageBytes + i * 32 * 128,
                    static_cast<const T*>(a.w) + static_cast<int64_t>(min(n, a.n - 1)) * a.k + load_k * kTile + piece * 8, n < a.n);
     }
-    if (++load_slot == kStages) load_slot = 0;
+    if (++load_slot == STAGES) load_slot = 0;
     if (++load_k == k_tiles) load_k = 0, load_tile += gridDim.x;
   };
-  for (int s = 0; s < kStages - 1; ++s)
+  for (int s = 0; s < STAGES - 1; ++s)
     if (s < left) load_w();
   wait_for_predecessor();
   int x_k = 0, x_slot = 0;
@@ -292,17 +300,17 @@ __global__ void __launch_bounds__(CAMEO_WGMMA_THREADS(kThreads))
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       const int m = row + i * 32;
-      if (i * 32 < a.m)
-        copy_async16(to + kStages * kStageBytes + x_slot * kTileBytes + i * 32 * 128,
+      if (STAGES == kFewRowsStages ? m < x_rows<STAGES>(a.m) : i * 32 < a.m)
+        copy_async16(to + STAGES * kStageBytes + x_slot * x_tile + i * 32 * 128,
                      static_cast<const T*>(a.x) + static_cast<int64_t>(min(m, a.m - 1)) * a.k + x_k * kTile + piece * 8, m < a.m);
     }
     if (++x_slot == x_tiles) x_slot = 0;
     if (++x_k == k_tiles) x_k = 0;
   };
-  for (int j = 0; j < (RING ? min(left, kStages - 1) : k_tiles); ++j) load_x();
+  for (int j = 0; j < (RING ? min(left, STAGES - 1) : k_tiles); ++j) load_x();
   copy_async_commit();
 #pragma unroll
-  for (int s = 0; s < kStages - 2; ++s) copy_async_commit();  // all of them lie in the first group
+  for (int s = 0; s < STAGES - 2; ++s) copy_async_commit();  // all of them lie in the first group
 
   if (a.parts) {
     const int q = lane & 15;
@@ -321,27 +329,27 @@ __global__ void __launch_bounds__(CAMEO_WGMMA_THREADS(kThreads))
 
   float best[2] = {-INFINITY, -INFINITY};
   int best_at[2] = {};
-  const uint32_t x_at = shared_address(shared) + kStages * kStageBytes, w_at = shared_address(shared) + half * kTileBytes;
+  const uint32_t x_at = shared_address(shared) + STAGES * kStageBytes, w_at = shared_address(shared) + half * kTileBytes;
   int slot = 0, sums_at = 0;
   const bool simple = !a.bias && !a.logits && q.inverse_temperature == 0.f;
   for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
     float acc[8][4];
     for (int j = 0; j < k_tiles; ++j) {
-      copy_async_wait<kStages - 2>();
+      copy_async_wait<STAGES - 2>();
       fence_for_wgmma();
       __syncthreads();
       wgmma_begin();
 #pragma unroll
       for (int kk = 0; kk < kTile / 16; ++kk)
-        wgmma64<T>(acc, wgmma_tile(x_at + (RING ? slot : j) * kTileBytes) + 2 * kk, wgmma_tile(w_at + slot * kStageBytes) + 2 * kk,
+        wgmma64<T>(acc, wgmma_tile(x_at + (RING ? slot : j) * x_tile) + 2 * kk, wgmma_tile(w_at + slot * kStageBytes) + 2 * kk,
                    (j | kk) != 0);
       wgmma_commit();
-      if (--left >= kStages - 1) {
+      if (--left >= STAGES - 1) {
         load_w();
         if constexpr (RING) load_x();
       }
       copy_async_commit();
-      if (++slot == kStages) slot = 0;
+      if (++slot == STAGES) slot = 0;
       wgmma_wait<0>();
     }
 #pragma unroll
@@ -427,13 +435,17 @@ __global__ void __launch_bounds__(kThreads)
   if (lane == 0) to[2 * i] = by_weight, to[2 * i + 1] = by_bias + (bias ? to_float(bias[i]) : 0.f);
 }
 
-int head_shared(int x_tiles, bool normed) {
-  return kStages * kStageBytes + x_tiles * kTileBytes + 1023 + (normed ? (kRows + 2 * kHeadTile) * static_cast<int>(sizeof(float2)) : 0);
+template <int STAGES>
+int head_shared(const StepHeadArgs& a, bool ring) {
+  const int x_tiles = ring ? STAGES : a.k / kTile;
+  return STAGES * kStageBytes + (x_tiles - 1) * x_rows<STAGES>(a.m) * 128 + kTileBytes + 1023 +
+         (a.parts ? (kRows + 2 * kHeadTile) * static_cast<int>(sizeof(float2)) : 0);
 }
 
 // Whether x stays in shared memory, beside what is declared there.
+template <int STAGES>
 bool head_fits(const StepHeadArgs& a, const DeviceTraits& device) {
-  return head_shared(a.k / kTile, a.parts != nullptr) + 1280 <= device.shared_memory;
+  return head_shared<STAGES>(a, false) + 1280 <= device.shared_memory;
 }
 
 template <typename T>
@@ -447,14 +459,15 @@ cudaError_t run_product(const StepProductArgs& a, const DeviceTraits& device, cu
   return launch(product_kernel<T>, shape, stream, a, d);
 }
 
-template <typename T>
+template <typename T, int STAGES>
 cudaError_t run_head(const StepHeadArgs& a, const SkinnySampling& sampling, const DeviceTraits& device, cudaStream_t stream) {
-  const bool ring = !head_fits(a, device);
+  const bool ring = !head_fits<STAGES>(a, device);
   const LaunchShape shape{.grid = dim3(min((a.n + kHeadTile - 1) / kHeadTile, device.multiprocessors)),
                           .block = dim3(kThreads),
-                          .shared = static_cast<size_t>(head_shared(ring ? kStages : a.k / kTile, a.parts != nullptr)),
+                          .shared = static_cast<size_t>(head_shared<STAGES>(a, ring)),
                           .dependent = true};
-  return ring ? launch(head_kernel<T, true>, shape, stream, a, sampling) : launch(head_kernel<T, false>, shape, stream, a, sampling);
+  return ring ? launch(head_kernel<T, true, STAGES>, shape, stream, a, sampling)
+              : launch(head_kernel<T, false, STAGES>, shape, stream, a, sampling);
 }
 
 template <typename T>
@@ -500,12 +513,17 @@ cudaError_t norm_sums(Scalar type, int32_t n, int32_t k, const void* w, const vo
 const char* step_head_refusal(const StepHeadArgs& a, const DeviceTraits& device) {
   if (const char* why = refusal(a.type, a.m, a.k, {a.x, a.w, a.norm_sums}, device)) return why;
   // Sums of columns are asked for with the first stage of a tile, and have two places; 16 lanes read a row's parts at once.
-  if (a.parts && (!a.norm_sums || a.k < kStages * kTile || a.k > 16 * kTile)) return "sums of the norm are missing, or k is not covered";
+  if (a.parts && (!a.norm_sums || a.k < kFewRowsStages * kTile || a.k > 16 * kTile))
+    return "sums of the norm are missing, or k is not covered";
   return nullptr;
 }
 
 cudaError_t step_head(const StepHeadArgs& a, const SkinnySampling& sampling, const DeviceTraits& device, cudaStream_t stream) {
-  return a.type == Scalar::kFloat16 ? run_head<__half>(a, sampling, device, stream) : run_head<__nv_bfloat16>(a, sampling, device, stream);
+  const auto run = [&](auto stages) {
+    return a.type == Scalar::kFloat16 ? run_head<__half, stages()>(a, sampling, device, stream)
+                                      : run_head<__nv_bfloat16, stages()>(a, sampling, device, stream);
+  };
+  return a.m <= kFewRows ? run(std::integral_constant<int, kFewRowsStages>{}) : run(std::integral_constant<int, kStages>{});
 }
 
 }  // namespace cameo::cuda

@@ -1,4 +1,4 @@
-// Products of a decoder's step for 17 to 64 rows, in 16 bits, on Hopper. Weights are on their way to shared memory before a
+// Products of a decoder's step for up to 64 rows, in 16 bits, on Hopper. Weights are on their way to shared memory before a
 // kernel waits for the one before it; k is divided among the blocks of a cluster, which send each other their sums.
 #pragma once
 
