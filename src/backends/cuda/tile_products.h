@@ -51,8 +51,8 @@ Result<std::optional<TileProblem>> convolution_by_tiles(StepBuilder& b, const Ti
 bool takes_shortcut(StepBuilder& b);
 Status convolve_with_shortcut(StepBuilder& b);
 
-// About what a kernel takes that reads and writes so many elements of 16 bits: 2.7 TB/s on an H100, 3.9 on an H200.
-inline double pass_microseconds(int64_t elements) { return 2 + static_cast<double>(elements) * 4e-6 / 3.3; }
+// About what a kernel takes that reads and writes so many elements of 16 bits.
+inline double pass_microseconds(int64_t elements) { return 2 + static_cast<double>(elements) * 4e-6 / 2.5; }
 
 // Whether the kernel takes the problem, whatever the addresses of weights and bias.
 bool tiles_take(Device& device, const TileProblem& problem);
