@@ -134,7 +134,7 @@ def write(o, result):
 
 def markdown(r):
     how = "compiled with max-autotune, replayed as a CUDA graph" if r["compiled"] else "eager, replayed as a CUDA graph"
-    out = f"{r['model']}, float16, on one {r['gpu']}, PyTorch {r['torch']}; medians of {r['rounds']} rounds, from host to host.\n\n"
+    out = (r["model"] + ", float16," if r["model"] else "Float16") + f" on one {r['gpu']}, PyTorch {r['torch']}; medians of {r['rounds']} rounds, from host to host.\n\n"
     if r["steps"]:
         out += f"A step at 256 tokens of context, microseconds; PyTorch with keys and values at fixed places, {how}:\n\n| batch | PyTorch | Cameo | PyTorch / Cameo |\n|---:|---:|---:|---:|\n"
         for s in r["steps"]:

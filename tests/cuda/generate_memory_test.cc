@@ -106,7 +106,8 @@ int run(const std::string& folder, int stride) {
   greedy.pass_logits = drawn.pass_logits = false;
   drawn.temperature = 0.8, drawn.top_k = 20, drawn.repetition_penalty = 1.2, drawn.seed = 3;
   for (const Way& way : {Way{"one row, float16", DevicePrecision::kFloat16, 1, greedy},
-                         Way{"nine rows, float16, drawn", DevicePrecision::kFloat16, 9, drawn},
+                         // In float16 what is drawn depends on which kernels there is memory for.
+                         Way{"nine rows, float32, drawn", DevicePrecision::kFloat32, 9, drawn},
                          Way{"three rows, float32", DevicePrecision::kFloat32, 3, greedy}}) {
     const Status status = check(folder, way, fail, stride);
     expect(status.ok(), std::string(way.what) + ": " + (status.ok() ? "" : status.error().message()));
