@@ -146,7 +146,7 @@ class Decoder final : public runtime::DeviceDecoder {
     session_.stream = stream_.get();
   }
 
-  int64_t most_tokens() const { return model_->graph().positions.defined() ? model_->graph().positions.dim(0) : int64_t{1} << 20; }
+  int64_t most_tokens() const { return model_->graph().most_positions; }
   size_t row_bytes() const {
     const DecoderConfig& c = model_->config();
     return static_cast<size_t>(c.kv_heads) * static_cast<size_t>(capacity_) * static_cast<size_t>(c.head_size) *
@@ -196,7 +196,7 @@ class Decoder final : public runtime::DeviceDecoder {
     if (model_->rotary()) {
       const DecoderGraph::Layer& l = model_->graph().layers[0];
       for (const bool cosine : {true, false}) {
-        CAMEO_ASSIGN(const Tensor table, at_positions(graph_, cosine ? l.cosines : l.sines, capacity_));
+        CAMEO_ASSIGN(const Tensor table, rotary_table(graph_, l, cosine, capacity_));
         MemoryPool::Block& block = cosine ? cosines_ : sines_;
         CAMEO_ASSIGN(block, session_.pool->allocate(table.num_bytes()));
         CAMEO_TRY(copy(block.data(), table.raw(), table.num_bytes(), stream_.get()));

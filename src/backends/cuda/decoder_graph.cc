@@ -1,6 +1,7 @@
 // Finds the layers of a decoder in a graph.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <map>
 
 #include "backends/cuda/attributes.h"
@@ -47,10 +48,13 @@ class Finder {
     std::reverse(found_.layers.begin(), found_.layers.end());
     CAMEO_TRY(embedding(x));
     for (const auto& l : found_.layers)
-      if (l.cosines != found_.layers[0].cosines || l.sines != found_.layers[0].sines || l.scale != found_.layers[0].scale)
+      if (l.cosines != found_.layers[0].cosines || l.sines != found_.layers[0].sines || l.rotary_index != found_.layers[0].rotary_index ||
+          l.scale != found_.layers[0].scale)
         return refuse("layers differ in positions or scale");
     if (found_.positions.defined() == (found_.layers[0].cosines != ir::kNoValue))
       return refuse("its positions are neither learned nor rotary");
+    if (found_.positions.defined()) found_.most_positions = found_.positions.dim(0);
+    if (found_.layers[0].rotary_index != ir::kNoValue) found_.most_positions = constant(found_.layers[0].cosines)->dim(0);
     return std::move(found_);
   }
 
@@ -260,11 +264,13 @@ class Finder {
       }
       if (const ir::Node* rotary = node_of(value); i < 2 && rotary && is(*rotary, "RotaryEmbedding")) {
         const Attributes r(*rotary->attrs);
-        if (rotary->inputs.size() != 3 || r.integer("interleaved") != 0 || r.integer("rotary_embedding_dim") != 0)
+        const ir::ValueId index = rotary->inputs.size() > 3 ? rotary->inputs[3] : ir::kNoValue;
+        if (r.integer("interleaved") != 0 || r.integer("rotary_embedding_dim") != 0 ||
+            (index != ir::kNoValue && (!constant(rotary->inputs[1]) || !constant(rotary->inputs[2]))))
           return refuse("rotary positions are of another kind");
-        if (i == 1 && (l.cosines != rotary->inputs[1] || l.sines != rotary->inputs[2]))
+        if (i == 1 && (l.cosines != rotary->inputs[1] || l.sines != rotary->inputs[2] || l.rotary_index != index))
           return refuse("queries and keys differ in positions");
-        l.cosines = rotary->inputs[1], l.sines = rotary->inputs[2];
+        l.cosines = rotary->inputs[1], l.sines = rotary->inputs[2], l.rotary_index = index;
         value = rotary->inputs[0];
       } else if (i == 1 && l.cosines != ir::kNoValue) {
         return refuse("queries and keys differ in positions");
@@ -375,6 +381,24 @@ Result<Tensor> at_positions(const ir::Graph& graph, ir::ValueId value, int64_t c
                   static_cast<const std::byte*>(all.raw()) + static_cast<size_t>(probe) * bytes))
     return refuse("positions do not follow from lengths");
   return all.reshaped(Dims{count, one.num_elements()});
+}
+
+Result<Tensor> rotary_table(const ir::Graph& graph, const DecoderGraph::Layer& layer, bool cosines, int64_t count) {
+  const ir::ValueId value = cosines ? layer.cosines : layer.sines;
+  if (layer.rotary_index == ir::kNoValue) return at_positions(graph, value, count);
+  CAMEO_ASSIGN(const Tensor index, at_positions(graph, layer.rotary_index, count));
+  const Tensor& table = graph.value(value).constant;
+  if (index.dtype() != DType::kInt64 || index.num_elements() != count || table.rank() != 2)
+    return refuse("rotary positions are of another kind");
+  CAMEO_ASSIGN(Tensor rows, Tensor::allocate(table.dtype(), Dims{count, table.dim(1)}));
+  const size_t bytes = static_cast<size_t>(table.dim(1)) * dtype_size(table.dtype());
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t row = index.data<int64_t>()[i];
+    if (row < 0 || row >= table.dim(0)) return refuse("rotary positions lie outside of their tables");
+    std::memcpy(static_cast<std::byte*>(rows.raw()) + static_cast<size_t>(i) * bytes,
+                static_cast<const std::byte*>(table.raw()) + static_cast<size_t>(row) * bytes, bytes);
+  }
+  return rows;
 }
 
 }  // namespace cameo::cuda

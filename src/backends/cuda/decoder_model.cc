@@ -84,7 +84,7 @@ Result<std::unique_ptr<DecoderModel>> DecoderModel::make(const ir::Graph& graph,
       if (p != i) return refuse("a table of positions is read elsewhere than at positions");
     }
   } else {
-    CAMEO_ASSIGN(const Tensor cosines, at_positions(graph, g.layers[0].cosines, 4));
+    CAMEO_ASSIGN(const Tensor cosines, rotary_table(graph, g.layers[0], true, std::min<int64_t>(4, g.most_positions)));
     if (cosines.dim(1) != g.head_size / 2 || cosines.dtype() != DType::kFloat32)
       return refuse("rotary tables are not [positions, size / 2]");
   }

@@ -31,12 +31,14 @@ struct DecoderGraph {
     DecoderColumns q, k, v, out, gate, up, down;  // gate.n == 0: none
     ir::ValueId present_key = ir::kNoValue, present_value = ir::kNoValue;
     ir::ValueId cosines = ir::kNoValue, sines = ir::kNoValue;  // of rotary positions
+    ir::ValueId rotary_index = ir::kNoValue;                   // where those are tables, the rows of theirs that are read
     float scale = 0;
   };
   std::vector<Layer> layers;
   Tensor tokens;     // [vocabulary, hidden]
   Tensor positions;  // [positions, hidden], or undefined
   ir::ValueId position_index = ir::kNoValue;
+  int64_t most_positions = int64_t{1} << 20;  // fewer where a table of positions ends
   DecoderNorm norm;
   DecoderColumns head;
   NormKind norm_kind = NormKind::kNone;
@@ -50,6 +52,9 @@ Result<DecoderGraph> find_decoder(const ir::Graph& graph);
 
 // A value that depends on positions alone, for positions 0 to count - 1: [count, …]. Errors: kUnsupported.
 Result<Tensor> at_positions(const ir::Graph& graph, ir::ValueId value, int64_t count);
+
+// Cosines or sines of a layer's rotary positions 0 to count - 1: [count, size / 2]. Errors: kUnsupported.
+Result<Tensor> rotary_table(const ir::Graph& graph, const DecoderGraph::Layer& layer, bool cosines, int64_t count);
 
 // The weights on the device, shared by all decoders of a model.
 class DecoderModel {
