@@ -180,7 +180,7 @@ class Generator {
 
   // Constants that broadcast to x.
   ValueId broadcasting(ValueId x) {
-    if (chance(4)) return scalar(static_cast<double>(below(400)) / 100 - 2);
+    if (rank(x) == 0 || chance(4)) return scalar(static_cast<double>(below(400)) / 100 - 2);
     Dims dims;
     for (size_t i = below(rank(x)); i < rank(x); ++i) dims.push_back(extent(x, i) > 0 && !chance(3) ? extent(x, i) : 1);
     return floats(dims, 1.5);

@@ -116,6 +116,7 @@ Status check(uint64_t seed, bool print) {
 }  // namespace cameo::test
 
 int main(int argc, char** argv) {
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);  // the seed stays readable after a crash
   uint64_t seed = std::random_device()(), count = 2000;
   double limit = 1e9;
   bool print = false;
