@@ -14,6 +14,7 @@
 #pragma once
 
 #include "backends/cuda/kernels/encoder_persistent.h"
+#include "backends/cuda/kernels/gelu.cuh"
 #include "backends/cuda/kernels/skinny_gemm.cuh"
 #include "backends/cuda/kernels/weight_ring.cuh"
 
@@ -52,13 +53,6 @@ __device__ __forceinline__ uint32_t load_count(const uint32_t* count) {
   return n;
 }
 
-// x Phi(x), with erf by formula 7.1.26 of Abramowitz and Stegun, Handbook of Mathematical Functions (error below 1.5e-7).
-__device__ __forceinline__ float gelu_short(float x) {
-  const float z = fabsf(x) * 0.70710678f, t = __fdividef(1.f, 1.f + 0.3275911f * z);
-  const float series = t * (0.254829592f + t * (-0.284496736f + t * (1.421413741f + t * (-1.453152027f + t * 1.061405429f))));
-  const float tail = 0.5f * series * __expf(-z * z);
-  return x * (x < 0.f ? tail : 1.f - tail);
-}
 static __device__ __noinline__ float2 activate_other(Activation f, float2 v) { return {activate(f, v.x), activate(f, v.y)}; }
 
 // Those that compute meet.
@@ -393,7 +387,10 @@ __global__ void __launch_bounds__(kEncoderThreads + 32, 1) encoder_persistent_ke
           store_word16(p.parts + ((unit * p.chunks + chunk) * kEncoderRows + row) * 8 + lane, out[0], out[1], out[2], epoch);
         continue;
       }
-      if (phase == kUp) v = a.activation == Activation::kGelu ? float2{gelu_short(v.x), gelu_short(v.y)} : activate_other(a.activation, v);
+      if (phase == kUp && a.activation == Activation::kGelu)
+        gelu_pair(v.x, v.y);
+      else if (phase == kUp)
+        v = activate_other(a.activation, v);
       uint4* const to = phase == kQkv ? p.qkv + row * 3 * words : phase == kOut ? p.out + row * words : p.up + row * (a.ffn / 6);
       send(to + u * kUnitWords, pack2<T>(v.x, v.y));
       signal(phase == kQkv ? kCountQkv : phase == kOut ? kCountOut : kCountUp + chunk_of(u, up_chunk), row, lane == 0 && has_row);
