@@ -81,6 +81,25 @@ def machine():
     }
 
 
+def rounded_to_float16(path):
+    """The bytes of a model that rounds its weights and each value between its nodes to float16, and computes in float32."""
+    model = onnx.load(path)
+    for w in model.graph.initializer:
+        if w.data_type == onnx.TensorProto.FLOAT:
+            w.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(w).astype(np.float16).astype(np.float32), w.name))
+    floats = {v.name for v in onnx.shape_inference.infer_shapes(model).graph.value_info if v.type.tensor_type.elem_type == onnx.TensorProto.FLOAT}
+    nodes, names = list(model.graph.node), {}
+    del model.graph.node[:]
+    for node in nodes:
+        node.input[:] = [names.get(i, i) for i in node.input]
+        model.graph.node.append(node)
+        for value in floats.intersection(node.output):
+            names[value] = value + "/rounded"
+            model.graph.node.append(onnx.helper.make_node("Cast", [value], [value + "/half"], to=onnx.TensorProto.FLOAT16))
+            model.graph.node.append(onnx.helper.make_node("Cast", [value + "/half"], [value + "/rounded"], to=onnx.TensorProto.FLOAT))
+    return model.SerializeToString()
+
+
 class Turn:
     """The GPU for one process."""
 
@@ -215,9 +234,9 @@ class Prepared:
             for _ in range(3):  # tunes, captures, replays
                 self.cameo.run_bound()
         self.engines = {"cameo": self.cameo.run_bound}
-        want = self.reference(path, job["threads"]) if job["check"] else None
+        want = self.reference(str(path), job["threads"]) if job["check"] else None
         if want is not None:
-            self.compare_with(want)
+            self.compare_with(want, path, job["threads"])
         network = torch_models.make(row.model) if job["modes"] != ["alone"] else None
         if network is None:
             return
@@ -249,20 +268,25 @@ class Prepared:
             if want is not None and self.loaded:
                 self.result[f"{kind}_error"], self.result[f"{kind}_cosine"] = difference(peer.answer.numpy()[: len(want)].astype(np.float32), want)
 
-    def reference(self, path, threads):
+    def reference(self, model, threads):
         """Float32 answers to the first rows, by ONNX Runtime."""
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        if isinstance(model, bytes):  # pairs of casts are to stay
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         return session.run(None, {n: v[: min(self.row.batch, 4)] for n, v in self.feeds.items()})[0]
 
-    def compare_with(self, want):
+    def compare_with(self, want, path, threads):
         worst, cosine = difference(self.cameo.run(self.feeds)[0][: len(want)], want)
         self.cameo.bind(self.feeds)
         limit = LIMITS[self.row.precision]
         self.result.update(error=worst, cosine=cosine, agrees=bool(worst <= limit[0] and cosine >= limit[1]))
+        if not self.result["agrees"] and self.row.precision == "fp16":
+            rounded, _ = difference(self.reference(rounded_to_float16(path), threads), want)
+            self.result.update(rounding_error=rounded, agrees=bool(worst <= rounded))
 
     def measure(self):
         order, times = list(self.engines), {e: [] for e in self.engines}
