@@ -132,10 +132,14 @@ Status make_dynamic_quantize(StepBuilder& b) {
 }  // namespace
 
 std::string float8_code(const StepBuilder& b, Source& s, const std::string& value) {
-  if (b.device().info().arch() < 89) return fmt::format("{}::code({}, true)", storage_type(DType::kFloat8E4M3FN), value);
-  s.declare(
-      "inline Code e4m3_code(float x) { u16 r; asm(\"cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;\" : \"=h\"(r) : \"f\"(0.f), \"f\"(x)); "
-      "Code c; c.b = (u8)r; return c; }");
+  const std::string type = storage_type(DType::kFloat8E4M3FN);
+  if (b.device().info().arch() < 89) return fmt::format("{}::code({}, true)", type, value);
+  s.declare(fmt::format(R"(#ifdef __HIP__
+inline Code e4m3_code(float x) {{ return {}::code(x, true); }}
+#else
+inline Code e4m3_code(float x) {{ u16 r; asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(r) : "f"(0.f), "f"(x)); Code c; c.b = (u8)r; return c; }}
+#endif)",
+                        type));
   return fmt::format("e4m3_code({})", value);
 }
 
