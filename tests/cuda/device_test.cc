@@ -3,7 +3,6 @@
 // shapes out of range, more than 2^31 elements, and last an error that leaves the GPU unusable.
 //   cuda_device_test CASES_DIR
 #include <cuda_runtime_api.h>
-#include <dlfcn.h>
 
 #include <cmath>
 #include <cstdio>
@@ -14,6 +13,7 @@
 #include "../conformance/compare.h"
 #include "cameo/builder.h"
 #include "cameo/engine.h"
+#include "fail_allocation.h"
 #include "plan/content.h"
 #include "runtime/backend.h"
 
@@ -187,11 +187,6 @@ Status check_release(const Model& m) {
 
 // Any allocation may fail: the call says so, and the next one works.
 Status check_allocations(const Model& m) {
-  void* library = dlopen("libcameo_cuda.so", RTLD_NOW | RTLD_NOLOAD);
-  if (const char* folder = std::getenv("CAMEO_BACKEND_PATH"); !library && folder)
-    library = dlopen((std::string(folder) + "/libcameo_cuda.so").c_str(), RTLD_NOW);
-  const auto fail = library ? reinterpret_cast<int64_t (*)(int64_t)>(dlsym(library, "cameo_cuda_fail_allocation")) : nullptr;
-  if (!fail) return Error(ErrorCode::kInternal, "libcameo_cuda has no cameo_cuda_fail_allocation");
   const auto once = [&]() -> Status {
     CAMEO_ASSIGN(Engine engine, Engine::load(m.plan));
     CAMEO_ASSIGN(ExecutionContext context, engine.create_context());
@@ -202,21 +197,10 @@ Status check_allocations(const Model& m) {
     }
     return {};
   };
-  int refused = 0, n = 1;
-  for (;; ++n) {
-    fail(n);
-    const Status status = once();
-    const bool came = fail(0) <= 0;
-    if (!status.ok()) {
-      ++refused;
-      expect(status.error().code() == ErrorCode::kOutOfMemory,
-             fmt::format("{}: allocation {} fails: {}", m.c.name, n, status.error().message()));
-    }
-    if (!came) break;
-    CAMEO_TRY(once());
-  }
-  expect(refused > 0, m.c.name + ": no allocation was made to fail");
-  std::printf("%s: each of %d allocations failed once, %d times the call was refused\n", m.c.name.c_str(), n - 1, refused);
+  CAMEO_ASSIGN(const FailedAllocations all,
+               fail_each_allocation(1, once, [&](const std::string& what) { expect(false, m.c.name + ": " + what); }));
+  expect(all.refused > 0, m.c.name + ": no allocation was made to fail");
+  std::printf("%s: each of %d allocations failed once, %d times the call was refused\n", m.c.name.c_str(), all.failed, all.refused);
   return {};
 }
 

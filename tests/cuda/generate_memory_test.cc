@@ -1,13 +1,12 @@
 // Memory of the GPU that ends at any point while a language model is loaded or writes: the call says so, and the next one works.
 //   cuda_generate_memory_test FOLDER [N]: only each N-th allocation
-#include <dlfcn.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 
 #include "base/error.h"
 #include "cameo/generate.h"
+#include "fail_allocation.h"
 #include "runtime/backend.h"
 
 namespace cameo {
@@ -50,7 +49,7 @@ Result<Tokens> load_and_write(const std::string& folder, const Way& way) {
   return write(generator, way);
 }
 
-Status check(const std::string& folder, const Way& way, int64_t (*fail)(int64_t), int stride) {
+Status check(const std::string& folder, const Way& way, FailAllocation fail, int stride) {
   CAMEO_ASSIGN(const Tokens want, load_and_write(folder, way));
   const auto same = [&](const Result<Tokens>& got, const std::string& what) {
     expect(got.ok() && *got == want, std::string(way.what) + ", " + what + (got.ok() ? ": other tokens" : ": " + got.error().message()));
@@ -92,14 +91,12 @@ int run(const std::string& folder, int stride) {
     std::printf("SKIPPED: %s\n", device.error().message().c_str());
     return 0;
   }
-  void* library = dlopen("libcameo_cuda.so", RTLD_NOW | RTLD_NOLOAD);
-  if (const char* path = std::getenv("CAMEO_BACKEND_PATH"); !library && path)
-    library = dlopen((std::string(path) + "/libcameo_cuda.so").c_str(), RTLD_NOW);
-  const auto fail = library ? reinterpret_cast<int64_t (*)(int64_t)>(dlsym(library, "cameo_cuda_fail_allocation")) : nullptr;
-  if (!fail) {
-    std::printf("FAIL libcameo_cuda has no cameo_cuda_fail_allocation\n");
+  const Result<FailAllocation> found = find_fail_allocation();
+  if (!found.ok()) {
+    std::printf("FAIL %s\n", found.error().message().c_str());
     return 1;
   }
+  const FailAllocation fail = *found;
   GenerateOptions greedy, drawn;
   greedy.max_new_tokens = drawn.max_new_tokens = 8;
   greedy.ignore_end_tokens = drawn.ignore_end_tokens = true;

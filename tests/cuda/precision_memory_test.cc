@@ -1,0 +1,233 @@
+// Memory of the GPU that ends at any point while plans of lower precision are loaded and run, and while their kernels are chosen by
+// measuring: the call says so, the next one works, and nothing is left behind.
+//   cuda_precision_memory_test [N [M]]: each N-th allocation (1), and each M-th (7) while kernels are chosen
+#include <cuda_runtime_api.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <random>
+
+#include "cameo/builder.h"
+#include "cameo/engine.h"
+#include "fail_allocation.h"
+#include "onnx/write.h"
+#include "passes/graph_builder.h"
+#include "plan/content.h"
+#include "runtime/backend.h"
+
+namespace cameo {
+namespace {
+
+using ir::ValueId;
+
+int failures = 0;
+void expect(bool good, const std::string& what) {
+  if (good) return;
+  ++failures;
+  std::printf("FAIL %s\n", what.c_str());
+}
+
+Tensor drawn(const Dims& dims, float scale, unsigned seed) {
+  Tensor t = Tensor::allocate(DType::kFloat32, dims).value();
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal(0, scale);
+  for (int64_t i = 0; i < t.num_elements(); ++i) t.data<float>()[i] = normal(random);
+  return t;
+}
+
+// A graph from an input [N, ...] to an output.
+class Network {
+ public:
+  explicit Network(const Dims& row) : b_(graph_, {}) {
+    ir::Shape shape{ir::Dim::symbol("N")};
+    for (int64_t extent : row) shape.push_back(extent);
+    x = b_.input("x", ir::Type::tensor(DType::kFloat32, shape));
+    graph_.name = "network";
+    graph_.inputs = {x};
+  }
+  ValueId node(std::string_view op, std::vector<ValueId> inputs, const passes::AttrList& attrs = {}) {
+    return b_.node(op, std::move(inputs), attrs);
+  }
+  ValueId constant(const Dims& dims, float scale) { return b_.constant(drawn(dims, scale, ++seed_)); }
+  ValueId convolution(ValueId from, int64_t in, int64_t out, int64_t side, int64_t stride = 1) {
+    const int64_t pad = side / 2;
+    const ValueId w = constant({out, in, side, side}, std::sqrt(2.0f / static_cast<float>(in * side * side)));
+    return node("Conv", {from, w, constant({out}, 0.1f)},
+                {{"pads", std::vector<int64_t>{pad, pad, pad, pad}}, {"strides", std::vector<int64_t>{stride, stride}}});
+  }
+  ValueId product(ValueId from, int64_t k, int64_t n) {
+    return node("Add", {node("MatMul", {from, constant({k, n}, 1 / std::sqrt(static_cast<float>(k)))}), constant({n}, 0.1f)});
+  }
+  ValueId norm(ValueId from, int64_t n) {
+    return node("LayerNormalization", {from, constant({n}, 1), constant({n}, 0.1f)}, {{"axis", int64_t{-1}}});
+  }
+  Result<std::string> bytes(ValueId y) {
+    CAMEO_TRY(Status(b_.status()));
+    for (size_t i = 0; i < graph_.values.size(); ++i) graph_.values[i].type = b_.fact(static_cast<ValueId>(i)).type;
+    graph_.outputs = {y};
+    return onnx::serialize_model(graph_);
+  }
+
+  ValueId x = ir::kNoValue;
+
+ private:
+  ir::Graph graph_;
+  passes::GraphBuilder b_;
+  unsigned seed_ = 0;
+};
+
+// A first convolution with its pool, and a residual block with a projection.
+constexpr int64_t kSide = 32;
+Result<std::string> image_network() {
+  Network n({3, kSide, kSide});
+  const auto relu = [&](ValueId from) { return n.node("Relu", {from}); };
+  const ValueId first = n.node(
+      "MaxPool", {relu(n.convolution(n.x, 3, 64, 7, 2))},
+      {{"kernel_shape", std::vector<int64_t>{3, 3}}, {"pads", std::vector<int64_t>{1, 1, 1, 1}}, {"strides", std::vector<int64_t>{2, 2}}});
+  const ValueId inner = relu(n.convolution(relu(n.convolution(first, 64, 64, 1)), 64, 64, 3));
+  return n.bytes(n.convolution(relu(n.node("Add", {n.convolution(inner, 64, 256, 1), n.convolution(first, 64, 256, 1)})), 256, 32, 1));
+}
+
+constexpr int64_t kWidth = 256;
+Result<std::string> perceptron() {
+  Network n({kWidth});
+  const ValueId hidden = n.node("Gelu", {n.product(n.x, kWidth, 2 * kWidth)});
+  return n.bytes(n.node("Add", {n.product(hidden, 2 * kWidth, kWidth), n.x}));
+}
+
+// Two layers of a BERT over rows of kTokens.
+constexpr int64_t kTokens = 16;
+Result<std::string> encoder() {
+  Network n({kTokens, kWidth});
+  ValueId x = n.x;
+  for (int layer = 0; layer < 2; ++layer) {
+    std::vector<ValueId> inputs;
+    for (int i = 0; i < 3; ++i) inputs.push_back(n.product(x, kWidth, kWidth));
+    const ValueId attention = n.node("Attention", inputs, {{"q_num_heads", kWidth / 32}, {"kv_num_heads", kWidth / 32}});
+    x = n.norm(n.node("Add", {n.product(attention, kWidth, kWidth), x}), kWidth);
+    const ValueId hidden = n.node("Gelu", {n.product(x, kWidth, 4 * kWidth)});
+    x = n.norm(n.node("Add", {n.product(hidden, 4 * kWidth, kWidth), x}), kWidth);
+  }
+  return n.bytes(x);
+}
+
+struct Way {
+  const char* name;
+  Result<std::string> (*network)();
+  Dims row;
+  int64_t rows;
+  BuildOptions options;
+  float tolerance;  // between kernels, of the largest value
+};
+
+// One row again and again, so that all rows of the output are to be the same.
+Tensor input_of(const Way& way, int64_t rows) {
+  Dims dims{rows};
+  for (int64_t extent : way.row) dims.push_back(extent);
+  Tensor t = drawn(dims, 1, 7);
+  const int64_t row = t.num_elements() / rows;
+  for (int64_t i = row; i < t.num_elements(); ++i) t.data<float>()[i] = t.data<float>()[i % row];
+  return t;
+}
+
+// Runs often enough to capture and replay; the output's first row becomes `want`, or is compared with it, and so are the others.
+Status run(const Engine& engine, const Way& way, int64_t rows, std::vector<float>& want) {
+  CAMEO_ASSIGN(ExecutionContext context, engine.create_context());
+  CAMEO_TRY(context.set_input("x", input_of(way, rows)));
+  for (int i = 0; i < 3; ++i) {
+    CAMEO_TRY(context.run());
+    CAMEO_ASSIGN(const Tensor y, context.output(engine.outputs()[0].name));
+    const int64_t row = y.num_elements() / rows;
+    if (want.empty()) want.assign(y.data<float>(), y.data<float>() + row);
+    float most = 0, off = 0;
+    for (float f : want) most = std::max(most, std::abs(f));
+    for (int64_t k = 0; k < y.num_elements(); ++k) {
+      const float e = std::abs(y.data<float>()[k] - want[static_cast<size_t>(k % row)]);
+      off = e <= off ? off : std::isfinite(e) ? e : INFINITY;
+    }
+    if (!(off <= way.tolerance * most)) return error(ErrorCode::kInternal, "run {} is off by {} of {}", i, off, most);
+  }
+  return {};
+}
+
+size_t free_memory() {
+  cudaDeviceSynchronize();
+  size_t free = 0, total = 0;
+  cudaMemGetInfo(&free, &total);
+  return free;
+}
+
+Status check(const Way& way, int stride, int measured_stride) {
+  CAMEO_ASSIGN(const std::string bytes, way.network());
+  BuildOptions options = way.options;
+  options.device = "cuda";
+  options.optimization_level = 0;
+  options.calibration = {{{"x", input_of(way, way.rows)}}};
+  if (!options.int8 && !options.float8) options.calibration.clear();
+  CAMEO_ASSIGN(const Plan plan, Builder().build(std::as_bytes(std::span(bytes)), "", options));
+  const auto wrong = [&](const std::string& what) { expect(false, fmt::format("{}, {}", way.name, what)); };
+  CAMEO_ASSIGN(const Engine keeps_kernels, Engine::load(plan));  // what is compiled, which all plans share
+  std::vector<float> want;
+  const auto load_and_run = [&]() -> Status {
+    CAMEO_ASSIGN(const Engine engine, Engine::load(plan));
+    return run(engine, way, way.rows, want);
+  };
+  CAMEO_TRY(load_and_run());
+  CAMEO_ASSIGN(const FailedAllocations loaded, fail_each_allocation(stride, load_and_run, wrong));
+  expect(loaded.refused > 0, std::string(way.name) + ": no call was refused");
+  // By now every kernel that takes another one's place was compiled, too.
+  const size_t before = free_memory();
+  CAMEO_TRY(fail_each_allocation(3 * stride, load_and_run, wrong));
+  const size_t after = free_memory();
+  expect(after >= before, fmt::format("{}: {} bytes were not given back", way.name, before - after));
+
+  // The same plan chooses by measuring; each time for another number of rows, so that nothing is known of it.
+  CAMEO_ASSIGN(plan::Content content, plan::read(plan, true));
+  content.tuning_level = 3;
+  CAMEO_ASSIGN(const Plan measured, plan::write(content));
+  CAMEO_ASSIGN(const Engine engine, Engine::load(measured));
+  int64_t calls = 0;
+  const auto choose_and_run = [&] { return run(engine, way, way.rows + calls++ / 2, want); };
+  CAMEO_ASSIGN(const FailedAllocations chosen, fail_each_allocation(measured_stride, choose_and_run, wrong));
+  std::printf("%s: %d allocations failed, %d times the call was refused; of %d while kernels are chosen, %d\n", way.name, loaded.failed,
+              loaded.refused, chosen.failed, chosen.refused);
+  return {};
+}
+
+std::vector<Way> all_ways() {
+  const Dims image{3, kSide, kSide}, row{kWidth}, tokens{kTokens, kWidth};
+  const auto half = DevicePrecision::kFloat16;
+  return {{"int8 images", image_network, image, 4, {.int8 = true, .precision = half}, 0.05f},
+          {"float8 images", image_network, image, 4, {.float8 = true, .precision = half}, 0.1f},
+          {"float16 images", image_network, image, 4, {.precision = half}, 0.02f},
+          {"int8 products", perceptron, row, 200, {.int8 = true, .precision = half}, 0.05f},
+          {"float8 products", perceptron, row, 200, {.float8 = true, .precision = half}, 0.1f},
+          {"weights of 8 bits, many rows", perceptron, row, 200, {.weights = WeightType::kInt8, .precision = half}, 0.02f},
+          {"weights of 4 bits, few rows", perceptron, row, 3, {.weights = WeightType::kInt4, .precision = half}, 0.02f},
+          {"layers of an encoder, 16 rows", encoder, tokens, 1, {.precision = half}, 0.03f},
+          {"layers of an encoder, 48 rows", encoder, tokens, 3, {.precision = DevicePrecision::kBfloat16}, 0.2f}};
+}
+
+}  // namespace
+}  // namespace cameo
+
+int main(int argc, char** argv) {
+  using namespace cameo;
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);  // what was done stays readable where time runs out
+  setenv("CAMEO_CUDA_CACHE", "", 1);         // no earlier process has measured anything
+  auto backend = runtime::find_backend("cuda");
+  const auto device = backend.ok() ? (*backend)->device() : Result<std::string>(backend.error());
+  if (!device.ok()) {
+    std::printf("SKIPPED: %s\n", device.error().message().c_str());
+    return 0;
+  }
+  const auto number = [&](int i, int otherwise) { return argc > i ? std::max(1, std::atoi(argv[i])) : otherwise; };
+  for (const Way& way : all_ways()) {
+    const Status status = check(way, number(1, 1), number(2, 7));
+    expect(status.ok(), fmt::format("{}: {}", way.name, status.ok() ? "" : status.error().message()));
+  }
+  std::printf("%s: %d failures\n", device->c_str(), failures);
+  return failures == 0 ? 0 : 1;
+}
