@@ -6,14 +6,12 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
-#include <random>
 #include <thread>
 
 #include "backends/cuda/division.h"
 #include "cameo/builder.h"
 #include "cameo/engine.h"
-#include "onnx/write.h"
-#include "passes/graph_builder.h"
+#include "network.h"
 #include "plan/content.h"
 #include "runtime/backend.h"
 
@@ -21,6 +19,7 @@ namespace cameo {
 namespace {
 
 using cuda::Division;
+using test::drawn;
 
 int checks = 0, failures = 0;
 void expect(bool good, const std::string& what) {
@@ -33,36 +32,15 @@ void expect(bool good, const std::string& what) {
 constexpr int64_t kChannels = 3, kSide = 64, kMeasured = 64;  // rows that the plan is built for
 constexpr float kTolerance = 4e-3f;                           // of the largest value
 
-Tensor drawn(const Dims& dims, float scale, unsigned seed) {
-  Tensor t = Tensor::allocate(DType::kFloat32, dims).value();
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0, scale);
-  for (int64_t i = 0; i < t.num_elements(); ++i) t.data<float>()[i] = normal(random);
-  return t;
-}
-
 // An image to an image of the same size and a few numbers, over convolutions with sums around them.
 Result<std::string> model() {
-  ir::Graph graph;
-  graph.name = "divided";
-  passes::GraphBuilder b(graph, {});
-  unsigned seed = 1;
-  const auto convolution = [&](ir::ValueId x, int64_t in, int64_t out, int64_t side) {
-    const Tensor w = drawn({out, in, side, side}, std::sqrt(2.0f / static_cast<float>(in * side * side)), ++seed);
-    const int64_t pad = side / 2;
-    return b.node("Conv", {x, b.constant(w), b.constant(drawn({out}, 0.1f, ++seed))}, {{"pads", std::vector<int64_t>{pad, pad, pad, pad}}});
-  };
-  const ir::ValueId x = b.input("x", ir::Type::tensor(DType::kFloat32, {ir::Dim::symbol("N"), kChannels, kSide, kSide}));
-  graph.inputs = {x};
-  ir::ValueId y = b.node("Relu", {convolution(x, kChannels, 16, 3)});
-  for (int layer = 0; layer < 3; ++layer)
-    y = b.node("Relu", {b.node("Add", {y, convolution(b.node("Relu", {convolution(y, 16, 16, 3)}), 16, 16, 1)})});
-  const ir::ValueId numbers = b.node("GlobalAveragePool", {y});
-  const ir::ValueId image = b.node("Sigmoid", {convolution(b.node("Relu", {convolution(y, 16, 32, 1)}), 32, kChannels, 3)});
-  CAMEO_TRY(Status(b.status()));
-  for (size_t i = 0; i < graph.values.size(); ++i) graph.values[i].type = b.fact(static_cast<ir::ValueId>(i)).type;
-  graph.outputs = {image, numbers};
-  return onnx::serialize_model(graph);
+  test::Network n({kChannels, kSide, kSide});
+  const auto relu = [&](ir::ValueId x) { return n.node("Relu", {x}); };
+  ir::ValueId y = relu(n.convolution(n.x, kChannels, 16, 3));
+  for (int layer = 0; layer < 3; ++layer) y = relu(n.node("Add", {y, n.convolution(relu(n.convolution(y, 16, 16, 3)), 16, 16, 1)}));
+  const ir::ValueId numbers = n.node("GlobalAveragePool", {y});
+  const ir::ValueId image = n.node("Sigmoid", {n.convolution(relu(n.convolution(y, 16, 32, 1)), 32, kChannels, 3)});
+  return n.bytes({image, numbers});
 }
 
 using Outputs = std::vector<std::vector<float>>;

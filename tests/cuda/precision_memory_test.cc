@@ -7,13 +7,11 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <random>
 
 #include "cameo/builder.h"
 #include "cameo/engine.h"
 #include "fail_allocation.h"
-#include "onnx/write.h"
-#include "passes/graph_builder.h"
+#include "network.h"
 #include "plan/content.h"
 #include "runtime/backend.h"
 
@@ -21,6 +19,8 @@ namespace cameo {
 namespace {
 
 using ir::ValueId;
+using test::drawn;
+using test::Network;
 
 int failures = 0;
 void expect(bool good, const std::string& what) {
@@ -28,55 +28,6 @@ void expect(bool good, const std::string& what) {
   ++failures;
   std::printf("FAIL %s\n", what.c_str());
 }
-
-Tensor drawn(const Dims& dims, float scale, unsigned seed) {
-  Tensor t = Tensor::allocate(DType::kFloat32, dims).value();
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0, scale);
-  for (int64_t i = 0; i < t.num_elements(); ++i) t.data<float>()[i] = normal(random);
-  return t;
-}
-
-// A graph from an input [N, ...] to an output.
-class Network {
- public:
-  explicit Network(const Dims& row) : b_(graph_, {}) {
-    ir::Shape shape{ir::Dim::symbol("N")};
-    for (int64_t extent : row) shape.push_back(extent);
-    x = b_.input("x", ir::Type::tensor(DType::kFloat32, shape));
-    graph_.name = "network";
-    graph_.inputs = {x};
-  }
-  ValueId node(std::string_view op, std::vector<ValueId> inputs, const passes::AttrList& attrs = {}) {
-    return b_.node(op, std::move(inputs), attrs);
-  }
-  ValueId constant(const Dims& dims, float scale) { return b_.constant(drawn(dims, scale, ++seed_)); }
-  ValueId convolution(ValueId from, int64_t in, int64_t out, int64_t side, int64_t stride = 1) {
-    const int64_t pad = side / 2;
-    const ValueId w = constant({out, in, side, side}, std::sqrt(2.0f / static_cast<float>(in * side * side)));
-    return node("Conv", {from, w, constant({out}, 0.1f)},
-                {{"pads", std::vector<int64_t>{pad, pad, pad, pad}}, {"strides", std::vector<int64_t>{stride, stride}}});
-  }
-  ValueId product(ValueId from, int64_t k, int64_t n) {
-    return node("Add", {node("MatMul", {from, constant({k, n}, 1 / std::sqrt(static_cast<float>(k)))}), constant({n}, 0.1f)});
-  }
-  ValueId norm(ValueId from, int64_t n) {
-    return node("LayerNormalization", {from, constant({n}, 1), constant({n}, 0.1f)}, {{"axis", int64_t{-1}}});
-  }
-  Result<std::string> bytes(ValueId y) {
-    CAMEO_TRY(Status(b_.status()));
-    for (size_t i = 0; i < graph_.values.size(); ++i) graph_.values[i].type = b_.fact(static_cast<ValueId>(i)).type;
-    graph_.outputs = {y};
-    return onnx::serialize_model(graph_);
-  }
-
-  ValueId x = ir::kNoValue;
-
- private:
-  ir::Graph graph_;
-  passes::GraphBuilder b_;
-  unsigned seed_ = 0;
-};
 
 // A first convolution with its pool, and a residual block with a projection.
 constexpr int64_t kSide = 32;
@@ -87,14 +38,15 @@ Result<std::string> image_network() {
       "MaxPool", {relu(n.convolution(n.x, 3, 64, 7, 2))},
       {{"kernel_shape", std::vector<int64_t>{3, 3}}, {"pads", std::vector<int64_t>{1, 1, 1, 1}}, {"strides", std::vector<int64_t>{2, 2}}});
   const ValueId inner = relu(n.convolution(relu(n.convolution(first, 64, 64, 1)), 64, 64, 3));
-  return n.bytes(n.convolution(relu(n.node("Add", {n.convolution(inner, 64, 256, 1), n.convolution(first, 64, 256, 1)})), 256, 32, 1));
+  const ValueId sum = n.node("Add", {n.convolution(inner, 64, 256, 1), n.convolution(first, 64, 256, 1)});
+  return n.bytes({n.convolution(relu(sum), 256, 32, 1)});
 }
 
 constexpr int64_t kWidth = 256;
 Result<std::string> perceptron() {
   Network n({kWidth});
   const ValueId hidden = n.node("Gelu", {n.product(n.x, kWidth, 2 * kWidth)});
-  return n.bytes(n.node("Add", {n.product(hidden, 2 * kWidth, kWidth), n.x}));
+  return n.bytes({n.node("Add", {n.product(hidden, 2 * kWidth, kWidth), n.x})});
 }
 
 // Two layers of a BERT over rows of kTokens.
@@ -110,7 +62,7 @@ Result<std::string> encoder() {
     const ValueId hidden = n.node("Gelu", {n.product(x, kWidth, 4 * kWidth)});
     x = n.norm(n.node("Add", {n.product(hidden, 4 * kWidth, kWidth), x}), kWidth);
   }
-  return n.bytes(x);
+  return n.bytes({x});
 }
 
 struct Way {

@@ -1,0 +1,64 @@
+// Small networks for tests of the CUDA backend.
+#pragma once
+
+#include <cmath>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "onnx/write.h"
+#include "passes/graph_builder.h"
+
+namespace cameo::test {
+
+inline Tensor drawn(const Dims& dims, float scale, unsigned seed) {
+  Tensor t = Tensor::allocate(DType::kFloat32, dims).value();
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal(0, scale);
+  for (int64_t i = 0; i < t.num_elements(); ++i) t.data<float>()[i] = normal(random);
+  return t;
+}
+
+// A graph from an input [N, ...] with drawn constants.
+class Network {
+ public:
+  explicit Network(const Dims& row) : b_(graph_, {}) {
+    ir::Shape shape{ir::Dim::symbol("N")};
+    for (int64_t extent : row) shape.push_back(extent);
+    x = b_.input("x", ir::Type::tensor(DType::kFloat32, shape));
+    graph_.name = "network";
+    graph_.inputs = {x};
+  }
+  ir::ValueId node(std::string_view op, std::vector<ir::ValueId> inputs, const passes::AttrList& attrs = {}) {
+    return b_.node(op, std::move(inputs), attrs);
+  }
+  ir::ValueId constant(const Dims& dims, float scale) { return b_.constant(drawn(dims, scale, ++seed_)); }
+  ir::ValueId convolution(ir::ValueId from, int64_t in, int64_t out, int64_t side, int64_t stride = 1) {
+    const int64_t pad = side / 2;
+    const ir::ValueId w = constant({out, in, side, side}, std::sqrt(2.0f / static_cast<float>(in * side * side)));
+    return node("Conv", {from, w, constant({out}, 0.1f)},
+                {{"pads", std::vector<int64_t>{pad, pad, pad, pad}}, {"strides", std::vector<int64_t>{stride, stride}}});
+  }
+  ir::ValueId product(ir::ValueId from, int64_t k, int64_t n) {
+    return node("Add", {node("MatMul", {from, constant({k, n}, 1 / std::sqrt(static_cast<float>(k)))}), constant({n}, 0.1f)});
+  }
+  ir::ValueId norm(ir::ValueId from, int64_t n) {
+    return node("LayerNormalization", {from, constant({n}, 1), constant({n}, 0.1f)}, {{"axis", int64_t{-1}}});
+  }
+  // As an ONNX file.
+  Result<std::string> bytes(std::vector<ir::ValueId> outputs) {
+    CAMEO_TRY(Status(b_.status()));
+    for (size_t i = 0; i < graph_.values.size(); ++i) graph_.values[i].type = b_.fact(static_cast<ir::ValueId>(i)).type;
+    graph_.outputs = std::move(outputs);
+    return onnx::serialize_model(graph_);
+  }
+
+  ir::ValueId x = ir::kNoValue;
+
+ private:
+  ir::Graph graph_;
+  passes::GraphBuilder b_;
+  unsigned seed_ = 0;
+};
+
+}  // namespace cameo::test
