@@ -295,7 +295,8 @@ class ConvolutionOperation final : public Operation {
     if (candidates.empty()) return error(ErrorCode::kUnsupported, "cuDNN has no plan for the convolution");
     const int64_t work = c_.y_dims.num_elements() * c_.w_dims.num_elements() / std::max<int64_t>(1, c_.w_dims[0]);
     std::pair<int, double> fast(0, 0.0);
-    if (time || (measures && candidates.size() > 1 && work >= (int64_t{1} << 20))) {
+    const bool measured = time || (measures && candidates.size() > 1 && work >= (int64_t{1} << 20));
+    if (measured) {
       std::vector<const Descriptor*> plans;
       int64_t workspace = 0;
       for (const Candidate& k : candidates) {
@@ -306,7 +307,7 @@ class ConvolutionOperation final : public Operation {
     }
     if (time) *time = fast.second;
     Candidate& best = candidates[static_cast<size_t>(fast.first)];
-    if (known != best.index) b.device().remember_choice(problem, best.index);
+    if (known != best.index && (fast.second > 0 || !measured)) b.device().remember_choice(problem, best.index);
     config_ = std::move(best.config);
     plan_ = std::move(best.plan);
     workspace_bytes_ = best.workspace;
@@ -325,7 +326,7 @@ class ConvolutionOperation final : public Operation {
                        c_.bias.present(), c_.addend.present(), c_.relu);
   }
 
-  // Index of the fastest plan and its time, over memory of its own.
+  // Index of the fastest plan and its time, over memory of its own; the first and no time where there is none.
   Result<std::pair<int, double>> fastest(const std::vector<const Descriptor*>& plans, int64_t workspace) {
     const auto up = [](size_t n) { return (n + 511) / 512 * 512; };
     const size_t x = up(static_cast<size_t>(c_.x_dims.num_elements()) * dtype_size(c_.x.dtype)),

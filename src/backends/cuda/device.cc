@@ -137,6 +137,7 @@ void Device::add_choices(const std::map<std::string, int>& choices) {
 void Device::save_choices() {
   const std::lock_guard lock(choice_mutex_);
   if (!std::exchange(choices_changed_, false)) return;
+  pool_->trim();  // of what was measured over
   const std::string what = "choices of " + tuning_key_;
   // Other processes may have measured meanwhile.
   choices_.merge(parse_choices(cubin_cache::read(what, info_.arch())));

@@ -50,8 +50,10 @@ std::vector<RowsTiling> candidates(const EncoderChainArgs& args, EncoderProduct 
   return tilings;
 }
 
-// Chooses the tilings one after another, each within a chain of the model's own layers.
-Status measure_tilings(Device& device, EncoderChainArgs& args, std::array<int, kEncoderProducts>& chosen, const DeviceTraits& traits) {
+// Chooses the tilings one after another, each within a chain of the model's own layers. False where there is no memory for that: the
+// likeliest are taken then.
+Result<bool> measure_tilings(Device& device, EncoderChainArgs& args, std::array<int, kEncoderProducts>& chosen,
+                             const DeviceTraits& traits) {
   const EncoderArgs whole = args.encoder;
   EncoderChainArgs part = args;
   part.encoder.layers = std::min(whole.layers, kMeasuredLayers);
@@ -65,7 +67,7 @@ Status measure_tilings(Device& device, EncoderChainArgs& args, std::array<int, k
                        : up(4 * static_cast<size_t>(whole.batch * whole.bias_strides.batch + whole.heads * whole.bias_strides.head +
                                                     whole.tokens * whole.bias_strides.row + whole.bias_keys));
   auto memory = device.pool()->allocate(2 * x_bytes + mask_bytes + static_cast<size_t>(encoder_chain_workspace(whole)));
-  if (!memory.ok()) return {};  // the likeliest then
+  if (!memory.ok()) return false;
   const std::lock_guard lock(device.mutex());
   auto* base = static_cast<std::byte*>(memory->data());
   CAMEO_TRY(fill(base, kMeasuredByte, memory->bytes(), device.stream()));
@@ -92,7 +94,7 @@ Status measure_tilings(Device& device, EncoderChainArgs& args, std::array<int, k
     }
     part.tilings[which] = tilings[static_cast<size_t>(chosen[which])];
   }
-  return {};
+  return true;
 }
 
 }  // namespace
@@ -125,9 +127,12 @@ Status add_encoder_chain(StepBuilder& b, const EncoderArgs& encoder, std::vector
       chosen[static_cast<size_t>(which)] = choice;
     args.tilings[which] = tilings[static_cast<size_t>(chosen[static_cast<size_t>(which)])];
   }
-  if (!known) CAMEO_TRY(measure_tilings(device, args, chosen, traits));
+  bool measured = false;
+  if (!known) {
+    CAMEO_ASSIGN(measured, measure_tilings(device, args, chosen, traits));
+  }
   for (int which = 0; which < kEncoderProducts; ++which) {
-    if (!known) device.remember_choice(problem(which), chosen[static_cast<size_t>(which)]);
+    if (measured) device.remember_choice(problem(which), chosen[static_cast<size_t>(which)]);
     args.tilings[which] =
         candidates(args, static_cast<EncoderProduct>(which), traits)[static_cast<size_t>(chosen[static_cast<size_t>(which)])];
   }

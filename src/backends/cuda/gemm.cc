@@ -92,12 +92,13 @@ class LtProduct final : public Operation {
     if (Tuning::current()) count = std::max(1, Tuning::current()->candidates(count));
     if (best < 0 || time) {
       std::pair<int, double> fast(0, 0.0);
-      if (time || (count > 1 && g_.m * g_.n * g_.k * g_.batch >= kMeasuredFrom)) {
+      const bool measured = time || (count > 1 && g_.m * g_.n * g_.k * g_.batch >= kMeasuredFrom);
+      if (measured) {
         CAMEO_ASSIGN(fast, fastest(b, found, count));
       }
       best = fast.first;
       if (time) *time = fast.second;
-      b.device().remember_choice(problem, best);
+      if (fast.second > 0 || !measured) b.device().remember_choice(problem, best);
     }
     algorithm_ = found[best].algo;
     return {};
@@ -168,7 +169,8 @@ class LtProduct final : public Operation {
                  "a matrix product");
   }
 
-  // Index of the fastest of the candidates and its time, over weights in memory of their own that the L2 cache does not hold.
+  // Index of the fastest of the candidates and its time, over weights in memory of their own that the L2 cache does not hold; the
+  // first and no time where there is no such memory.
   Result<std::pair<int, double>> fastest(StepBuilder& b, const cublasLtMatmulHeuristicResult_t* found, int count) {
     Device& device = b.device();
     const auto up = [](size_t n) { return (n + 255) / 256 * 256; };

@@ -46,7 +46,7 @@ std::string describe(const QuantizedProductArgs& a) {
                      static_cast<int>(a.residual_type), static_cast<int>(a.activation), behind);
 }
 
-// The fastest variant and its time, over memory of its own.
+// The fastest variant and its time, over memory of its own; the first and no time where there is none.
 Result<std::pair<int, double>> fastest(Device& device, QuantizedProductArgs a, const DeviceTraits& traits) {
   const auto up = [](int64_t n) { return static_cast<size_t>((n + 511) / 512 * 512); };
   const size_t x = up(int64_t{a.batch} * a.in_h * a.in_w * a.channels), y = up(a.rows() * a.n * bytes_of(a.y_type)),
@@ -119,7 +119,7 @@ Result<std::unique_ptr<Operation>> make_quantized_product(StepBuilder& b, Quanti
     CAMEO_ASSIGN(const auto best, fastest(b.device(), a, traits));
     a.variant = best.first;
     if (microseconds) *microseconds = best.second;
-    b.device().remember_choice(problem, a.variant);
+    if (best.second > 0) b.device().remember_choice(problem, a.variant);
   }
   return std::make_unique<QuantizedOperation>(a, traits, o);
 }

@@ -55,7 +55,7 @@ bool promising(const TileGemmArgs& a, int choice, const DeviceTraits& traits) {
   return choice < kTileChoices ? tile_gemm_promising(a, choice, traits) : wide_promising(a, choice - kTileChoices, traits);
 }
 
-// The fastest choice and its time; -1 where none works.
+// The fastest choice and its time; -1 where none works. kOutOfMemory where there is no memory to measure over.
 Result<std::pair<int, double>> fastest(Device& device, const TileGemmArgs& args, const TileProblem& p, const DeviceTraits& traits) {
   const auto up = [](size_t n) { return (n + 255) / 256 * 256; };
   const size_t w_bytes = up(static_cast<size_t>(std::max(p.n * p.k, wide_weight_elements(p.n, p.k))) * 2),
@@ -73,11 +73,11 @@ Result<std::pair<int, double>> fastest(Device& device, const TileGemmArgs& args,
            static_cast<size_t>(p.behind.width) * static_cast<size_t>(p.behind.channels) * 2);
   const size_t copies = std::clamp<size_t>(2 * device.info().l2_bytes / w_bytes, 1, 64);
   std::pair<int, double> best(-1, 0.0);
-  auto memory = device.pool()->allocate(w_bytes * copies + x_bytes + 2 * y_bytes + bias_bytes + behind_bytes);
-  if (!memory.ok()) return best;
+  CAMEO_ASSIGN(const MemoryPool::Block memory,
+               device.pool()->allocate(w_bytes * copies + x_bytes + 2 * y_bytes + bias_bytes + behind_bytes));
   const std::lock_guard lock(device.mutex());
-  auto* base = static_cast<std::byte*>(memory->data());
-  CAMEO_TRY(fill_measured(base, memory->bytes(), device.stream()));
+  auto* base = static_cast<std::byte*>(memory.data());
+  CAMEO_TRY(fill_measured(base, memory.bytes(), device.stream()));
   TileGemmArgs a = args;
   a.x = base + w_bytes * copies;
   a.y = base + w_bytes * copies + x_bytes;
@@ -206,11 +206,13 @@ Result<bool> try_tiles(StepBuilder& b, const TileProblem& p, const std::function
   const std::string problem = describe(p, a);
   int known = device.known_choice(problem);  // 0: the library; 1 + choice
   if (known < 0 || (known > 0 && refusal(p, a, known - 1, traits))) {
-    CAMEO_ASSIGN(const auto best, fastest(device, a, p, traits));
+    const auto best = fastest(device, a, p, traits);
+    if (!best.ok() && best.error().code() == ErrorCode::kOutOfMemory) return false;
+    if (!best.ok()) return best.error();
     known = 0;
-    if (best.first >= 0) {
+    if (best->first >= 0) {
       CAMEO_ASSIGN(const double other, library());
-      if (other == 0 || best.second + p.before < other) known = 1 + best.first;
+      if (other == 0 || best->second + p.before < other) known = 1 + best->first;
     }
     device.remember_choice(problem, known);
   }

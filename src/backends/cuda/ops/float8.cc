@@ -178,7 +178,7 @@ Result<bool> by_tensor_cores(StepBuilder& b, const Problem& p, const Rounded& x,
   }
   if (!library && !product) return false;
   const bool by_library = library && (!product || (theirs > 0 && theirs < own));  // 0: no candidate ran
-  b.device().remember_choice(problem, by_library);
+  if (own > 0 || theirs > 0) b.device().remember_choice(problem, by_library);
   b.add(std::move(by_library ? library : product));
   if (!e.whole) CAMEO_TRY(finish(b, p, program, o.y, true, {}, y));
   return true;
