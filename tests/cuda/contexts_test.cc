@@ -10,24 +10,19 @@
 
 #include "cameo/builder.h"
 #include "cameo/engine.h"
+#include "gpu_memory.h"
 #include "network.h"
+#include "on_device.h"
 #include "plan/content.h"
-#include "runtime/backend.h"
 
 namespace cameo {
 namespace {
 
 using test::drawn;
+using test::expect;
+using test::free_memory;
+using test::message;
 using test::Network;
-
-int checks = 0, failures = 0;
-void expect(bool good, const std::string& what) {
-  ++checks;
-  if (good) return;
-  ++failures;
-  std::printf("FAIL %s\n", what.c_str());
-}
-std::string message(const Status& s) { return s.ok() ? "no error" : s.error().message(); }
 
 constexpr int64_t kWidth = 192, kHidden = 512, kMost = 1 << 16;
 using Rows = std::vector<float>;
@@ -167,13 +162,6 @@ Status check_times(const Engine& engine) {
   return {};
 }
 
-size_t free_memory() {
-  cudaDeviceSynchronize();
-  size_t free = 0, total = 0;
-  cudaMemGetInfo(&free, &total);
-  return free;
-}
-
 // A context takes no more memory than it may, and what does not fit is refused before it runs.
 Status check_limit(const Engine& engine) {
   const Tensor x = rows_of(kMost, 2);
@@ -251,17 +239,4 @@ Status run() {
 }  // namespace
 }  // namespace cameo
 
-int main() {
-  using namespace cameo;
-  std::setvbuf(stdout, nullptr, _IOLBF, 0);  // what was done stays readable where time runs out
-  auto backend = runtime::find_backend("cuda");
-  const auto device = backend.ok() ? (*backend)->device() : Result<std::string>(backend.error());
-  if (!device.ok()) {
-    std::printf("SKIPPED: %s\n", device.error().message().c_str());
-    return 0;
-  }
-  const Status status = run();
-  expect(status.ok(), message(status));
-  std::printf("%s: contexts: %d checks, %d failed\n", device->c_str(), checks, failures);
-  return failures == 0 ? 0 : 1;
-}
+int main() { return cameo::test::on_device("contexts", cameo::run); }

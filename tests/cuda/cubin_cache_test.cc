@@ -15,19 +15,13 @@
 #include <vector>
 
 #include "backends/cuda/sha256.h"
+#include "expect.h"
 
 namespace cameo::cuda {
 namespace {
 
 namespace fs = std::filesystem;
-
-int checks = 0, failures = 0;
-void expect(bool good, const std::string& what) {
-  ++checks;
-  if (good) return;
-  ++failures;
-  std::printf("FAIL %s\n", what.c_str());
-}
+using test::expect;
 
 // The cache of a process of its own, which opens its folder once.
 bool in_process(const fs::path& folder, const std::function<bool()>& call) {
@@ -168,6 +162,5 @@ int main(int argc, char** argv) {
   check_hash();
   check_damage(folder / "cache");
   check_folder(folder / "cache");
-  std::printf("cubin cache: %d checks, %d failed\n", checks, failures);
-  return failures == 0 ? 0 : 1;
+  return cameo::test::finish("cubin cache");
 }

@@ -12,22 +12,15 @@
 #include "cameo/builder.h"
 #include "cameo/engine.h"
 #include "network.h"
+#include "on_device.h"
 #include "plan/content.h"
-#include "runtime/backend.h"
 
 namespace cameo {
 namespace {
 
 using cuda::Division;
 using test::drawn;
-
-int checks = 0, failures = 0;
-void expect(bool good, const std::string& what) {
-  ++checks;
-  if (good) return;
-  ++failures;
-  std::printf("FAIL %s\n", what.c_str());
-}
+using test::expect;
 
 constexpr int64_t kChannels = 3, kSide = 64, kMeasured = 64;  // rows that the plan is built for
 constexpr float kTolerance = 4e-3f;                           // of the largest value
@@ -196,21 +189,12 @@ Status run(DevicePrecision precision, const std::string& name) {
   return {};
 }
 
+Status run_all() {
+  CAMEO_TRY(run(DevicePrecision::kFloat32, "fp32"));
+  return run(DevicePrecision::kFloat16, "fp16");
+}
+
 }  // namespace
 }  // namespace cameo
 
-int main() {
-  using namespace cameo;
-  auto backend = runtime::find_backend("cuda");
-  const auto device = backend.ok() ? (*backend)->device() : Result<std::string>(backend.error());
-  if (!device.ok()) {
-    std::printf("SKIPPED: %s\n", device.error().message().c_str());
-    return 0;
-  }
-  for (const auto& [precision, name] : {std::pair{DevicePrecision::kFloat32, "fp32"}, std::pair{DevicePrecision::kFloat16, "fp16"}}) {
-    const Status status = run(precision, name);
-    expect(status.ok(), std::string(name) + ": " + (status.ok() ? "" : status.error().message()));
-  }
-  std::printf("%s: divided runs: %d checks, %d failed\n", device->c_str(), checks, failures);
-  return failures == 0 ? 0 : 1;
-}
+int main() { return cameo::test::on_device("divided runs", cameo::run_all); }

@@ -6,16 +6,12 @@
 #include <set>
 #include <string>
 
+#include "expect.h"
+
 namespace cameo::cuda {
 namespace {
 
-int checks = 0, failures = 0;
-void expect(bool good, const std::string& what) {
-  ++checks;
-  if (good) return;
-  ++failures;
-  std::printf("FAIL %s\n", what.c_str());
-}
+using test::expect;
 
 constexpr int kRows = 16;
 
@@ -103,6 +99,5 @@ int main() {
     check(d, static_cast<size_t>(steps));
   }
   check({.head = {127, 127, 127, 127}}, 130);
-  std::printf("cuda division: %d checks, %d failed\n", checks, failures);
-  return failures == 0 ? 0 : 1;
+  return cameo::test::finish("cuda division");
 }

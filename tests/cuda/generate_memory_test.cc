@@ -4,22 +4,16 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "base/error.h"
 #include "cameo/generate.h"
 #include "fail_allocation.h"
-#include "runtime/backend.h"
+#include "on_device.h"
 
 namespace cameo {
 namespace {
 
+using test::expect;
+using test::message;
 using Tokens = std::vector<std::vector<uint32_t>>;
-
-int failures = 0;
-void expect(bool good, const std::string& what) {
-  if (good) return;
-  ++failures;
-  std::printf("FAIL %s\n", what.c_str());
-}
 
 struct Way {
   const char* what;
@@ -83,20 +77,8 @@ Status check(const std::string& folder, const Way& way, FailAllocation fail, int
   return {};
 }
 
-int run(const std::string& folder, int stride) {
-  std::setvbuf(stdout, nullptr, _IOLBF, 0);  // what was done stays readable where time runs out
-  auto backend = runtime::find_backend("cuda");
-  const auto device = backend.ok() ? (*backend)->device() : Result<std::string>(backend.error());
-  if (!device.ok()) {
-    std::printf("SKIPPED: %s\n", device.error().message().c_str());
-    return 0;
-  }
-  const Result<FailAllocation> found = find_fail_allocation();
-  if (!found.ok()) {
-    std::printf("FAIL %s\n", found.error().message().c_str());
-    return 1;
-  }
-  const FailAllocation fail = *found;
+Status run(const std::string& folder, int stride) {
+  CAMEO_ASSIGN(const FailAllocation fail, find_fail_allocation());
   GenerateOptions greedy, drawn;
   greedy.max_new_tokens = drawn.max_new_tokens = 8;
   greedy.ignore_end_tokens = drawn.ignore_end_tokens = true;
@@ -107,13 +89,16 @@ int run(const std::string& folder, int stride) {
                          Way{"nine rows, float32, drawn", DevicePrecision::kFloat32, 9, drawn},
                          Way{"three rows, float32", DevicePrecision::kFloat32, 3, greedy}}) {
     const Status status = check(folder, way, fail, stride);
-    expect(status.ok(), std::string(way.what) + ": " + (status.ok() ? "" : status.error().message()));
+    expect(status.ok(), std::string(way.what) + ": " + message(status));
   }
-  std::printf("%s: %d failures\n", device->c_str(), failures);
-  return failures == 0 ? 0 : 1;
+  return {};
 }
 
 }  // namespace
 }  // namespace cameo
 
-int main(int argc, char** argv) { return cameo::run(argc > 1 ? argv[1] : ".", argc > 2 ? std::max(1, std::atoi(argv[2])) : 1); }
+int main(int argc, char** argv) {
+  const std::string folder = argc > 1 ? argv[1] : ".";
+  const int stride = argc > 2 ? std::max(1, std::atoi(argv[2])) : 1;
+  return cameo::test::on_device("memory that ends while texts are written", [&] { return cameo::run(folder, stride); });
+}

@@ -1,8 +1,6 @@
 // Memory of the GPU that ends at any point while plans of lower precision are loaded and run, and while their kernels are chosen by
 // measuring: the call says so, the next one works, and nothing is left behind.
 //   cuda_precision_memory_test [N [M]]: each N-th allocation (1), and each M-th (7) while kernels are chosen
-#include <cuda_runtime_api.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -11,23 +9,20 @@
 #include "cameo/builder.h"
 #include "cameo/engine.h"
 #include "fail_allocation.h"
+#include "gpu_memory.h"
 #include "network.h"
+#include "on_device.h"
 #include "plan/content.h"
-#include "runtime/backend.h"
 
 namespace cameo {
 namespace {
 
 using ir::ValueId;
 using test::drawn;
+using test::expect;
+using test::free_memory;
+using test::message;
 using test::Network;
-
-int failures = 0;
-void expect(bool good, const std::string& what) {
-  if (good) return;
-  ++failures;
-  std::printf("FAIL %s\n", what.c_str());
-}
 
 // A first convolution with its pool, and a residual block with a projection.
 constexpr int64_t kSide = 32;
@@ -104,13 +99,6 @@ Status run(const Engine& engine, const Way& way, int64_t rows, std::vector<float
   return {};
 }
 
-size_t free_memory() {
-  cudaDeviceSynchronize();
-  size_t free = 0, total = 0;
-  cudaMemGetInfo(&free, &total);
-  return free;
-}
-
 Status check(const Way& way, int stride, int measured_stride) {
   CAMEO_ASSIGN(const std::string bytes, way.network());
   BuildOptions options = way.options;
@@ -167,19 +155,13 @@ std::vector<Way> all_ways() {
 
 int main(int argc, char** argv) {
   using namespace cameo;
-  std::setvbuf(stdout, nullptr, _IOLBF, 0);  // what was done stays readable where time runs out
-  setenv("CAMEO_CUDA_CACHE", "", 1);         // no earlier process has measured anything
-  auto backend = runtime::find_backend("cuda");
-  const auto device = backend.ok() ? (*backend)->device() : Result<std::string>(backend.error());
-  if (!device.ok()) {
-    std::printf("SKIPPED: %s\n", device.error().message().c_str());
-    return 0;
-  }
+  setenv("CAMEO_CUDA_CACHE", "", 1);  // no earlier process has measured anything
   const auto number = [&](int i, int otherwise) { return argc > i ? std::max(1, std::atoi(argv[i])) : otherwise; };
-  for (const Way& way : all_ways()) {
-    const Status status = check(way, number(1, 1), number(2, 7));
-    expect(status.ok(), fmt::format("{}: {}", way.name, status.ok() ? "" : status.error().message()));
-  }
-  std::printf("%s: %d failures\n", device->c_str(), failures);
-  return failures == 0 ? 0 : 1;
+  return test::on_device("memory that ends", [&]() -> Status {
+    for (const Way& way : all_ways()) {
+      const Status status = check(way, number(1, 1), number(2, 7));
+      expect(status.ok(), fmt::format("{}: {}", way.name, message(status)));
+    }
+    return {};
+  });
 }
