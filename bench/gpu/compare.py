@@ -6,7 +6,7 @@
 A row is a network, a precision and a shape. Both engines get the same inputs in page-locked memory (float32 images, int64 tokens)
 and leave their answer in page-locked memory; copies are in the time. PyTorch runs eagerly and compiled with CUDA graphs
 (--modes reduce-overhead,max-autotune; none: eagerly alone; alone: Cameo without PyTorch), every one beside the others; batch norms are
-folded, convolutions have the channels last, answers leave in the network's precision. Each row has a process of its own. Several (--jobs) make themselves ready at once,
+folded, convolutions have the channels last, answers of both leave in the network's precision. Each row has a process of its own. Several (--jobs) make themselves ready at once,
 with the GPU to themselves while kernels are chosen; then one after the other measures, while the others rest. A round runs each
 engine for a moment, in an order that turns; what counts is the median over rounds of the median in each. Cameo's answers must agree
 with float32 ones of ONNX Runtime on the CPU (for 16 bits 2e-2 of the largest value and a cosine of 0.9999; or no farther away than ONNX
@@ -91,7 +91,8 @@ def make_models(batch, args):
     def build(model, precision):
         plan = args.work / model / f"{precision}.plan"
         if not plan.exists():
-            flags = [] if precision == "fp32" else ["--" + precision]
+            # As PyTorch's, answers have the network's precision.
+            flags = {"fp32": [], "tf32": ["--tf32"], "fp16": ["--fp16", "--output-types", "fp16"]}[precision]
             call(args.cameo, "build", args.work / model / f"{model}.onnx", "-o", plan, "--device", "cuda", *flags)
 
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:

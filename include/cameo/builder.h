@@ -62,6 +62,9 @@ struct BuildOptions {
   // Types are those of the model: nothing is lowered, and what it rounds to 8 bits and back is rounded. Otherwise values that nothing
   // needs as bytes keep their float precision, and `int8` and `weights` may lower what is left.
   bool strongly_typed = false;
+  // Types of inputs and outputs in place of the model's, by name: numbers of any width and bool. "*" stands for all floats that are not
+  // named. The plan converts; values for `calibration` have the types that are asked for here. Not for models that get a cache.
+  std::map<std::string, DType> input_types, output_types;
   std::string external_data_root;  // one more folder that external data may lie in
   WeightType weights = WeightType::kFloat32;
   // Rows of a weight that share a scale, a multiple of 16; 0: all rows (int8), 32 (int4).

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/thread_pool.h"
 #include "builder/batch_rows.h"
+#include "builder/io_types.h"
 #include "builder/kv_cache.h"
 #include "builder/model_source.h"
 #include "builder/precision.h"
@@ -131,6 +132,9 @@ Result<Plan> build_graph(ir::Graph graph, const BuildOptions& options, Logger& l
     return error(ErrorCode::kInvalidArgument, "a cache of keys and values is made by passes, and `reference` asks for none");
   if (options.device == "cpu" && (options.portable || options.deterministic))
     return error(ErrorCode::kInvalidArgument, "`portable` and `deterministic` are for a GPU; on the CPU all plans are both");
+  const bool other_types = !options.input_types.empty() || !options.output_types.empty();
+  if (other_types && options.kv_cache != KvCache::kOff)
+    return error(ErrorCode::kInvalidArgument, "inputs and outputs of a model with a cache have the types that the cache's passes give them");
   runtime::Backend* device = nullptr;
   if (options.device != "cpu") {
     CAMEO_ASSIGN(device, runtime::find_backend(options.device));
@@ -138,6 +142,7 @@ Result<Plan> build_graph(ir::Graph graph, const BuildOptions& options, Logger& l
   plan::Content content;
   content.graph = std::move(graph);
   CAMEO_TRY(ir::infer_types(content.graph));
+  if (other_types) CAMEO_TRY(builder::set_io_types(content.graph, options.input_types, options.output_types));
   CAMEO_ASSIGN(content.profiles, builder::check_profiles(content.graph, options.profiles));
   CAMEO_TRY(report(options, "optimise", 0.1));
   if (!options.reference) {

@@ -92,6 +92,8 @@ Run add_bench(CLI::App& app, const Common& common) {
   app.add_option("--cpus", o->load.cpus, "Processors to pin the threads to that Cameo starts, as 0,1")
       ->delimiter(',')
       ->check(CLI::NonNegativeNumber);
+  app.add_flag_callback(
+      "--no-cuda-graphs", [o] { o->load.cuda_graphs = false; }, "On a GPU: kernels are launched one by one in every run");
   app.add_option("--profile", o->profile, "Use this profile of the plan");
   app.add_option("--random-seed", o->seed, "Seed of the made-up inputs")->capture_default_str();
   return [o, text, run_text, &common]() -> Result<int> {

@@ -69,7 +69,7 @@ Run add_build(CLI::App& app, const Common& common) {
   struct Options {
     std::string model, output;
     std::vector<std::string> min, opt, max, disabled;
-    std::string calibration, max_loss;
+    std::string calibration, max_loss, input_types, output_types;
     BuildOptions build;
   };
   auto o = std::make_shared<Options>();
@@ -126,6 +126,9 @@ Run add_build(CLI::App& app, const Common& common) {
       "layer costs and gains: cos:1e-3 (1 - cosine), rel:1e-2 (norm of the difference), kl:1e-3 (divergence of the softmax)");
   app.add_flag("--strongly-typed", o->build.strongly_typed,
                "Types are those of the model: what it rounds to 8 bits and back is rounded, even where nothing needs the bytes");
+  app.add_option("--input-types", o->input_types,
+                 "Types of inputs in place of the model's: fp16 for all floats, or NAME:TYPE,… such as pixels:uint8; the plan converts");
+  app.add_option("--output-types", o->output_types, "The same for outputs: fp16 halves what a GPU copies back");
   static const std::map<std::string, KvCache> kCaches = {{"off", KvCache::kOff}, {"auto", KvCache::kAuto}, {"on", KvCache::kOn}};
   app.add_option("--kv-cache", o->build.kv_cache,
                  "Make a language model keep keys and values: off, auto (where it can be done), on. Its inputs become the next tokens and "
@@ -144,6 +147,12 @@ Run add_build(CLI::App& app, const Common& common) {
     }
     if (!o->max_loss.empty()) {
       CAMEO_ASSIGN(o->build.max_loss, parse_max_loss(o->max_loss));
+    }
+    if (!o->input_types.empty()) {
+      CAMEO_ASSIGN(o->build.input_types, parse_types(o->input_types, "--input-types"));
+    }
+    if (!o->output_types.empty()) {
+      CAMEO_ASSIGN(o->build.output_types, parse_types(o->output_types, "--output-types"));
     }
     o->build.progress = progress_bar();
     StderrLogger logger(common.verbose ? Severity::kVerbose : Severity::kWarning);

@@ -9,6 +9,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cameo/builder.h"
@@ -54,6 +55,12 @@ Result<std::vector<Profile>> make_profiles(const std::vector<std::string>& min, 
 
 // The values of --weights by name.
 const std::map<std::string, WeightType>& weight_types();
+
+// Types of inputs or outputs by name, from "fp16" (all floats) or "pixels:uint8,logits:fp16". Types have their ONNX names, or fp32,
+// fp16, bf16.
+Result<std::map<std::string, DType>> parse_types(const std::string& text, std::string_view flag);
+// The type of such a name, or kUndefined.
+DType type_from_name(std::string_view name);
 
 // The lines of a file, or of standard input for "-"; a carriage return before the end of a line is left out. Errors: kIo.
 Result<std::vector<std::string>> read_lines(const std::string& file);
@@ -114,6 +121,7 @@ struct Load {
   size_t streams = 1;     // contexts, each on a thread of its own
   int threads = 0;        // of each context; 0: the processors divided among the streams
   std::vector<int> cpus;  // that the threads besides the callers' are pinned to; empty: none
+  bool cuda_graphs = true;
 };
 // Runs the engine over and over on these inputs.
 Result<RequestTimes> measure(const Engine& engine, const std::map<std::string, Tensor>& inputs, std::optional<size_t> profile,

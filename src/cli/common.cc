@@ -7,6 +7,7 @@
 #include <iostream>
 #include <numeric>
 #include <random>
+#include <sstream>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -106,6 +107,29 @@ const std::map<std::string, WeightType>& weight_types() {
                                                            {"int8", WeightType::kInt8},
                                                            {"int4", WeightType::kInt4}};
   return kTypes;
+}
+
+DType type_from_name(std::string_view name) {
+  if (name == "fp32") return DType::kFloat32;
+  if (name == "fp16") return DType::kFloat16;
+  if (name == "bf16") return DType::kBfloat16;
+  return dtype_from_name(name);
+}
+
+Result<std::map<std::string, DType>> parse_types(const std::string& text, std::string_view flag) {
+  std::map<std::string, DType> types;
+  std::istringstream list(text);
+  for (std::string item; std::getline(list, item, ',');) {
+    const size_t colon = item.rfind(':');
+    const std::string name = colon == std::string::npos ? "*" : item.substr(0, colon);
+    const DType type = type_from_name(std::string_view(item).substr(colon == std::string::npos ? 0 : colon + 1));
+    if (name.empty() || type == DType::kUndefined)
+      return error(ErrorCode::kInvalidArgument, "{}: '{}' must be a type, such as fp16, for all floats, or NAME:TYPE, such as pixels:uint8",
+                   flag, item);
+    if (!types.emplace(name, type).second) return error(ErrorCode::kInvalidArgument, "{}: '{}' is given twice", flag, name);
+  }
+  if (types.empty()) return error(ErrorCode::kInvalidArgument, "{} is empty", flag);
+  return types;
 }
 
 Result<std::vector<std::string>> read_lines(const std::string& file) {

@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "base/error.h"
+#include "builder/model_source.h"
 #include "cameo/version.h"
 #include "cli/cli.h"
 
@@ -21,49 +22,52 @@ struct Options {
   double duration = 3, warmup_ms = 200, idle_ms = 0;
   std::optional<size_t> profile;
   std::string device;
-  bool fp16 = false, bf16 = false;
+  bool fp16 = false, bf16 = false, int8 = false, fp8 = false, int4 = false, best = false, strongly_typed = false;
+  std::string calibration_cache, input_formats, output_formats;
   bool skip_inference = false, dump_output = false, time_load = false;
   std::string timing_cache, export_profile;
   bool error_on_miss = false, dump_profile = false;
 };
 
-// Flags of trtexec that change nothing on this backend, with the reason that is printed.
+// Flags of trtexec that change nothing, with the reason that is printed; `on_gpu`: null where they do something there.
 struct Ignored {
   const char* flag;
   bool takes_value;
   const char* why;
+  const char* on_gpu;
 };
 constexpr Ignored kIgnored[] = {
-    {"--noTF32", false, "the CPU computes float32 in full"},
-    {"--useCudaGraph", false, "there is no CUDA graph on the CPU"},
-    {"--noCudaGraph", false, "there is no CUDA graph on the CPU"},
-    {"--useSpinWait", false, "the CPU runs in the call itself"},
-    {"--noDataTransfers", false, "on the CPU, tensors are used where they lie"},
-    {"--includeDataTransfers", false, "on the CPU, tensors are used where they lie"},
-    {"--separateProfileRun", false, "a profile is always taken in runs of its own"},
-    {"--versionCompatible", false, "a plan is tied to the version of Cameo that built it"},
-    {"--hardwareCompatibilityLevel", true, "plans for the CPU run on every machine of its kind"},
-    {"--profilingVerbosity", true, "plans always keep the names of their ONNX nodes"},
-    {"--stronglyTyped", false, "types are always those of the model"},
-    {"--memPoolSize", true, "no scratch pool is taken from a budget"},
-    {"--avgTiming", true, "--builderOptimizationLevel says how long kernels are timed"},
-    {"--dynamicPlugins", true, "plans hold no plugins"},
-    {"--allowGPUFallback", false, "everything runs on the CPU"},
-    {"--threads", false, "every stream has a thread of its own"},
+    {"--noTF32", false, "the CPU computes float32 in full", nullptr},
+    {"--useCudaGraph", false, "there is no CUDA graph on the CPU", "CUDA graphs are used without it (--noCudaGraph leaves them out)"},
+    {"--noCudaGraph", false, "there is no CUDA graph on the CPU", nullptr},
+    {"--useSpinWait", false, "the CPU runs in the call itself", "a run returns as soon as the GPU is done"},
+    {"--noDataTransfers", false, "on the CPU, tensors are used where they lie",
+     "copies are measured apart: GPU Compute Time is without them"},
+    {"--includeDataTransfers", false, "on the CPU, tensors are used where they lie", "copies are always measured, apart"},
+    {"--separateProfileRun", false, "a profile is always taken in runs of its own", "a profile is always taken in runs of its own"},
+    {"--versionCompatible", false, "a plan is tied to the version of Cameo that built it",
+     "a plan is tied to the version of Cameo that built it"},
+    {"--hardwareCompatibilityLevel", true, "plans for the CPU run on every machine of its kind",
+     "plans run on other GPUs, with kernels chosen anew"},
+    {"--profilingVerbosity", true, "plans always keep the names of their ONNX nodes", "plans always keep the names of their ONNX nodes"},
+    {"--memPoolSize", true, "no scratch pool is taken from a budget", "no scratch pool is taken from a budget"},
+    {"--avgTiming", true, "--builderOptimizationLevel says how long kernels are timed",
+     "--builderOptimizationLevel says how long kernels are timed"},
+    {"--dynamicPlugins", true, "plans hold no plugins", "plans hold no plugins"},
+    {"--allowGPUFallback", false, "everything runs on the CPU", "there is no DLA to fall back from"},
+    {"--threads", false, "every stream has a thread of its own", "every stream has a thread of its own"},
 };
 
 // Flags of trtexec that ask for something Cameo does not have yet: an error, so that nobody measures what was not done.
-constexpr Ignored kUnsupported[] = {
-    {"--int8", false, "INT8 precision"},
-    {"--fp8", false, "FP8 precision"},
-    {"--int4", false, "INT4 weights"},
-    {"--best", false, "lower precisions"},
-    {"--calib", true, "calibration"},
+struct Unsupported {
+  const char* flag;
+  bool takes_value;
+  const char* what;
+};
+constexpr Unsupported kUnsupported[] = {
     {"--precisionConstraints", true, "precision per layer"},
     {"--layerPrecisions", true, "precision per layer"},
     {"--layerOutputTypes", true, "types per layer"},
-    {"--inputIOFormats", true, "other formats of inputs"},
-    {"--outputIOFormats", true, "other formats of outputs"},
     {"--refit", false, "refitting weights"},
     {"--stripWeights", false, "plans without weights"},
     {"--markDebug", true, "debug tensors"},
@@ -229,11 +233,68 @@ Status profile_layers(const Options& o, const Engine& engine, const std::map<std
   return file ? Status() : error(ErrorCode::kIo, "cannot write '{}'", o.export_profile);
 }
 
+// --inputIOFormats, --outputIOFormats: fp16:chw for each of `values` in turn, or one for all of them.
+Result<std::map<std::string, DType>> parse_formats(const std::string& text, const ir::Graph& graph, const std::vector<ir::ValueId>& values,
+                                                   std::string_view flag) {
+  std::vector<std::string> items;
+  std::istringstream list(text);
+  for (std::string item; std::getline(list, item, ',');) items.push_back(item);
+  if (items.size() != values.size() && items.size() != 1)
+    return error(ErrorCode::kInvalidArgument, "{} has {} formats; give one for all, or one for each of the model's {}", flag, items.size(),
+                 values.size());
+  std::map<std::string, DType> types;
+  for (size_t i = 0; i < items.size(); ++i) {
+    const size_t colon = items[i].find(':');
+    const std::string type = items[i].substr(0, colon), layout = colon == std::string::npos ? "chw" : items[i].substr(colon + 1);
+    if (type_from_name(type) == DType::kUndefined)
+      return error(ErrorCode::kInvalidArgument, "{}: '{}' begins with no type such as fp32, fp16, int8", flag, items[i]);
+    if (layout != "chw") return error(ErrorCode::kUnsupported, "{}: '{}': tensors lie as the model has them (chw)", flag, items[i]);
+    types.emplace(items.size() == 1 && values.size() != 1 ? "*" : graph.value(values[i]).name, type_from_name(type));
+  }
+  return types;
+}
+
+Result<BuildOptions> build_options(const Options& o, const CLI::App& app) {
+  BuildOptions build;
+  CAMEO_ASSIGN(build.profiles, make_profiles(o.min, o.opt, o.max));
+  // --shapes without ranges builds for just that shape, as trtexec does.
+  if (build.profiles.empty() && !o.shapes.empty()) {
+    CAMEO_ASSIGN(build.profiles, make_profiles({}, {o.shapes}, {}));
+  }
+  build.optimization_level = o.level;
+  build.timing_cache = o.timing_cache;
+  build.error_on_miss = o.error_on_miss;
+  build.progress = progress_bar();
+  const bool gpu = o.device == "cuda";
+  if (gpu) build.device = o.device;
+  if ((o.fp16 || o.bf16 || o.fp8) && !gpu)
+    return error(ErrorCode::kUnsupported, "--fp16, --bf16 and --fp8 are for a GPU: add --device=cuda");
+  // As in trtexec, products of float32 take TF32 unless that is ruled out.
+  if (gpu) build.precision = app.count("--noTF32") > 0 ? DevicePrecision::kFloat32 : DevicePrecision::kTf32;
+  if (gpu && (o.fp16 || o.best)) build.precision = DevicePrecision::kFloat16;
+  if (o.bf16) build.precision = DevicePrecision::kBfloat16;
+  build.int8 = o.int8 || (o.best && !o.calibration_cache.empty());
+  build.float8 = o.fp8;
+  if (o.int4) build.weights = WeightType::kInt4;
+  build.strongly_typed = o.strongly_typed;
+  build.calibration_cache = o.calibration_cache;
+  if (!o.calibration_cache.empty() && !std::ifstream(o.calibration_cache))
+    return error(ErrorCode::kIo, "--calib: cannot read '{}' (cameo build --calib-cache writes such a file)", o.calibration_cache);
+  if (!o.input_formats.empty() || !o.output_formats.empty()) {
+    CAMEO_ASSIGN(const ir::Graph graph, builder::read_graph(o.onnx, build));
+    if (!o.input_formats.empty()) {
+      CAMEO_ASSIGN(build.input_types, parse_formats(o.input_formats, graph, graph.inputs, "--inputIOFormats"));
+    }
+    if (!o.output_formats.empty()) {
+      CAMEO_ASSIGN(build.output_types, parse_formats(o.output_formats, graph, graph.outputs, "--outputIOFormats"));
+    }
+  }
+  return build;
+}
+
 Result<int> execute(const Options& o, const CLI::App& app, const Common& common) {
-  for (const Ignored& f : kUnsupported)
-    if (app.count(f.flag) > 0) return error(ErrorCode::kUnsupported, "{}: Cameo does not have {} yet", f.flag, f.why);
-  for (const Ignored& f : kIgnored)
-    if (app.count(f.flag) > 0) SAY("[W] %s has no effect: %s\n", f.flag, f.why);
+  for (const Unsupported& f : kUnsupported)
+    if (app.count(f.flag) > 0) return error(ErrorCode::kUnsupported, "{}: Cameo does not have {} yet", f.flag, f.what);
   if (!o.device.empty() && o.device != "cuda") SAY("[W] --device=%s has no effect: write --device=cuda for a GPU\n", o.device.c_str());
   if (o.onnx.empty() == o.load_engine.empty()) return error(ErrorCode::kInvalidArgument, "give either --onnx=FILE or --loadEngine=FILE");
   CAMEO_ASSIGN(const std::vector<double> percents, parse_percentiles(o.percentiles));
@@ -241,25 +302,16 @@ Result<int> execute(const Options& o, const CLI::App& app, const Common& common)
 
   Plan plan;
   if (!o.onnx.empty()) {
-    BuildOptions build;
-    CAMEO_ASSIGN(build.profiles, make_profiles(o.min, o.opt, o.max));
-    // --shapes without ranges builds for just that shape, as trtexec does.
-    if (build.profiles.empty() && !o.shapes.empty()) {
-      CAMEO_ASSIGN(build.profiles, make_profiles({}, {o.shapes}, {}));
-    }
-    build.optimization_level = o.level;
-    build.timing_cache = o.timing_cache;
-    build.error_on_miss = o.error_on_miss;
-    build.progress = progress_bar();
-    if (o.device == "cuda") build.device = o.device;
-    if ((o.fp16 || o.bf16) && build.device == "cpu")
-      return error(ErrorCode::kUnsupported, "--fp16 and --bf16 are for a GPU: add --device=cuda");
-    if (o.fp16 || o.bf16) build.precision = o.bf16 ? DevicePrecision::kBfloat16 : DevicePrecision::kFloat16;
+    CAMEO_ASSIGN(const BuildOptions build, build_options(o, app));
     CAMEO_ASSIGN(plan, Builder(logger).build(o.onnx, build));
     SAY("[I] Engine built: %s\n", human_bytes(plan.bytes().size()).c_str());
   } else {
     CAMEO_ASSIGN(plan, Plan::load(o.load_engine));
   }
+  CAMEO_ASSIGN(const PlanInfo info, plan_info(plan));
+  for (const Ignored& f : kIgnored)
+    if (const char* why = info.backend == "cpu" ? f.why : f.on_gpu; why && app.count(f.flag) > 0)
+      SAY("[W] %s has no effect: %s\n", f.flag, why);
   if (!o.save_engine.empty()) {
     CAMEO_TRY(plan.save(o.save_engine));
     SAY("[I] Engine saved to %s\n", o.save_engine.c_str());
@@ -283,7 +335,12 @@ Result<int> execute(const Options& o, const CLI::App& app, const Common& common)
     SAY("[I] Using random values for input %s with shape %s\n", info.name.c_str(), shape.to_string().c_str());
     CAMEO_ASSIGN(inputs[info.name], random_tensor(info, shape, 0));
   }
-  const Load load{o.warmup_ms / 1000, o.duration, o.idle_ms / 1000, o.iterations, o.streams};
+  const Load load{.warmup_seconds = o.warmup_ms / 1000,
+                  .duration_seconds = o.duration,
+                  .idle_seconds = o.idle_ms / 1000,
+                  .least_iterations = o.iterations,
+                  .streams = o.streams,
+                  .cuda_graphs = app.count("--noCudaGraph") == 0};
   CAMEO_ASSIGN(const RequestTimes times, measure(engine, inputs, o.profile, load));
   CAMEO_TRY(report(o, times, percents));
   if (o.dump_profile || !o.export_profile.empty()) CAMEO_TRY(profile_layers(o, engine, inputs));
@@ -323,19 +380,27 @@ Run add_exec(CLI::App& app, const Common& common) {
   app.add_option("--device", o->device, "cuda builds for an NVIDIA GPU; anything else changes nothing");
   app.add_flag("--fp16", o->fp16, "float16 for products, convolutions and activations, on a GPU");
   app.add_flag("--bf16", o->bf16, "The same in bfloat16");
+  app.add_flag("--int8", o->int8, "Products and convolutions on 8-bit integers, with the ranges of --calib");
+  app.add_flag("--fp8", o->fp8, "Products on 8-bit floats, on a GPU");
+  app.add_flag("--int4", o->int4, "Weights of products in 4 bits");
+  app.add_flag("--best", o->best, "float16 on a GPU, and --int8 where --calib is given");
+  app.add_flag("--stronglyTyped", o->strongly_typed, "Types are those of the model");
+  app.add_option("--calib", o->calibration_cache, "File of ranges of activations, as cameo build --calib-cache writes it");
+  app.add_option("--inputIOFormats", o->input_formats, "Types of inputs: fp16:chw for all floats, or one for each input in turn");
+  app.add_option("--outputIOFormats", o->output_formats, "The same for outputs");
   app.add_flag("--dumpProfile", o->dump_profile, "Print the time of each layer");
   app.add_option("--exportProfile", o->export_profile, "Write the time of each layer to this JSON file");
   app.add_flag("--dumpOutput", o->dump_output, "Print the outputs of the last run");
   app.add_flag("--skipInference,--buildOnly", o->skip_inference, "Only build");
   app.add_flag("--timeDeserialize", o->time_load, "Print how long the plan takes to load");
-  const auto add = [&app](const Ignored& f, const std::string& help) {
+  const auto add = [&app](const auto& f, const std::string& help) {
     if (f.takes_value)
       app.add_option(f.flag, help)->expected(1);
     else
       app.add_flag(f.flag, help);
   };
-  for (const Ignored& f : kIgnored) add(f, std::string("No effect: ") + f.why);
-  for (const Ignored& f : kUnsupported) add(f, std::string("Not yet: ") + f.why);
+  for (const Ignored& f : kIgnored) add(f, std::string("No effect on a CPU: ") + f.why);
+  for (const Unsupported& f : kUnsupported) add(f, std::string("Not yet: ") + f.what);
   return [o, &app, &common]() -> Result<int> {
     if (common.json) report_stream = stderr;
     auto result = execute(*o, app, common);

@@ -21,8 +21,9 @@ double milliseconds(Clock::duration d) { return std::chrono::duration<double, st
 Status measure_one(const Engine& engine, const std::map<std::string, Tensor>& inputs, std::optional<size_t> profile, const Load& load,
                    RequestTimes& times) {
   const int share = std::max(1, static_cast<int>(std::thread::hardware_concurrency() / std::max<size_t>(1, load.streams)));
-  CAMEO_ASSIGN(ExecutionContext context,
-               engine.create_context({.threads = load.threads > 0 || load.streams == 1 ? load.threads : share, .cpus = load.cpus}));
+  CAMEO_ASSIGN(ExecutionContext context, engine.create_context({.threads = load.threads > 0 || load.streams == 1 ? load.threads : share,
+                                                                .cpus = load.cpus,
+                                                                .cuda_graphs = load.cuda_graphs}));
   if (profile) CAMEO_TRY(context.set_profile(*profile));
   Clock::time_point start = Clock::now(),
                     warm = start + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(load.warmup_seconds));

@@ -15,13 +15,8 @@ void add_text_model_flags(CLI::App& app, TextModelFlags& flags) {
   app.add_option("--threads", flags.threads, "Threads (0: one for each processor)")->check(CLI::Range(0, 1024));
   app.add_option("--max-length", flags.max_length, "Tokens that memory is set aside for at once; 0: it grows")
       ->check(CLI::Range(0, 1 << 30));
-  static const std::map<std::string, WeightType> kWeights = {{"fp32", WeightType::kFloat32},
-                                                             {"fp16", WeightType::kFloat16},
-                                                             {"bf16", WeightType::kBfloat16},
-                                                             {"int8", WeightType::kInt8},
-                                                             {"int4", WeightType::kInt4}};
   app.add_option("--weights", flags.build.weights, "Where a plan is built: how matrices are stored (fp32, fp16, bf16, int8, int4)")
-      ->transform(CLI::CheckedTransformer(kWeights));
+      ->transform(CLI::CheckedTransformer(weight_types()).description(""));
   add_device_options(app, flags.build);
   app.add_option("--timing-cache", flags.build.timing_cache, "Where a plan is built: file of kernel times, read and written");
   app.add_option("--opt-level", flags.build.optimization_level, "Where a plan is built: how much to measure, 0 to 5")

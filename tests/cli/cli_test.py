@@ -198,6 +198,22 @@ class Cli(unittest.TestCase):
         self.fails(3, ["neither config.json"], "inspect", self.path("empty"))
         self.fails(3, [], "inspect", "/dev/zero")
 
+    def test_types_of_inputs_and_outputs(self):
+        plan, out = self.path("types.plan"), self.path("types")
+        self.ok("build", ONNX, "-o", plan, "--input-types", "input_ids:uint16,attention_mask:bool", "--output-types", "fp16")
+        np.save(self.path("ids16.npy"), np.array([[1155, 259, 2070]], np.uint16))
+        np.save(self.path("seen.npy"), np.ones((1, 3), bool))
+        self.ok("run", plan, "--input", "input_ids=" + self.path("ids16.npy"), "--input", "attention_mask=" + self.path("seen.npy"), "--output-dir", out)
+        self.ok("run", ONNX, "--input", IDS, "--input", MASK, "--output-dir", out + "32")
+        narrow, wide = (np.load(folder + "/logits.npy") for folder in (out, out + "32"))
+        self.assertEqual((narrow.dtype, wide.dtype), (np.float16, np.float32))
+        np.testing.assert_allclose(narrow.astype(np.float32), wide, rtol=1e-3, atol=1e-3)
+        self.fails(2, ["no output 'logit'", "'logits'"], "build", ONNX, "-o", plan, "--output-types", "logit:fp16")
+        self.fails(2, ["'fp17'", "fp16"], "build", ONNX, "-o", plan, "--output-types", "fp17")
+        self.fails(2, ["twice"], "build", ONNX, "-o", plan, "--output-types", "fp16,bf16")
+        self.fails(2, ["string"], "build", ONNX, "-o", plan, "--input-types", "input_ids:string")
+        self.fails(2, ["cache"], "build", ONNX, "-o", plan, "--output-types", "fp16", "--kv-cache", "on")
+
     def test_inspect(self):
         text = self.ok("inspect", ONNX)
         for part in ("input_ids: int64[batch_size, seq_len]", "logits: float32[batch_size, seq_len, 4096]", "ai.onnx 17", "MatMul", "parameters: 2243", "every node can be run"):
@@ -255,6 +271,15 @@ class Cli(unittest.TestCase):
         self.assertGreater(self.ok_json("exec", "--loadEngine=" + saved, "--duration=0", "--shapes=input_ids:1x4,attention_mask:1x4")["throughput_qps"], 0)
         done = self.fails(4, ["--fp16"], "exec", "--onnx=" + ONNX, "--fp16")
         self.assertIn("&&&& FAILED", done.stdout)
+        self.fails(2, ["calibration"], "exec", "--onnx=" + ONNX, "--int8")
+        self.fails(3, ["--calib", "nowhere"], "exec", "--onnx=" + ONNX, "--int8", "--calib=nowhere")
+        self.fails(2, ["3 formats", "model's 1"], "exec", "--onnx=" + ONNX, "--outputIOFormats=fp16:chw,fp16:chw,fp16:chw")
+        self.fails(4, ["fp16:hwc8"], "exec", "--onnx=" + ONNX, "--outputIOFormats=fp16:hwc8")
+        self.fails(2, ["no type"], "exec", "--onnx=" + ONNX, "--inputIOFormats=half")
+        self.ok("exec", "--onnx=" + ONNX, "--saveEngine=" + saved, "--inputIOFormats=int32:chw,int64:chw", "--outputIOFormats=fp16:chw", "--int4", "--buildOnly")
+        text = self.ok("inspect", saved)
+        for part in ("input_ids: int32[", "attention_mask: int64[", "logits: float16["):
+            self.assertIn(part, text)
         self.fails(2, ["--onnx", "--loadEngine"], "exec")
         self.fails(2, ["--percentile"], "exec", "--loadEngine=" + saved, "--percentile=200")
 

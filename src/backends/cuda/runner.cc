@@ -96,6 +96,7 @@ Result<Runner::Prepared> Runner::make_prepared(std::span<const ops::Fact> inputs
   }
   assign_storage(p);
   if (p.simplified) {
+    drop_casts(p);
     if (like) {
       std::map<uint32_t, size_t> order;
       for (const auto& step : like->spec.steps) order.emplace(step.node, order.size());
@@ -289,7 +290,7 @@ void Runner::place(Prepared& p) const {
     const auto dims = type.shape ? ir::to_dims(*type.shape) : std::nullopt;
     if (!type.is_tensor() || !dims || type.dtype == DType::kString) return;
     p.offsets[id] = bytes;
-    bytes += align(static_cast<size_t>(dims->num_elements()) * dtype_size(type.dtype));
+    bytes += align(static_cast<size_t>(dims->num_elements()) * dtype_size(p.storage[id]));
   };
   for (ir::ValueId id : graph_.inputs) add(id, spec.facts[id].type);
   for (size_t id = 0; id < spec.values.size(); ++id)

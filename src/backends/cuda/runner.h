@@ -158,6 +158,7 @@ class Runner {
   bool takes_image(Prepared& p, std::vector<runtime::Specialization::Step>& steps, uint32_t node, const ir::Node& pool) const;
   bool read_once(const Prepared& p, ir::ValueId id) const;
   void assign_storage(Prepared& p) const;
+  void drop_casts(Prepared& p) const;
   void place(Prepared& p) const;
   Status make_fixed(Prepared& p);
   Status reserve(Prepared& p);

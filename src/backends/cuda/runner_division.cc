@@ -184,8 +184,9 @@ std::unique_ptr<Runner::Overlap> Runner::make_overlap(const Prepared& p, const P
   }
   for (ir::ValueId id : graph_.inputs) o->read_first.push_back(read_first[id]);
   for (ir::ValueId id : graph_.outputs) {
-    if (made[id] == kNone) return nullptr;
-    o->made_in.push_back(segment_of[made[id]]);
+    if (made[source(id)] == kNone) return nullptr;
+    o->made_in.push_back(segment_of[made[source(id)]]);
+    for (auto& strides : o->strides) strides[id] = strides[source(id)];
   }
   return o;
 }
@@ -226,7 +227,8 @@ Status Runner::choose_overlap(Prepared& p) {
   for (const auto* list : {&graph_.inputs, &graph_.outputs})
     for (ir::ValueId id : *list) {
       const auto& value = p.spec.values[id];
-      if (list == &graph_.outputs && value.place != Place::kOutput) return {};
+      const Place place = value.place == Place::kView ? p.spec.values[value.source].place : value.place;
+      if (list == &graph_.outputs && place != Place::kOutput) return {};
       const ir::Type& type = p.spec.facts[id].type;
       const Dims dims = *ir::to_dims(*type.shape);
       (list == &graph_.inputs ? in_bytes : out_bytes) += bytes_of(dims, type.dtype);

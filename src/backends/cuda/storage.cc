@@ -108,7 +108,8 @@ void Runner::assign_storage(Prepared& p) const {
   const auto narrowed = [&](ir::ValueId id) { return id != ir::kNoValue && p.storage[id] == narrow; };
   for (const ir::Node& node : graph_.nodes) {
     const std::string_view op = node.op->name;
-    bool makes = is_heavy(op);
+    // What was 16 bits already loses nothing.
+    bool makes = is_heavy(op) || (op == "Cast" && spec.facts[node.inputs[0]].type.dtype == narrow);
     if (!makes && keeps_scale(op)) {
       for (ir::ValueId id : node.inputs) makes |= narrowed(id) && spec.facts[id].type.dtype == DType::kFloat32;
       // Rows of an embedding table.
@@ -125,6 +126,27 @@ void Runner::assign_storage(Prepared& p) const {
         p.storage[id] = narrow;
     }
   }
+}
+
+// A Cast between elements that lie in memory alike does nothing: its result is a view of what it reads.
+void Runner::drop_casts(Prepared& p) const {
+  auto& spec = p.spec;
+  std::erase_if(spec.steps, [&](const auto& step) {
+    const ir::Node& node = graph_.nodes[step.node];
+    if (node.op->name != "Cast") return false;
+    const ir::ValueId from = node.inputs[0], to = node.outputs[0];
+    const ir::ValueId source = spec.values[from].place == Place::kView ? spec.values[from].source : from;
+    Place &lies = spec.values[source].place, &there = spec.values[to].place;
+    if (p.storage[from] != p.storage[to] || (there != Place::kOutput && there != Place::kArena)) return false;
+    if (lies != Place::kArena && (lies != Place::kInput || there == Place::kOutput)) return false;
+    if (there == Place::kOutput) lies = Place::kOutput;
+    there = Place::kView;
+    spec.values[to].source = source;
+    spec.views.push_back(to);
+    for (ir::ValueId id : spec.views)
+      if (spec.values[id].source == to) spec.values[id].source = source;
+    return true;
+  });
 }
 
 }  // namespace cameo::cuda
