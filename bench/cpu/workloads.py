@@ -42,7 +42,7 @@ def text(batch, length):
     return feeds
 
 
-def _decode(batch, past):
+def decode(batch, past):
     """One new token after `past` tokens."""
 
     def feeds(infos):
@@ -62,7 +62,7 @@ def _decode(batch, past):
     return feeds
 
 
-def _as_tested(model):
+def as_tested(model):
     """The first set of inputs of the models test."""
 
     def feeds(_):
@@ -89,17 +89,17 @@ def workloads():
     for model in ("mpnet-base", "bert-base"):
         main += [Workload(f"{model} {b}x{s}", model, text(b, s), 1.25, "main") for b, s in ((1, 16), (1, 128), (8, 128))]
     for model in ("mobilenet_v3_large", "efficientnet_b0", "convnext_tiny", "vit_small_timm-dynamo", "swin_t", "whisper-tiny-encoder"):
-        main.append(Workload(f"{model} b1", model, _as_tested(model), 1.1, "main"))
+        main.append(Workload(f"{model} b1", model, as_tested(model), 1.1, "main"))
     main.append(Workload("yolov8n (nudenet) b1", "nudenet.onnx", images(1, 320), 1.1, "main"))
     main.append(Workload("silero-vad", "silero_vad.onnx", _silero, 1.1, "main"))
     for batch in (1, 8):
         for past in (4, 16, 64):
-            main.append(Workload(f"distilgpt2 past {past} b{batch}", "distilgpt2-with-past", _decode(batch, past), 1.1, "main", bandwidth_bound=True))
+            main.append(Workload(f"distilgpt2 past {past} b{batch}", "distilgpt2-with-past", decode(batch, past), 1.1, "main", bandwidth_bound=True))
     for bits, goal in ((8, 3.5), (4, 4.5)):
         for batch in (1, 8):
-            main.append(Workload(f"distilgpt2 int{bits} weights past 16 b{batch}", "distilgpt2-with-past", _decode(batch, 16), goal, "weights",
+            main.append(Workload(f"distilgpt2 int{bits} weights past 16 b{batch}", "distilgpt2-with-past", decode(batch, 16), goal, "weights",
                                  build=("--weights", f"int{bits}")))
-    every = [Workload(f"{m}", m, _as_tested(m), 0.95, "graphs") for m in fill_weights.names()]
+    every = [Workload(f"{m}", m, as_tested(m), 0.95, "graphs") for m in fill_weights.names()]
     int8 = [Workload("resnet50 int8 b1", "resnet50-qdq.onnx", images(1), 1.1, "int8"),
             Workload("resnet50 int8 b8", "resnet50-qdq.onnx", images(8), 1.1, "int8"),
             Workload("mpnet int8 1x128", "mpnet-qdq.onnx", text(1, 128), 1.1, "int8")]

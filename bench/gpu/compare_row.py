@@ -175,22 +175,23 @@ class Peer:
         network = network.to(DEVICE)
         if half:
             network = network.half()
-        images = not row.length
-        if images and row.model != "whisper-tiny-encoder":
+        channels_last = not row.length and row.model != "whisper-tiny-encoder"
+        if channels_last:
             network = network.to(memory_format=torch.channels_last)
         self.host = [pinned(feeds[n]) for n in infos]
         self.device = [torch.empty_like(h, device=DEVICE) for h in self.host]
 
         def forward(*inputs):
-            if images:
-                x = inputs[0].half() if half else inputs[0]
-                return network(x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x)
-            return network(*inputs)
+            inputs = [x.half() if half and x.is_floating_point() else x for x in inputs]
+            if channels_last and len(inputs) == 1 and inputs[0].ndim == 4:
+                inputs = [inputs[0].contiguous(memory_format=torch.channels_last)]
+            y = network(*inputs)
+            return y if isinstance(y, tuple) else (y,)
 
         self.forward = forward
         if mode != "none":
             self.forward = torch.compile(forward, mode=mode, dynamic=False)
-        self.answer = None
+        self.answers = None
         start = time.monotonic()
         if mode != "none":
             self.run()  # compiles: the processors' work
@@ -203,10 +204,11 @@ class Peer:
         with torch.no_grad():
             for d, h in zip(self.device, self.host):
                 d.copy_(h, non_blocking=True)
-            y = self.forward(*self.device)
-            if self.answer is None:
-                self.answer = torch.empty(y.shape, dtype=y.dtype).pin_memory()
-            self.answer.copy_(y, non_blocking=True)
+            outputs = self.forward(*self.device)
+            if self.answers is None:
+                self.answers = [torch.empty(y.shape, dtype=y.dtype).pin_memory() for y in outputs]
+            for answer, y in zip(self.answers, outputs):
+                answer.copy_(y, non_blocking=True)
             synchronize()
 
 
@@ -242,7 +244,7 @@ class Prepared:
             return
         self.weights = sum(p.numel() for p in network.parameters())
         try:
-            small = {n: v[:1] for n, v in self.feeds.items()}
+            small = row.first_rows(self.feeds, 1)
             self.result["gflop"] = flops(network, small, infos) * row.batch * 1e-9
             self.loaded = torch_models.load_weights(network, onnx.load(path).graph, [torch.from_numpy(small[n]) for n in infos])
         except Exception as problem:  # a peer that does not run is told, not fatal
@@ -266,7 +268,7 @@ class Prepared:
             self.result[f"{kind}_ready_s"] = peer.ready_s
             self.engines[kind] = peer.run
             if want is not None and self.loaded:
-                self.result[f"{kind}_error"], self.result[f"{kind}_cosine"] = difference(peer.answer.numpy()[: len(want)].astype(np.float32), want)
+                self.result[f"{kind}_error"], self.result[f"{kind}_cosine"] = difference(peer.answers[0].numpy()[: len(want)].astype(np.float32), want)
 
     def reference(self, model, threads):
         """Float32 answers to the first rows, by ONNX Runtime."""
@@ -277,7 +279,7 @@ class Prepared:
         if isinstance(model, bytes):  # pairs of casts are to stay
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        return session.run(None, {n: v[: min(self.row.batch, 4)] for n, v in self.feeds.items()})[0]
+        return session.run(None, self.row.first_rows(self.feeds, 4))[0]
 
     def compare_with(self, want, path, threads):
         worst, cosine = difference(self.cameo.run(self.feeds)[0][: len(want)], want)

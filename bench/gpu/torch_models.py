@@ -23,6 +23,13 @@ TEXT = {
     "distilbert": ("DistilBertModel", "DistilBertConfig", dict()),
     "distilgpt2": ("GPT2LMHeadModel", "GPT2Config", dict(n_layer=6, use_cache=False)),
     "distilgpt2-dynamo": ("GPT2LMHeadModel", "GPT2Config", dict(n_layer=6, use_cache=False)),
+    "distilgpt2-with-past": ("GPT2LMHeadModel", "GPT2Config", dict(n_layer=6)),
+    "qwen2-4l-with-past": ("Qwen2ForCausalLM", "Qwen2Config", dict(
+        vocab_size=151936, hidden_size=896, intermediate_size=4864, num_hidden_layers=4, num_attention_heads=14, num_key_value_heads=2,
+        tie_word_embeddings=True)),
+    "smollm2-135m-with-past": ("LlamaForCausalLM", "LlamaConfig", dict(
+        vocab_size=49152, hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9, num_key_value_heads=3,
+        tie_word_embeddings=True)),
     "minilm-l6-sdpa": ("BertModel", "BertConfig", _MINILM),
     "mpnet-base": ("MPNetModel", "MPNetConfig", dict(vocab_size=30527, max_position_embeddings=514)),
     "mpnet-base-dynamo": ("MPNetModel", "MPNetConfig", dict(vocab_size=30527, max_position_embeddings=514)),
@@ -32,17 +39,58 @@ TEXT = {
 
 
 class FirstOutput(torch.nn.Module):
-    """Of a network that gives several, or by name, the first."""
+    """Of a network that gives several, or by name, the first. Its second input is the mask."""
+
+    def __init__(self, network, mask="attention_mask"):
+        super().__init__()
+        self.network, self.mask = network, mask
+
+    def forward(self, first, *mask):
+        out = self.network(first, **dict(zip([self.mask], mask)))
+        if hasattr(out, "to_tuple"):
+            out = out.to_tuple()[0]
+        elif isinstance(out, dict):
+            out = next(iter(out.values()))
+        return out if isinstance(out, torch.Tensor) else out[0]
+
+
+class WithPast(torch.nn.Module):
+    """A decoder's step as the graphs have it: ids, mask, positions and the keys and values of each layer to logits and the new ones."""
 
     def __init__(self, network):
         super().__init__()
         self.network = network
 
-    def forward(self, *inputs):
-        out = self.network(*inputs)
-        if hasattr(out, "to_tuple"):
-            out = out.to_tuple()[0]
-        return out if isinstance(out, torch.Tensor) else out[0]
+    def forward(self, ids, mask, positions, *past):
+        from transformers import DynamicCache
+
+        cache = DynamicCache(list(zip(past[::2], past[1::2])))
+        out = self.network(ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True)
+        return (out.logits, *[t for layer in out.past_key_values.layers for t in (layer.keys, layer.values)])
+
+
+class Recurrent(torch.nn.Module):
+    """lstm-gru: two LSTM layers in both directions, a GRU, and what its last step says."""
+
+    def __init__(self):
+        super().__init__()
+        self.e, self.l = torch.nn.Embedding(1000, 64), torch.nn.LSTM(64, 128, 2, batch_first=True, bidirectional=True)
+        self.g, self.o = torch.nn.GRU(256, 64, batch_first=True), torch.nn.Linear(64, 10)
+
+    def forward(self, tokens):
+        return self.o(self.g(self.l(self.e(tokens))[0])[0][:, -1])
+
+
+class Detector(torch.nn.Module):
+    """Boxes, scores and labels of one image."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, image):
+        found = self.network([image])[0]
+        return found["boxes"], found["scores"], found["labels"]
 
 
 def make(name):
@@ -67,7 +115,17 @@ def make(name):
 
         kind, config, options = TEXT[name]
         network = getattr(transformers, kind)(getattr(transformers, config)(**options))
-        return FirstOutput(network).eval()
+        return (WithPast if name.endswith("-with-past") else FirstOutput)(network).eval()
+    if name == "deeplabv3_mbv3":
+        import torchvision
+
+        return FirstOutput(torchvision.models.segmentation.deeplabv3_mobilenet_v3_large(weights=None, weights_backbone=None)).eval()
+    if name == "ssdlite320":
+        import torchvision
+
+        return Detector(torchvision.models.detection.ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None)).eval()
+    if name == "lstm-gru":
+        return Recurrent().eval()
     if name == "whisper-tiny-encoder":
         import transformers
         from transformers.models.whisper.modeling_whisper import WhisperEncoder
@@ -94,10 +152,10 @@ def with_positions(name, network, length):
 
 
 def used_in_order(network, inputs):
-    """The convolutions and linear layers, each once, in the order of their first use."""
+    """The convolutions and linear layers that count for the answer, each once, in the order of their first use."""
     seen, hooks = [], []
-    for module in network.modules():
-        if isinstance(module, (torch.nn.Conv2d, torch.nn.Linear)):
+    for name, module in network.named_modules():
+        if isinstance(module, (torch.nn.Conv2d, torch.nn.Conv1d, torch.nn.Linear)) and "pooler" not in name:
             hooks.append(module.register_forward_hook(lambda m, _i, _o: seen.append(m) if all(m is not s for s in seen) else None))
     with torch.no_grad():
         network(*inputs)
@@ -106,58 +164,72 @@ def used_in_order(network, inputs):
     return seen
 
 
-def load_weights(network, graph, inputs):
-    """Gives the network the weights of the ONNX graph (with data). Whether all of both found each other."""
-    import onnx.numpy_helper
-
-    constants = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}
+def layers_of(graph, constants):
+    """(name of the weight, weight as PyTorch has it, bias or None) of the convolutions and products with a constant, in order."""
     readers = {}
     for node in graph.node:
         for i in node.input:
             readers.setdefault(i, []).append(node)
-
-    def bias_behind(node, size):
-        for reader in readers.get(node.output[0], []):
-            if reader.op_type == "Add":
-                for i in reader.input:
-                    if i in constants and constants[i].shape == (size,):
-                        return constants[i]
-        return None
-
-    layers = []
     for node in graph.node:
-        if node.op_type == "Conv" and node.input[1] in constants:
-            layers.append((constants[node.input[1]], constants.get(node.input[2]) if len(node.input) > 2 else None))
-        elif node.op_type == "Gemm" and node.input[1] in constants:
-            transposed = any(a.name == "transB" and a.i for a in node.attribute)
-            w = constants[node.input[1]]
-            layers.append((w if transposed else w.T, constants.get(node.input[2]) if len(node.input) > 2 else None))
-        elif node.op_type == "MatMul" and node.input[1] in constants:
-            w = constants[node.input[1]]
-            layers.append((w.T, bias_behind(node, w.shape[1])))
-    modules = used_in_order(network, inputs)
-    if len(layers) != len(modules):
-        return False
+        if node.op_type not in ("Conv", "Gemm", "MatMul") or node.input[1] not in constants:
+            continue
+        weight, bias = constants[node.input[1]], constants.get(node.input[2]) if len(node.input) > 2 else None
+        if node.op_type == "MatMul":
+            weight = weight.T
+            behind = [constants[i] for r in readers.get(node.output[0], []) if r.op_type == "Add" for i in r.input if i in constants]
+            bias = next((c for c in behind if c.shape == weight.shape[:1]), None)
+        elif node.op_type == "Gemm" and not any(a.name == "transB" and a.i for a in node.attribute):
+            weight = weight.T
+        yield node.input[1], weight, bias
+
+
+def untie_head(network, named, give):
+    """A language model's head gets a weight of its own, which the graph may have filled otherwise; or one of the two has both's."""
+    head = getattr(getattr(network, "network", None), "lm_head", None)
+    if head is None:
+        return
+    words = network.network.get_input_embeddings().weight
+    head.weight = torch.nn.Parameter(words.detach().clone())
+    if "lm_head.weight" in named:
+        for target in (head.weight, words):
+            give(target, named["lm_head.weight"][1])
+
+
+def load_weights(network, graph, inputs):
+    """Gives the network the weights of the ONNX graph (with data): by their names, else by the order in which they are used. Whether
+    all of both found each other."""
+    import onnx.numpy_helper
+
+    constants = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}
+    for node in graph.node:  # exporters write equal tensors once
+        if node.op_type == "Identity" and node.input[0] in constants:
+            constants[node.output[0]] = constants[node.input[0]]
+    named = {n.removeprefix("m."): (n, c) for n, c in constants.items()}
+    done, taken = set(), set()
+
+    def give(target, value):
+        target.copy_(torch.from_numpy(value.copy()))
+        done.add(id(target))
+
     with torch.no_grad():
-        for module, (weight, bias) in zip(modules, layers):
-            if tuple(module.weight.shape) != weight.shape or (module.bias is None) != (bias is None):
-                return False
-            module.weight.copy_(torch.from_numpy(weight.copy()))
-            if bias is not None:
-                module.bias.copy_(torch.from_numpy(bias.copy()))
-        # What is no such layer keeps its name in the graph, behind a prefix: embeddings, norms that are not trivial.
-        inside = {id(p) for m in modules for p in m.parameters()}
-        for name, parameter in network.named_parameters():
-            if id(parameter) in inside:
+        for name, target in [*network.named_parameters(), *network.named_buffers()]:
+            found = named.get(name.removeprefix("network."))
+            if found and found[1].shape == tuple(target.shape):
+                give(target, found[1])
+                taken.add(found[0])
+        untie_head(network, named, give)
+        modules = [m for m in used_in_order(network, inputs) if id(m.weight) not in done]
+        layers = [layer for layer in layers_of(graph, constants) if layer[0] not in taken]
+        if [tuple(m.weight.shape) for m in modules] != [w.shape for _, w, _ in layers]:
+            return False
+        for module, (_, weight, bias) in zip(modules, layers):
+            give(module.weight, weight)
+            if module.bias is not None and bias is not None:
+                give(module.bias, bias)
+        for name, parameter in network.named_parameters():  # norms and biases that are trivial were left out of the graph
+            if id(parameter) in done or "pooler" in name:
                 continue
-            short = name.removeprefix("network.")
-            found = [c for n, c in constants.items() if n.removeprefix("m.") == short]
-            if found and found[0].shape == tuple(parameter.shape):
-                parameter.copy_(torch.from_numpy(found[0].copy()))
-            elif parameter.ndim > 1:
+            if parameter.ndim > 1:
                 return False
-            elif name.endswith("bias"):
-                parameter.zero_()
-            else:
-                parameter.fill_(1)
+            parameter.fill_(0 if name.endswith("bias") else 1)
     return True
