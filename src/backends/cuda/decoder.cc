@@ -185,41 +185,49 @@ class Decoder final : public runtime::DeviceDecoder {
                                 caches_[k].data(), Dims{before * strip, 1}, type, block.data(), Dims{capacity * strip, 1}, stream_.get()));
       made.push_back(std::move(block));
     }
-    CAMEO_TRY(synchronize(stream_.get()));
-    caches_ = std::move(made);
-    slots_ = slots;
-    capacity_ = capacity;
-    layers_ = model_->layers();
-    for (size_t i = 0; i < layers_.size(); ++i) layers_[i].k_cache = caches_[2 * i].data(), layers_[i].v_cache = caches_[2 * i + 1].data();
-    config_ = model_->config();
-    config_.capacity = static_cast<int32_t>(capacity_);
+    DecoderConfig config = c;
+    config.capacity = static_cast<int32_t>(capacity);
+    MemoryPool::Block cosines, sines;
     if (model_->rotary()) {
       const DecoderGraph::Layer& l = model_->graph().layers[0];
       for (const bool cosine : {true, false}) {
-        CAMEO_ASSIGN(const Tensor table, rotary_table(graph_, l, cosine, capacity_));
-        MemoryPool::Block& block = cosine ? cosines_ : sines_;
+        CAMEO_ASSIGN(const Tensor table, rotary_table(graph_, l, cosine, capacity));
+        MemoryPool::Block& block = cosine ? cosines : sines;
         CAMEO_ASSIGN(block, session_.pool->allocate(table.num_bytes()));
         CAMEO_TRY(copy(block.data(), table.raw(), table.num_bytes(), stream_.get()));
         CAMEO_TRY(synchronize(stream_.get()));
       }
-      config_.rope_cos = static_cast<const float*>(cosines_.data());
-      config_.rope_sin = static_cast<const float*>(sines_.data());
+      config.rope_cos = static_cast<const float*>(cosines.data());
+      config.rope_sin = static_cast<const float*>(sines.data());
     }
     // Tokens, lengths, whether a row stands still, and the tokens to come with their place; then what a step needs, and logits.
-    DecoderConfig widest = config_;
-    widest.batch = static_cast<int32_t>(slots_);
-    const auto vocabulary = static_cast<size_t>(config_.vocabulary);
-    CAMEO_ASSIGN(state_, session_.pool->allocate(kStateWords * sizeof(int32_t)));
-    CAMEO_ASSIGN(settings_, session_.pool->allocate(sizeof(SamplingSettings)));
-    CAMEO_TRY(fill(state_.data(), 0, state_.bytes(), stream_.get()));
-    CAMEO_ASSIGN(workspace_, session_.pool->allocate(static_cast<size_t>(decoder_workspace(widest))));
-    CAMEO_TRY(fill(workspace_.data(), 0, workspace_.bytes(), stream_.get()));
-    CAMEO_ASSIGN(logits_, session_.pool->allocate(slots_ * vocabulary * dtype_size(type)));
+    DecoderConfig widest = config;
+    widest.batch = static_cast<int32_t>(slots);
+    const size_t logits_count = slots * static_cast<size_t>(config.vocabulary);
+    CAMEO_ASSIGN(MemoryPool::Block state, session_.pool->allocate(kStateWords * sizeof(int32_t)));
+    CAMEO_TRY(fill(state.data(), 0, state.bytes(), stream_.get()));
+    CAMEO_ASSIGN(MemoryPool::Block settings, session_.pool->allocate(sizeof(SamplingSettings)));
+    CAMEO_ASSIGN(MemoryPool::Block workspace, session_.pool->allocate(static_cast<size_t>(decoder_workspace(widest))));
+    CAMEO_TRY(fill(workspace.data(), 0, workspace.bytes(), stream_.get()));
+    CAMEO_ASSIGN(MemoryPool::Block logits, session_.pool->allocate(logits_count * dtype_size(type)));
+    MemoryPool::Block wide_logits;
     if (type != DType::kFloat32) {
-      CAMEO_ASSIGN(wide_logits_, session_.pool->allocate(slots_ * vocabulary * sizeof(float)));
+      CAMEO_ASSIGN(wide_logits, session_.pool->allocate(logits_count * sizeof(float)));
     }
-    CAMEO_ASSIGN(history_, PinnedBlock::allocate(slots_ * static_cast<size_t>(capacity_) * sizeof(int32_t)));
-    CAMEO_ASSIGN(staging_, PinnedBlock::allocate(kStateWords * sizeof(int32_t)));
+    CAMEO_ASSIGN(PinnedBlock history, PinnedBlock::allocate(slots * static_cast<size_t>(capacity) * sizeof(int32_t)));
+    CAMEO_ASSIGN(PinnedBlock staging, PinnedBlock::allocate(kStateWords * sizeof(int32_t)));
+    CAMEO_TRY(synchronize(stream_.get()));
+    // Nothing fails from here on: a decoder has all of its memory or, as far as it goes, what it had.
+    caches_ = std::move(made);
+    cosines_ = std::move(cosines), sines_ = std::move(sines);
+    state_ = std::move(state), settings_ = std::move(settings), workspace_ = std::move(workspace);
+    logits_ = std::move(logits), wide_logits_ = std::move(wide_logits);
+    history_ = std::move(history), staging_ = std::move(staging);
+    slots_ = slots;
+    capacity_ = capacity;
+    config_ = config;
+    layers_ = model_->layers();
+    for (size_t i = 0; i < layers_.size(); ++i) layers_[i].k_cache = caches_[2 * i].data(), layers_[i].v_cache = caches_[2 * i + 1].data();
     captured_.clear();
     if (!lengths_.empty()) {
       CAMEO_TRY(clear_state());
