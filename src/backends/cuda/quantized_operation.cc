@@ -130,7 +130,8 @@ Status tile_weight(StepBuilder& b, const Operand& to, int64_t rows, int64_t colu
   const std::string block = s.name("block"), column = s.name("column"), row = s.name("row");
   s.line(fmt::format("const I {} = i / 8192, c = i % 8192 / 128, piece = (i % 128 / 16) ^ (c % 8);", block));
   const std::string steps = s.number((rows + 127) / 128);
-  s.line(fmt::format("const I {} = {} / {} * 64 + c, {} = {} % {} * 128 + piece * 16 + i % 16;", column, block, steps, row, block, steps));
+  s.line(fmt::format("const I {} = {} / {} * 64 + c % 8 / 2 * 16 + c / 8 * 2 + c % 2;", column, block, steps));
+  s.line(fmt::format("const I {} = {} % {} * 128 + piece * 16 + i % 16;", row, block, steps));
   s.line(fmt::format("const bool inside = {} < {} && {} < {};", row, s.number(rows), column, s.number(columns)));
   s.line("if (!inside) { " + fmt::format("*((u8*){} + i) = 0; return; }}", s.write(to)));
   s.line(fmt::format("put({}[i], {});", s.write(to), element(s, row, column)));

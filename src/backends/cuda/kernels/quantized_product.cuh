@@ -376,17 +376,15 @@ __device__ __forceinline__ void activate(const QuantizedProductArgs& a, const Ea
   }
 }
 
-// Elements of the residual: 16 bytes as 8 pairs of columns.
+// Elements of the residual: 16 bytes of 16 neighbouring columns.
 template <bool SIGNED>
 __device__ __forceinline__ float byte_of(uint32_t word, int i) {
   const uint32_t byte = word >> (8 * i);
   return SIGNED ? static_cast<float>(static_cast<int8_t>(byte)) : static_cast<float>(static_cast<uint8_t>(byte));
 }
 template <bool SIGNED>
-__device__ __forceinline__ void add_bytes(uint32_t* d, int h, uint4 r, int q, float scale) {
-  uint32_t words[4] = {__byte_perm(r.x, r.z, 0x5410), __byte_perm(r.x, r.z, 0x7632), __byte_perm(r.y, r.w, 0x5410),
-                       __byte_perm(r.y, r.w, 0x7632)};
-  transpose_quad(words, q);
+__device__ __forceinline__ void add_bytes(uint32_t* d, int h, uint4 r, float scale) {
+  const uint32_t words[4] = {r.x, r.y, r.z, r.w};
 #pragma unroll
   for (int j = 0; j < 8; ++j)
 #pragma unroll
@@ -404,10 +402,8 @@ __device__ __forceinline__ float2 unpack_float8(uint32_t two) {
   return unpack2<__half>(r);
 }
 // The same of 8-bit floats.
-__device__ __forceinline__ void add_floats8(uint32_t* d, int h, uint4 r, int q, float scale) {
-  uint32_t words[4] = {__byte_perm(r.x, r.z, 0x5410), __byte_perm(r.x, r.z, 0x7632), __byte_perm(r.y, r.w, 0x5410),
-                       __byte_perm(r.y, r.w, 0x7632)};
-  transpose_quad(words, q);
+__device__ __forceinline__ void add_floats8(uint32_t* d, int h, uint4 r, float scale) {
+  const uint32_t words[4] = {r.x, r.y, r.z, r.w};
 #pragma unroll
   for (int j = 0; j < 8; ++j) {
     const float2 f = unpack_float8(words[j / 2] >> (16 * (j % 2)));
@@ -430,26 +426,38 @@ __device__ __forceinline__ void fetch(ResidualBytes& r, const QuantizedParams& p
   }
 }
 
-// The bytes of one row: lanes of four hold two columns of each 8, and write 16 neighbours each.
-__device__ __forceinline__ void write_bytes(const QuantizedParams& p, uint32_t* words, int row, int column, int q) {
-  transpose_quad(words, q);
+// The bytes of 16 neighbouring columns of one row.
+__device__ __forceinline__ void write_bytes(const QuantizedParams& p, const uint32_t* words, int row, int column, int q) {
   if (row < p.m && column + 16 * q < p.a.n)
     *reinterpret_cast<uint4*>(static_cast<uint8_t*>(p.a.y) + int64_t{row} * p.a.n + column + 16 * q) =
-        uint4{__byte_perm(words[0], words[1], 0x5410), __byte_perm(words[2], words[3], 0x5410), __byte_perm(words[0], words[1], 0x7632),
-              __byte_perm(words[2], words[3], 0x7632)};
+        uint4{words[0], words[1], words[2], words[3]};
 }
 
-// 64 columns from `column` on of the thread's two rows: d holds 4 numbers for each 8 columns, two of each row.
+// Four numbers of each pair of columns: [j / 2] holds those of columns 2 j to 2 j + 3 of the thread's 16.
+struct Columns {
+  float4 of[4];
+  __device__ __forceinline__ void load(const float* from, int column, int q) {
+    const auto* at = reinterpret_cast<const float4*>(from + column) + 4 * q;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) of[i] = __ldg(at + i);
+  }
+  __device__ __forceinline__ float2 pair(int j) const {
+    return j % 2 ? float2{of[j / 2].z, of[j / 2].w} : float2{of[j / 2].x, of[j / 2].y};
+  }
+};
+
+// 64 columns from `column` on of the thread's two rows: d holds 4 numbers for each pair of its 16 columns from 16 q on, two of each row.
 template <bool FLOATS, Finish F>
 __device__ __forceinline__ void finish(const QuantizedParams& p, uint32_t* d, const ResidualBytes& residual, float factor, int first_row,
                                        int column, int q) {
   const QuantizedProductArgs& a = p.a;
-  const auto* scales = reinterpret_cast<const float2*>(a.scale + column) + q;
-  const auto* biases = reinterpret_cast<const float2*>(a.bias + column) + q;
+  Columns scales, biases{};
+  scales.load(a.scale, column, q);
+  if (a.bias) biases.load(a.bias, column, q);
 #pragma unroll
   for (int j = 0; j < 8; ++j) {
-    float2 scale = __ldg(scales + 4 * j);
-    const float2 bias = a.bias ? __ldg(biases + 4 * j) : float2{0, 0};
+    float2 scale = scales.pair(j);
+    const float2 bias = biases.pair(j);
     if constexpr (F == Finish::kAll) scale.x *= factor, scale.y *= factor;
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
@@ -466,18 +474,17 @@ __device__ __forceinline__ void finish(const QuantizedParams& p, uint32_t* d, co
     const auto at = [&](int j, int e) -> uint32_t& { return d[4 * j + 2 * h + e]; };
     const auto value = [&](int j, int e) { return __uint_as_float(at(j, e)); };
     const auto add = [&](int j, int e, float v) { at(j, e) = __float_as_uint(fmaf(v, a.residual_scale, value(j, e))); };
-    if (a.residual_type == Element::kUint8) add_bytes<false>(d, h, residual.rows[h], q, a.residual_scale);
-    if (a.residual_type == Element::kInt8) add_bytes<true>(d, h, residual.rows[h], q, a.residual_scale);
+    if (a.residual_type == Element::kUint8) add_bytes<false>(d, h, residual.rows[h], a.residual_scale);
+    if (a.residual_type == Element::kInt8) add_bytes<true>(d, h, residual.rows[h], a.residual_scale);
     if constexpr (F == Finish::kAll) {
-      if (a.residual_type == Element::kFloat8) add_floats8(d, h, residual.rows[h], q, a.residual_scale);
+      if (a.residual_type == Element::kFloat8) add_floats8(d, h, residual.rows[h], a.residual_scale);
       if (a.residual_type == Element::kFloat16 || a.residual_type == Element::kBFloat16) {
 #pragma unroll
         for (int g = 0; g < 2; ++g) {
-          const int c = column + 8 * (4 * g + q);
+          const int c = column + 16 * q + 8 * g;
           uint4 r{};
           if (there && c < a.n) r = load_fresh(static_cast<const uint16_t*>(a.residual) + base + c);
-          uint32_t words[4] = {r.x, r.y, r.z, r.w};
-          transpose_quad(words, q);
+          const uint32_t words[4] = {r.x, r.y, r.z, r.w};
 #pragma unroll
           for (int i = 0; i < 4; ++i) {
             const float2 f = a.residual_type == Element::kFloat16 ? unpack2<__half>(words[i]) : unpack2<__nv_bfloat16>(words[i]);
@@ -486,11 +493,11 @@ __device__ __forceinline__ void finish(const QuantizedParams& p, uint32_t* d, co
         }
       } else if (a.residual_type == Element::kFloat32) {
 #pragma unroll
-        for (int j = 0; j < 8; ++j) {
-          const int c = column + 8 * j + 2 * q;
+        for (int i = 0; i < 4; ++i) {
+          const int c = column + 16 * q + 4 * i;
           if (!there || c >= a.n) continue;
-          const float2 f = __ldcg(reinterpret_cast<const float2*>(static_cast<const float*>(a.residual) + base + c));
-          add(j, 0, f.x), add(j, 1, f.y);
+          const float4 f = __ldcg(reinterpret_cast<const float4*>(static_cast<const float*>(a.residual) + base + c));
+          add(2 * i, 0, f.x), add(2 * i, 1, f.y), add(2 * i + 1, 0, f.z), add(2 * i + 1, 1, f.w);
         }
       }
     }
@@ -537,16 +544,17 @@ __device__ __forceinline__ void finish(const QuantizedParams& p, uint32_t* d, co
           words[i] = a.y_type == Element::kFloat16 ? pack2<__half>(fminf(fmaxf(v0, -65504.f), 65504.f), fminf(fmaxf(v1, -65504.f), 65504.f))
                                                    : pack2<__nv_bfloat16>(v0, v1);
         }
-        transpose_quad(words, q);
-        const int c = column + 8 * (4 * g + q);
+        const int c = column + 16 * q + 8 * g;
         if (there && c < a.n)
           *reinterpret_cast<uint4*>(static_cast<uint16_t*>(a.y) + base + c) = uint4{words[0], words[1], words[2], words[3]};
       }
     } else {
 #pragma unroll
-      for (int j = 0; j < 8; ++j) {
-        const int c = column + 8 * j + 2 * q;
-        if (there && c < a.n) *reinterpret_cast<float2*>(static_cast<float*>(a.y) + base + c) = float2{value(j, 0), value(j, 1)};
+      for (int i = 0; i < 4; ++i) {
+        const int c = column + 16 * q + 4 * i;
+        if (there && c < a.n)
+          *reinterpret_cast<float4*>(static_cast<float*>(a.y) + base + c) =
+              float4{value(2 * i, 0), value(2 * i, 1), value(2 * i + 1, 0), value(2 * i + 1, 1)};
       }
     }
   }
@@ -555,17 +563,22 @@ __device__ __forceinline__ void finish(const QuantizedParams& p, uint32_t* d, co
 // The sums so far in units of those that follow.
 template <bool FLOATS, int COUNT>
 __device__ __forceinline__ void rescale(const QuantizedParams& p, uint32_t* d, float* sum, int column, int q) {
-  const auto* ratios = reinterpret_cast<const float2*>(p.a.behind.ratio + column) + q;
 #pragma unroll
-  for (int j = 0; j < COUNT / 4; ++j) {
-    const float2 ratio = __ldg(ratios + 4 * j);
+  for (int u = 0; u < COUNT / 32; ++u) {
+    Columns ratios;
+    ratios.load(p.a.behind.ratio, column + 64 * u, q);
 #pragma unroll
-    for (int e = 0; e < 4; ++e) {
-      const float r = e & 1 ? ratio.y : ratio.x;
-      if constexpr (FLOATS)
-        sum[4 * j + e] *= r;
-      else
-        d[4 * j + e] = static_cast<uint32_t>(__float2int_rn(static_cast<float>(static_cast<int>(d[4 * j + e])) * r));
+    for (int i = 0; i < 8; ++i) {
+      const int j = 8 * u + i;
+      const float2 ratio = ratios.pair(i);
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        const float r = e & 1 ? ratio.y : ratio.x;
+        if constexpr (FLOATS)
+          sum[4 * j + e] *= r;
+        else
+          d[4 * j + e] = static_cast<uint32_t>(__float2int_rn(static_cast<float>(static_cast<int>(d[4 * j + e])) * r));
+      }
     }
   }
 }

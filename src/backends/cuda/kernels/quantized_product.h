@@ -60,11 +60,13 @@ inline constexpr int kQuantizedVariants = 4;
 inline constexpr int64_t kQuantizedColumns = 256;
 
 // Bytes of a weight of n columns and k rows, and where element (row, column) lies in it: blocks of 64 columns by 128 rows, in which a
-// column is 128 bytes whose pieces of 16 are permuted as shared memory wants them. The padding is zero. Row tap * channels + c belongs
-// to channel c at that position of the kernel.
+// column is 128 bytes whose pieces of 16 are permuted as shared memory wants them. A block's columns lie so that a thread's sums of a row
+// are of 16 neighbours: column 16 q + 2 j + e at 8 j + 2 q + e. The padding is zero. Row tap * channels + c belongs to channel c at that
+// position of the kernel.
 constexpr int64_t quantized_weight_bytes(int64_t n, int64_t k) { return (n + 63) / 64 * ((k + 127) / 128) * 8192; }
 constexpr int64_t quantized_weight_offset(int64_t k, int64_t row, int64_t column) {
-  const int64_t block = column / 64 * ((k + 127) / 128) + row / 128, c = column % 64, r = row % 128;
+  const int64_t block = column / 64 * ((k + 127) / 128) + row / 128, r = row % 128;
+  const int64_t c = column % 16 / 2 * 8 + column % 64 / 16 * 2 + column % 2;
   return block * 8192 + c * 128 + ((r / 16) ^ (c % 8)) * 16 + r % 16;
 }
 
