@@ -26,11 +26,13 @@ constexpr int64_t kChannels = 3, kSide = 64, kMeasured = 64;  // rows that the p
 constexpr float kTolerance = 4e-3f;                           // of the largest value
 
 // An image to an image of the same size and a few numbers, over convolutions with sums around them.
-Result<std::string> model() {
+Result<std::string> model(bool quantized) {
   test::Network n({kChannels, kSide, kSide});
+  n.quantized = quantized;
   const auto relu = [&](ir::ValueId x) { return n.node("Relu", {x}); };
   ir::ValueId y = relu(n.convolution(n.x, kChannels, 16, 3));
-  for (int layer = 0; layer < 3; ++layer) y = relu(n.node("Add", {y, n.convolution(relu(n.convolution(y, 16, 16, 3)), 16, 16, 1)}));
+  for (int layer = 0; layer < 3; ++layer)
+    y = relu(n.node("Add", {n.rounded(y), n.convolution(relu(n.convolution(y, 16, 16, 3)), 16, 16, 1)}));
   const ir::ValueId numbers = n.node("GlobalAveragePool", {y});
   const ir::ValueId image = n.node("Sigmoid", {n.convolution(relu(n.convolution(y, 16, 32, 1)), 32, kChannels, 3)});
   return n.bytes({image, numbers});
@@ -134,8 +136,8 @@ Status check_caller_memory(const Engine& engine, int64_t rows, bool device_in, b
   return {};
 }
 
-Status run(DevicePrecision precision, const std::string& name) {
-  CAMEO_ASSIGN(const std::string bytes, model());
+Status run(DevicePrecision precision, bool quantized, const std::string& name) {
+  CAMEO_ASSIGN(const std::string bytes, model(quantized));
   const Dims dims[] = {{16, kChannels, kSide, kSide}, {kMeasured, kChannels, kSide, kSide}, {1024, kChannels, kSide, kSide}};
   const BuildOptions options{.profiles = {{.inputs = {{"x", dims[0], dims[1], dims[2]}}}}, .device = "cuda", .precision = precision};
   CAMEO_ASSIGN(const Plan plan, Builder().build(std::as_bytes(std::span(bytes)), "", options));
@@ -190,8 +192,9 @@ Status run(DevicePrecision precision, const std::string& name) {
 }
 
 Status run_all() {
-  CAMEO_TRY(run(DevicePrecision::kFloat32, "fp32"));
-  return run(DevicePrecision::kFloat16, "fp16");
+  CAMEO_TRY(run(DevicePrecision::kFloat32, false, "fp32"));
+  CAMEO_TRY(run(DevicePrecision::kFloat16, false, "fp16"));
+  return run(DevicePrecision::kFloat16, true, "int8");
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // Small networks for tests of the CUDA backend.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 #include <string>
@@ -19,9 +20,18 @@ inline Tensor drawn(const Dims& dims, float scale, unsigned seed) {
   return t;
 }
 
+template <typename T>
+Tensor scalar(T value) {
+  Tensor t = Tensor::allocate(dtype_of<T>(), Dims()).value();
+  t.data<T>()[0] = value;
+  return t;
+}
+
 // A graph from an input [N, ...] with drawn constants.
 class Network {
  public:
+  bool quantized = false;  // convolutions are of bytes
+
   explicit Network(const Dims& row) : b_(graph_, {}) {
     ir::Shape shape{ir::Dim::symbol("N")};
     for (int64_t extent : row) shape.push_back(extent);
@@ -35,9 +45,15 @@ class Network {
   ir::ValueId constant(const Dims& dims, float scale) { return b_.constant(drawn(dims, scale, ++seed_)); }
   ir::ValueId convolution(ir::ValueId from, int64_t in, int64_t out, int64_t side, int64_t stride = 1) {
     const int64_t pad = side / 2;
-    const ir::ValueId w = constant({out, in, side, side}, std::sqrt(2.0f / static_cast<float>(in * side * side)));
-    return node("Conv", {from, w, constant({out}, 0.1f)},
+    const Tensor w = drawn({out, in, side, side}, std::sqrt(2.0f / static_cast<float>(in * side * side)), ++seed_);
+    return node("Conv", {rounded(from), quantized ? of_bytes(w) : b_.constant(w), constant({out}, 0.1f)},
                 {{"pads", std::vector<int64_t>{pad, pad, pad, pad}}, {"strides", std::vector<int64_t>{stride, stride}}});
+  }
+  // `from` rounded to bytes where convolutions are of bytes.
+  ir::ValueId rounded(ir::ValueId from) {
+    if (!quantized) return from;
+    const ir::ValueId scale = b_.constant(scalar(0.04f)), zero = b_.constant(scalar<uint8_t>(128));
+    return node("DequantizeLinear", {node("QuantizeLinear", {from, scale, zero}), scale, zero});
   }
   ir::ValueId product(ir::ValueId from, int64_t k, int64_t n) {
     return node("Add", {node("MatMul", {from, constant({k, n}, 1 / std::sqrt(static_cast<float>(k)))}), constant({n}, 0.1f)});
@@ -56,6 +72,20 @@ class Network {
   ir::ValueId x = ir::kNoValue;
 
  private:
+  // Weights as bytes, with a scale for each first index.
+  ir::ValueId of_bytes(const Tensor& w) {
+    const int64_t rows = w.dims()[0], size = w.num_elements() / rows;
+    Tensor bytes = Tensor::allocate(DType::kInt8, w.dims()).value(), scales = Tensor::allocate(DType::kFloat32, {rows}).value();
+    for (int64_t r = 0; r < rows; ++r) {
+      const float* from = w.data<float>() + r * size;
+      float most = 0;
+      for (int64_t i = 0; i < size; ++i) most = std::max(most, std::abs(from[i]));
+      scales.data<float>()[r] = most / 127;
+      for (int64_t i = 0; i < size; ++i) bytes.data<int8_t>()[r * size + i] = static_cast<int8_t>(std::lrint(from[i] / most * 127));
+    }
+    return node("DequantizeLinear", {b_.constant(bytes), b_.constant(scales)}, {{"axis", int64_t{0}}});
+  }
+
   ir::Graph graph_;
   passes::GraphBuilder b_;
   unsigned seed_ = 0;

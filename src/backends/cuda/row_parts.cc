@@ -19,6 +19,9 @@ bool is_one_of(std::string_view name, const std::string_view (&names)[N]) {
 // Input 0 has rows; the others are parameters, or operands of what is fused behind, with the extents of the output.
 constexpr std::string_view kImages[] = {"AveragePool", "BatchNormalization", "Conv", "GlobalAveragePool", "GlobalMaxPool", "MaxPool"};
 constexpr std::string_view kProducts[] = {"MatMul", "QuantizedWeightMatMul"};
+// The same, of 8 bits: weights and their scales are the inputs 1 and 2.
+constexpr std::string_view kOf8Bits[] = {"Float8Conv", "QuantizedConv", "QuantizedMatMul"};
+constexpr size_t kOperands = 3;
 constexpr std::string_view kElementwise[] = {"Add", "Cast", "Clip",      "Div",  "Erf",     "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu",
                                              "Mul", "Neg",  "Pointwise", "Relu", "Sigmoid", "Sub",  "Tanh",        "Where"};
 constexpr size_t kAttentionMask = 3;
@@ -54,6 +57,11 @@ class Check {
     if (is_one_of(op, kProducts))
       return rows(in[0]) && rank >= 2 && attrs.integer("trans_a") == 0 && in.size() > 1 && !rows(in[1]) && rank_of(in[1]) <= 2 &&
              aligned(in, 2, node.outputs[0]);
+    // A scale that is not known before the run is found over all rows.
+    const bool scaled = op == "Float8MatMul" && attrs.real("x_scale", 0) != 0;
+    if (is_one_of(op, kOf8Bits) || scaled)
+      return rows(in[0]) && rank >= 2 && in.size() >= kOperands && !rows(in[1]) && !rows(in[2]) && aligned(in, kOperands, node.outputs[0]);
+    if (op == "QuantizeLinear" || op == "DequantizeLinear") return rows(in[0]) && none_has_rows(in, 1);
     if (op == "LayerNormalization" || op == "RMSNormalization")
       return rows(in[0]) && !along(attrs.integer("axis", -1)) && none_has_rows(in, 1);
     if (op == "Softmax") return rows(in[0]) && node.version >= 13 && !along(attrs.integer("axis", -1));

@@ -306,9 +306,7 @@ void Runner::place(Prepared& p) const {
       ir::for_each_use(graph_.nodes[joined->second], [&](ir::ValueId id) { read[id] = k; });
       made[graph_.nodes[joined->second].outputs[0]] = k;
     }
-    for (size_t i = 0; i < node.outputs.size(); ++i)
-      if (const ir::ValueId id = output_of(p, spec.steps[k].node, i); id != ir::kNoValue) made[id] = read[id] = k;
-    if (const ir::Node* rounding = rounding_of(p, spec.steps[k].node)) made[rounding->outputs[0]] = read[rounding->outputs[0]] = k;
+    for_each_output(p, spec.steps[k].node, [&](ir::ValueId id) { made[id] = read[id] = k; });
   }
   for (ir::ValueId id : spec.views) {
     const ir::ValueId source = spec.values[id].source;
@@ -401,6 +399,13 @@ bool Runner::all_on_device(const runtime::Specialization& spec) const {
 ir::ValueId Runner::output_of(const Prepared& p, uint32_t node, size_t output) const {
   if (const auto pool = p.pools.find(node); pool != p.pools.end() && output == 0) return graph_.nodes[pool->second].outputs[0];
   return graph_.nodes[node].outputs[output];
+}
+
+// Calls `each` for every value that a step makes, with the result of a rounding that it does as well.
+void Runner::for_each_output(const Prepared& p, uint32_t node, const std::function<void(ir::ValueId)>& each) const {
+  for (size_t i = 0; i < graph_.nodes[node].outputs.size(); ++i)
+    if (const ir::ValueId id = output_of(p, node, i); id != ir::kNoValue) each(id);
+  if (const ir::Node* rounding = rounding_of(p, node)) each(rounding->outputs[0]);
 }
 
 // Calls `each` for every value that a step reads.

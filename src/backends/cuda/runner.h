@@ -153,6 +153,7 @@ class Runner {
   void join_norms(Prepared& p) const;
   ir::ValueId output_of(const Prepared& p, uint32_t node, size_t output) const;
   void for_each_input(const Prepared& p, uint32_t node, const std::function<void(ir::ValueId)>& each) const;
+  void for_each_output(const Prepared& p, uint32_t node, const std::function<void(ir::ValueId)>& each) const;
   void join_shortcuts(Prepared& p) const;
   void join_pools(Prepared& p) const;
   bool takes_image(Prepared& p, std::vector<runtime::Specialization::Step>& steps, uint32_t node, const ir::Node& pool) const;

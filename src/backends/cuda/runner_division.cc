@@ -61,16 +61,18 @@ Result<std::shared_ptr<Runner::Part>> Runner::make_part(const Prepared& p, int p
   auto part = std::make_shared<Part>();
   CAMEO_ASSIGN(part->prepared, make_prepared(facts, p.simplified.has_value(), !(p.shortcuts.empty() && p.pools.empty()), &p));
   const Prepared& made = part->prepared;
-  if (!made.fixed || !made.norms.empty() || !made.encoders.empty() || made.shortcuts != p.shortcuts || made.pools != p.pools)
+  if (!made.fixed || !made.norms.empty() || !made.encoders.empty() || made.shortcuts != p.shortcuts || made.pools != p.pools ||
+      (p.simplified && made.simplified->roundings != p.simplified->roundings))
     return nullptr;
   const auto input = [&](size_t step, size_t i) { return inputs_of(p, p.spec.steps[step].node)[i]; };
   part->apart = rows_apart(graph_, p.spec, made.spec, parts, input);
-  // What a convolution takes over is one whose values have the batch as first extent, as has its own.
+  // What a convolution takes over is one whose values have the batch as first extent, as has its own; so do roundings.
   for (size_t k = 0; k < p.spec.steps.size(); ++k) {
     const uint32_t n = p.spec.steps[k].node;
     const auto shortcut = p.shortcuts.find(n);
-    if (shortcut == p.shortcuts.end() && !p.pools.count(n)) continue;
-    bool apart = has_rows(p.spec, made.spec, output_of(p, n, 0), parts);
+    if (shortcut == p.shortcuts.end() && !p.pools.count(n) && !rounding_of(p, n)) continue;
+    bool apart = true;
+    for_each_output(p, n, [&](ir::ValueId id) { apart = apart && has_rows(p.spec, made.spec, id, parts); });
     if (shortcut != p.shortcuts.end()) apart = apart && has_rows(p.spec, made.spec, graph_.nodes[shortcut->second].inputs[0], parts);
     if (apart) continue;
     part->apart.head = std::min(part->apart.head, k);
@@ -90,8 +92,7 @@ std::unique_ptr<Runner::Overlap> Runner::make_overlap(const Prepared& p, const P
   for (size_t k = 0; k < steps; ++k) {
     const uint32_t n = whole.steps[k].node;
     for_each_input(p, n, [&](ir::ValueId id) { read[source(id)] = k; });
-    for (size_t i = 0; i < graph_.nodes[n].outputs.size(); ++i)
-      if (const ir::ValueId id = output_of(p, n, i); id != ir::kNoValue) made[source(id)] = read[source(id)] = k;
+    for_each_output(p, n, [&](ir::ValueId id) { made[source(id)] = read[source(id)] = k; });
   }
   const auto kept_apart = [&](ir::ValueId id, int level) {
     const Prepared& part = parts[level]->prepared;
@@ -150,8 +151,7 @@ std::unique_ptr<Runner::Overlap> Runner::make_overlap(const Prepared& p, const P
       if (k < static_cast<size_t>(d.head[0])) read_first[source(id)] = 1;
     };
     for_each_input(p, n, touch);
-    for (size_t i = 0; i < graph_.nodes[n].outputs.size(); ++i)
-      if (const ir::ValueId id = output_of(p, n, i); id != ir::kNoValue) touch(id);
+    for_each_output(p, n, touch);
   }
   // Where the whole batch begins and ends, or the first steps meet the last ones, what is alive lies in the memory of the whole.
   const auto begin = static_cast<size_t>(d.head[0]), end = steps - static_cast<size_t>(d.tail[0]);
@@ -219,8 +219,8 @@ Result<double> Runner::time_run(Prepared& p, std::span<const Value> inputs, std:
 
 // Decides whether the run is divided, and how.
 Status Runner::choose_overlap(Prepared& p) {
-  if (!is_main_ || !p.fixed || !p.norms.empty() || !p.encoders.empty() || (p.simplified && !p.simplified->roundings.empty()) ||
-      !session_.graphs || !session_.device.has_gpu() || p.steps.size() < 4 || Annotation::on())
+  if (!is_main_ || !p.fixed || !p.norms.empty() || !p.encoders.empty() || !session_.graphs || !session_.device.has_gpu() ||
+      p.steps.size() < 4 || Annotation::on())
     return {};
   size_t in_bytes = 0, out_bytes = 0;
   std::string shapes;
@@ -235,7 +235,12 @@ Status Runner::choose_overlap(Prepared& p) {
       shapes += fmt::format(" {}{}", dtype_name(type.dtype), dims.to_string());
     }
   if (std::max(in_bytes, out_bytes) < Division::kLeastCopied) return {};
-  const std::string problem = fmt::format("parts of {} steps {}:{}", p.steps.size(), static_cast<int>(session_.precision), shapes);
+  // Models of the same extents differ by their operators (FNV-1a): lower precision has others.
+  uint32_t kinds = 2166136261u;
+  for (const auto& step : p.spec.steps)
+    for (char c : graph_.nodes[step.node].op->name) kinds = (kinds ^ static_cast<uint8_t>(c)) * 16777619u;
+  const std::string problem =
+      fmt::format("parts of {} steps {:x} {}:{}", p.steps.size(), kinds, static_cast<int>(session_.precision), shapes);
   const int head = session_.device.known_choice("first " + problem), tail = session_.device.known_choice("last " + problem);
   if (head == 0 && tail == 0) return {};
   // Where it cannot be done, for want of memory for example, the run stays whole.
