@@ -108,8 +108,9 @@ void Runner::assign_storage(Prepared& p) const {
   const auto narrowed = [&](ir::ValueId id) { return id != ir::kNoValue && p.storage[id] == narrow; };
   for (const ir::Node& node : graph_.nodes) {
     const std::string_view op = node.op->name;
-    // What was 16 bits already loses nothing.
-    bool makes = is_heavy(op) || (op == "Cast" && spec.facts[node.inputs[0]].type.dtype == narrow);
+    // An input of 16 bits loses nothing; inside of the model a cast to 32 bits is there for what follows.
+    const bool of_input = op == "Cast" && spec.values[node.inputs[0]].place == Place::kInput;
+    bool makes = is_heavy(op) || (of_input && spec.facts[node.inputs[0]].type.dtype == narrow);
     if (!makes && keeps_scale(op)) {
       for (ir::ValueId id : node.inputs) makes |= narrowed(id) && spec.facts[id].type.dtype == DType::kFloat32;
       // Rows of an embedding table.
