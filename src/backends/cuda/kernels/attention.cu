@@ -9,6 +9,7 @@
 //         of a warpgroup.
 //   dense as wgmma where every query sees every key, but for masks of keys, and there are 256 to 1024 of them and enough blocks: tiles
 //         by the tensor copy engine, the next scores beside these values, sums corrected where they must be.
+//   split as mma where sequences are short and blocks would be few: 16 queries a block, whose warps have a quarter of the keys each.
 //   f32   float32, exact: 64 x 64 tiles, multiply-adds in registers.
 //   few   up to 8 queries that share keys (decoding, also of grouped heads): keys and values go from memory into registers
 //         once, each warp has its own keys; where sequences and heads are few, up to 8 blocks of a cluster share the keys and

@@ -3,6 +3,7 @@
 
 #include "backends/cuda/kernels/attention_dense.cuh"
 #include "backends/cuda/kernels/attention_mma.cuh"
+#include "backends/cuda/kernels/attention_split.cuh"
 #include "backends/cuda/kernels/attention_variants.h"
 #include "backends/cuda/kernels/attention_wgmma.cuh"
 #include "backends/cuda/kernels/launch.h"
@@ -40,6 +41,7 @@ cudaError_t attention_mma_of(const AttentionArgs& a, const DeviceTraits& device,
   const bool wide = a.queries > 64 && blocks >= 2 * device.multiprocessors && attention_mma_shared(a, 128) <= device.shared_memory;
   static const bool wgmma = device.capability == 90 && has_wgmma(attention_wgmma<T, true>);
   cudaError_t e = cudaSuccess;
+  if (try_attention_split<T>(a, device, stream, e)) return e;
   if (wgmma && try_attention_dense<T>(a, device, stream, e)) return e;
   if (wgmma && a.size == 64 && a.queries > 64 && 2 * blocks >= device.multiprocessors && attention_wgmma_shared(a) <= device.shared_memory)
     return run_attention_wgmma<T>(a, stream);
