@@ -81,7 +81,6 @@ class Match {
   // The node bound to a name; null when it is on a path that was not taken.
   const ir::Node* node(const std::string& name) const;
   const ir::Node& root() const { return view_->node(root_); }
-  uint32_t root_index() const { return root_; }
   // Every node matched, the root first.
   const std::vector<uint32_t>& nodes() const { return nodes_; }
 

@@ -66,8 +66,6 @@ class Source {
   Status launch_elements(StepBuilder& b, int64_t count);
   // With `blocks` blocks of `threads` threads; `block` is the number of the block.
   Status launch_blocks(StepBuilder& b, int64_t blocks, int threads, size_t shared_bytes = 0);
-  // Indices are 64 bits wide whatever the tensors.
-  void force_wide() { wide_ = true; }
 
  private:
   std::string parameter(const Operand& operand, bool written);

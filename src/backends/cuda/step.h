@@ -174,9 +174,6 @@ class StepBuilder {
     size_t operations, scratch_bytes;
   };
   Mark mark() const { return {step_.operations.size(), step_.scratch_bytes}; }
-  std::span<const std::unique_ptr<Operation>> operations_since(const Mark& mark) const {
-    return std::span(step_.operations).subspan(mark.operations);
-  }
   void back_to(const Mark& mark) {
     step_.operations.resize(mark.operations);
     step_.scratch_bytes = mark.scratch_bytes;
