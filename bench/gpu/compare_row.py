@@ -190,8 +190,7 @@ class Peer:
 
         self.forward = forward
         if mode != "none":
-            how = {"options": {"max_autotune_gemm": True, "triton.cudagraphs": True}} if mode == "max-autotune-gemm" else {"mode": mode}
-            self.forward = torch.compile(forward, dynamic=False, **how)
+            self.forward = torch.compile(forward, mode=mode, dynamic=False)
         self.answers = None
         start = time.monotonic()
         if mode != "none":

@@ -1,8 +1,10 @@
 // BatchNormalization at inference, and products and sums with constants that have one number a channel, go into the weights and
-// bias of the Conv, ConvTranspose, Gemm or MatMul before them. A BatchNormalization that nothing can take becomes x * scale +
-// shift. Weights that are also read elsewhere stay, for they would be needed twice. Results differ in rounding.
+// bias of the Conv, ConvTranspose, Gemm or MatMul before them, scales also through a MatMul's bias and a Transpose. A BatchNormalization
+// that nothing can take becomes x * scale + shift. Weights that are also read elsewhere stay, for they would be needed twice. Results
+// differ in rounding.
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include "passes/pass.h"
 #include "passes/program_builder.h"
@@ -174,6 +176,53 @@ Rewrite normalization(const Match& match, const GraphView& view) {
   return patch;
 }
 
+// A Mul by one constant a channel behind a MatMul, with its bias and a Transpose between: the scale of a residual branch, which is given
+// with the channels first. Scales go into weights and bias.
+Rewrite scaled_branch(const ir::Node& node, const GraphView& view) {
+  for (size_t side : {size_t{0}, size_t{1}}) {
+    ir::ValueId id = node.inputs[side];
+    if (view.constant(node.inputs[1 - side]) == nullptr || !view.same_shape(id, node.outputs[0]) || view.uses(id) != 1) continue;
+    const ir::Node *transpose = view.producer(id), *sum = transpose;
+    if (transpose != nullptr && transpose->op->domain.empty() && transpose->op->name == "Transpose") {
+      id = transpose->inputs[0];
+      sum = view.uses(id) == 1 ? view.producer(id) : nullptr;
+    } else {
+      transpose = nullptr;
+    }
+    if (sum == nullptr || !sum->op->domain.empty() || sum->op->name != "Add" || sum->version < 7) continue;
+    for (size_t of : {size_t{0}, size_t{1}}) {
+      const ir::ValueId product = sum->inputs[of], bias = sum->inputs[1 - of];
+      const auto layer = layer_of(view, product);
+      if (!layer || layer->node->op->name != "MatMul" || view.uses(product) != 1 || !view.same_shape(product, id)) continue;
+      const auto rank = view.shape(product)->size();
+      const auto channels = static_cast<size_t>(layer->channels);
+      size_t axis = rank - 1;
+      std::vector<int64_t> perm;
+      if (transpose != nullptr) {
+        perm = attr<std::vector<int64_t>>(*transpose, "perm").value_or(std::vector<int64_t>());
+        if (perm.empty())
+          for (size_t i = rank; i-- > 0;) perm.push_back(static_cast<int64_t>(i));
+        axis = static_cast<size_t>(std::ranges::find(perm, static_cast<int64_t>(rank) - 1) - perm.begin());
+      }
+      auto shifts = per_channel(view, bias, rank, rank - 1, channels);
+      const auto scales = per_channel(view, node.inputs[1 - side], rank, axis, channels);
+      const Tensor* w = view.constant(layer->node->inputs[1]);
+      if (!shifts || !scales || w == nullptr || w->dtype() != DType::kFloat32 || view.uses(layer->node->inputs[1]) != 1) continue;
+      if (std::ranges::any_of(*scales, [](double v) { return !std::isfinite(v) || v == 0; })) continue;
+      std::ranges::transform(*shifts, *scales, shifts->begin(), std::multiplies<>());
+      Patch patch(view);
+      ir::Node merged = *layer->node;
+      merged.outputs = {0};
+      merged.inputs[1] = patch.constant(scaled(*layer, *w, *scales));
+      ir::ValueId y = patch.node("Add", {patch.node(std::move(merged))[0], patch.constant(floats({layer->channels}, *shifts))});
+      if (transpose != nullptr) y = patch.node("Transpose", {y}, {{"perm", perm}});
+      patch.replace(node.outputs[0], y);
+      return patch;
+    }
+  }
+  return NoMatch{};
+}
+
 // Mul, Div, Add, Sub of a layer and a constant.
 Rewrite arithmetic(const Match& match, const GraphView& view) {
   const ir::Node& node = match.root();
@@ -199,7 +248,7 @@ Rewrite arithmetic(const Match& match, const GraphView& view) {
     }
     return folded(view, *layer, affine, node);
   }
-  return NoMatch{};
+  return name == "Mul" ? scaled_branch(node, view) : NoMatch{};
 }
 
 std::vector<Rule> rules() {

@@ -57,6 +57,29 @@ TEST(FoldBatchNorm, IntoLayers) {
   }
 }
 
+TEST(FoldBatchNorm, ScalesOfBranches) {
+  for (bool turned : {false, true}) {
+    TestGraph g;
+    const Id x = g.input("x", DType::kFloat32, {kN, 5, 6, 4});
+    Id y = g.node("Add", {weights(g, {3}), g.node("MatMul", {x, weights(g, {4, 3})})});
+    if (turned) y = g.node("Transpose", {y}, {{"perm", Ints{0, 3, 1, 2}}});
+    Tensor t = Tensor::allocate(DType::kFloat32, turned ? Dims{3, 1, 1} : Dims{3}).value();
+    for (int64_t c = 0; c < 3; ++c) t.data<float>()[c] = 0.5f - static_cast<float>(c);
+    g.output(g.node("Mul", {y, g.graph.add_constant("scale", t)}));
+    EXPECT_EQ(left_of(g), turned ? "MatMul, Add, Transpose" : "MatMul, Add");
+  }
+  // A scale along another axis, and a sum that is read twice.
+  TestGraph g;
+  const Id x = g.input("x", DType::kFloat32, {kN, 3, 3, 4});
+  const Id y =
+      g.node("Transpose", {g.node("Add", {g.node("MatMul", {x, weights(g, {4, 3})}), weights(g, {3})})}, {{"perm", Ints{0, 3, 1, 2}}});
+  g.output(g.node("Mul", {y, weights(g, {3})}));
+  const Id z = g.node("Add", {g.node("MatMul", {x, weights(g, {4, 3})}), weights(g, {3})});
+  g.output(g.node("Mul", {z, weights(g, {1})}));
+  g.output(z);
+  EXPECT_EQ(left_of(g), "MatMul, Add, Transpose, Mul, MatMul, Add, Mul");
+}
+
 TEST(FoldBatchNorm, ConstantsPerChannel) {
   TestGraph g;
   const Id x = g.input("x", DType::kFloat32, {kN, 2, 5});

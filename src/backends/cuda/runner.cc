@@ -107,6 +107,9 @@ Result<Runner::Prepared> Runner::make_prepared(std::span<const ops::Fact> inputs
     } else {
       put_small_first(p);
     }
+    if (session_.device.has_gpu())
+      p.gates = find_channel_gates(graph_, p.spec, p.storage, activation_type(session_.precision), traits_of(session_.device));
+    p.layouts = fuse_layouts(graph_, p.spec, [&](uint32_t node) { return inputs_of(p, node); });
     lay_beside(p);
     join_norms(p);
     if (joined) {
@@ -179,6 +182,8 @@ void Runner::find_encoders(Prepared& p) const {
 // The values that a step reads: those of its node, or others in their place.
 std::vector<ir::ValueId> Runner::inputs_of(const Prepared& p, uint32_t node) const {
   if (const auto encoder = p.encoders.find(node); encoder != p.encoders.end()) return encoder->second.inputs;
+  if (const auto layout = p.layouts.find(node); layout != p.layouts.end()) return layout->second.inputs;
+  if (const auto gate = p.gates.find(node); gate != p.gates.end()) return gate->second.inputs;
   std::vector<ir::ValueId> ids = graph_.nodes[node].inputs;
   if (!p.simplified) return ids;
   if (const auto bias = p.simplified->biases.find(node); bias != p.simplified->biases.end()) ids[kAttentionMask] = bias->second.mask;
@@ -361,7 +366,7 @@ View Runner::view_of(const Prepared& p, ir::ValueId id) const {
 }
 
 Result<Runner::Ready> Runner::make_ready(const ir::Node& node, std::vector<View> inputs, std::vector<View> outputs, const ir::Node* norm,
-                                         const ir::Node* shortcut, const ir::Node* pool, const EncoderChain* encoder) {
+                                         const ir::Node* shortcut, const ir::Node* pool, const std::function<Status(StepBuilder&)>& make) {
   const DeviceOp* op = find_device_op(node);
   if (!op) return error(ErrorCode::kUnsupported, "the device has no such operator");
   for (const auto* list : {&inputs, &outputs})
@@ -375,7 +380,7 @@ Result<Runner::Ready> Runner::make_ready(const ir::Node& node, std::vector<View>
   b.set_norm(norm);
   b.set_shortcut(shortcut);
   b.set_pool(pool);
-  CAMEO_TRY(encoder ? make_encoder(b, *encoder) : op->make(b));
+  CAMEO_TRY(make ? make(b) : op->make(b));
   ready.step = b.take();
   return ready;
 }
@@ -469,9 +474,14 @@ Status Runner::make_fixed(Prepared& p) {
       outputs.resize(kNormOutput);
       outputs.push_back(view_of(p, norm->outputs[0]));
     }
-    const auto encoder = p.encoders.find(n);
-    auto ready = make_ready(node, views_of_inputs(p, n), std::move(outputs), norm, joined(p.shortcuts), joined(p.pools),
-                            encoder == p.encoders.end() ? nullptr : &encoder->second);
+    std::function<Status(StepBuilder&)> make;
+    if (const auto encoder = p.encoders.find(n); encoder != p.encoders.end())
+      make = [&with = encoder->second](StepBuilder& b) { return make_encoder(b, with); };
+    else if (const auto layout = p.layouts.find(n); layout != p.layouts.end())
+      make = [&with = layout->second](StepBuilder& b) { return make_fused_layout(b, with); };
+    else if (const auto gate = p.gates.find(n); gate != p.gates.end())
+      make = [&with = gate->second](StepBuilder& b) { return make_channel_gate(b, with); };
+    auto ready = make_ready(node, views_of_inputs(p, n), std::move(outputs), norm, joined(p.shortcuts), joined(p.pools), make);
     if (!ready.ok()) {
       // The step may do with values that are there in the run alone, or run on the host.
       if (ready.error().code() == ErrorCode::kUnsupported) return {};

@@ -10,8 +10,10 @@
 #include <vector>
 
 #include "backends/cuda/chain.h"
+#include "backends/cuda/channel_gates.h"
 #include "backends/cuda/division.h"
 #include "backends/cuda/encoder_graph.h"
+#include "backends/cuda/layout_fusion.h"
 #include "backends/cuda/row_parts.h"
 #include "backends/cuda/simplify.h"
 #include "backends/cuda/step.h"
@@ -96,6 +98,8 @@ class Runner {
     std::vector<size_t> offsets;                // by value: of placed values, in the block
     std::optional<Simplified> simplified;       // what `spec` leaves out; only where every step was made ready
     std::map<uint32_t, EncoderChain> encoders;  // by node: what its step does instead
+    std::map<uint32_t, FusedLayout> layouts;    // by node: steps that others are part of
+    std::map<uint32_t, ChannelGate> gates;      // by node: steps that make their gates, too
     std::map<ir::ValueId, Beside> beside;       // values that lie beside others, row by row
     std::map<uint32_t, uint32_t> norms;         // by node, of a product: the norm before it, which has no step of its own
     std::map<uint32_t, uint32_t> shortcuts;     // by node, of Conv: the 1x1 convolution that it adds, which has no step of its own
@@ -187,7 +191,8 @@ class Runner {
   Result<Value> moved(Value v, size_t axis, bool to_front);
   Status infer(Prepared& p, const ir::Node& node);
   Result<Ready> make_ready(const ir::Node& node, std::vector<View> inputs, std::vector<View> outputs, const ir::Node* norm = nullptr,
-                           const ir::Node* shortcut = nullptr, const ir::Node* pool = nullptr, const EncoderChain* encoder = nullptr);
+                           const ir::Node* shortcut = nullptr, const ir::Node* pool = nullptr,
+                           const std::function<Status(StepBuilder&)>& make = nullptr);
   // A value of its own memory.
   Result<Value> fresh(DType dtype, const Dims& dims);
   // Makes the step ready if it is not, or was for other shapes, and puts it on the stream.

@@ -27,6 +27,9 @@ void Runner::join_shortcuts(Prepared& p) const {
   for (uint32_t k = 0; k < spec.steps.size(); ++k) {
     const ir::Node& node = graph_.nodes[spec.steps[k].node];
     ir::for_each_use(node, [&](ir::ValueId id) { ++readers[id]; });
+    // What it reads besides, of steps that it does.
+    if (p.layouts.count(spec.steps[k].node) || p.gates.count(spec.steps[k].node))
+      for_each_input(p, spec.steps[k].node, [&](ir::ValueId id) { ++readers[id]; });
     for (ir::ValueId id : node.outputs)
       if (id != ir::kNoValue) maker[id] = k;
   }

@@ -62,9 +62,17 @@ Result<std::shared_ptr<Runner::Part>> Runner::make_part(const Prepared& p, int p
   CAMEO_ASSIGN(part->prepared, make_prepared(facts, p.simplified.has_value(), !(p.shortcuts.empty() && p.pools.empty()), &p));
   const Prepared& made = part->prepared;
   if (!made.fixed || !made.norms.empty() || !made.encoders.empty() || made.shortcuts != p.shortcuts || made.pools != p.pools ||
-      (p.simplified && made.simplified->roundings != p.simplified->roundings))
+      (p.simplified && made.simplified->roundings != p.simplified->roundings) ||
+      !std::equal(made.gates.begin(), made.gates.end(), p.gates.begin(), p.gates.end(),
+                  [](const auto& a, const auto& b) { return a.first == b.first; }) ||
+      !std::equal(made.layouts.begin(), made.layouts.end(), p.layouts.begin(), p.layouts.end(),
+                  [](const auto& a, const auto& b) { return a.first == b.first && a.second.inputs == b.second.inputs; }))
     return nullptr;
-  const auto input = [&](size_t step, size_t i) { return inputs_of(p, p.spec.steps[step].node)[i]; };
+  // Steps that put elements elsewhere take the whole batch.
+  const auto input = [&](size_t step, size_t i) {
+    const uint32_t node = p.spec.steps[step].node;
+    return p.layouts.count(node) || (p.gates.count(node) && i > 0) ? ir::kNoValue : inputs_of(p, node)[i];
+  };
   part->apart = rows_apart(graph_, p.spec, made.spec, parts, input);
   // What a convolution takes over is one whose values have the batch as first extent, as has its own; so do roundings.
   for (size_t k = 0; k < p.spec.steps.size(); ++k) {

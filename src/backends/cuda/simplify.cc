@@ -85,11 +85,19 @@ class Simplifier {
     folded_.insert(id);
   }
 
-  // Values that were not there when the plan was built, for they follow from its shapes.
+  // Arithmetic with constants, which is left of the plan where its results are much larger than they.
+  static bool repeats_constants(const ir::Node& node) {
+    if (is(node, "ai.cameo", "Pointwise")) return true;
+    for (std::string_view name : {"Add", "And", "Equal", "Expand", "Greater", "Less", "Mul", "Not", "Or", "Sub", "Unsqueeze", "Where"})
+      if (is(node, "", name)) return true;
+    return false;
+  }
+
+  // Values that were not there when the plan was built, for they follow from its shapes, or were too large.
   bool follows_from_shapes(const ir::Node& node) const {
     if (node.op->flags & (ops::kRandom | ops::kControlFlow | ops::kDataDependent | ops::kNotFolded) || !node.subgraphs.empty())
       return false;
-    bool derived = false;
+    bool derived = repeats_constants(node);
     for (ir::ValueId id : node.inputs) {
       if (id == ir::kNoValue) continue;
       if (!is_constant(id)) return false;
@@ -305,7 +313,8 @@ class Simplifier {
       if (!has_step(n)) continue;
       const bool rounds = is(node, "", "LayerNormalization") || is(node, "", "RMSNormalization") || is(node, "", "Attention");
       const RoundingPlace place = rounding_place(node);
-      if (rounds && node.inputs.size() <= place.scale && node.outputs.size() <= place.output && value(node.outputs[0]).place == Place::kArena)
+      if (rounds && node.inputs.size() <= place.scale && node.outputs.size() <= place.output &&
+          value(node.outputs[0]).place == Place::kArena)
         makers[node.outputs[0]] = n;
       if (!rounds_to_float8(node) || value(node.outputs[0]).place != Place::kArena) continue;
       const auto from = makers.find(node.inputs[0]);

@@ -10,7 +10,7 @@
 namespace cameo::cuda {
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kThreads = 256, kFewestThreads = 64;  // of a block
 constexpr int64_t kMaxBlocks = (int64_t{1} << 31) - 1;
 // Kernels of at most so many blocks a multiprocessor start while the one before them runs: theirs are the times that starting counts in.
 constexpr int kDependentBlocks = 8;
@@ -269,13 +269,16 @@ Status Source::launch(StepBuilder& b, KernelShape shape, const std::string& head
 
 Status Source::launch_elements(StepBuilder& b, int64_t count) {
   if (count == 0) return {};
-  const int64_t blocks = (count + kThreads - 1) / kThreads;
+  // Small blocks where that gives work to more multiprocessors.
+  int threads = kThreads;
+  while (threads > kFewestThreads && count < int64_t{threads} * b.device().info().multiprocessors) threads /= 2;
+  const int64_t blocks = (count + threads - 1) / threads;
   if (blocks > kMaxBlocks) return error(ErrorCode::kUnsupported, "{} elements are more than the device takes at once", count);
   const std::string n = number(count);
   KernelShape shape;
   shape.grid[0] = static_cast<unsigned>(blocks);
-  shape.block[0] = kThreads;
-  return launch(b, shape, fmt::format("  const I i = (I)blockIdx.x * {} + threadIdx.x;\n  if (i >= {}) return;\n", kThreads, n), kThreads,
+  shape.block[0] = static_cast<unsigned>(threads);
+  return launch(b, shape, fmt::format("  const I i = (I)blockIdx.x * {} + threadIdx.x;\n  if (i >= {}) return;\n", threads, n), threads,
                 count);
 }
 

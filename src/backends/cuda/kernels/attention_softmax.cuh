@@ -40,8 +40,7 @@ __device__ __forceinline__ void write_result(const AttentionArgs& a, int64_t at,
   if (!a.rounded) return;
   const auto round4 = [&](uint32_t low, uint32_t high) {
     const float2 l = unpack2<T>(low), h = unpack2<T>(high);
-    return pack_float8(l.x * a.rounded_factor, l.y * a.rounded_factor) |
-           pack_float8(h.x * a.rounded_factor, h.y * a.rounded_factor) << 16;
+    return pack_float8(l.x * a.rounded_factor, l.y * a.rounded_factor) | pack_float8(h.x * a.rounded_factor, h.y * a.rounded_factor) << 16;
   };
   *reinterpret_cast<uint2*>(static_cast<uint8_t*>(a.rounded) + at) = uint2{round4(v.x, v.y), round4(v.z, v.w)};
 }
@@ -66,6 +65,26 @@ __device__ __forceinline__ float bias_at(const AttentionArgs& a, int64_t index) 
       return static_cast<const uint8_t*>(a.bias)[index] ? 0.f : -INFINITY;
     default:
       return 0.f;
+  }
+}
+// At so many indices, which must all be there: read at once.
+template <int N>
+__device__ __forceinline__ void biases_at(const AttentionArgs& a, const int64_t (&index)[N], float (&bias)[N]) {
+  const auto each = [&](auto load) {
+#pragma unroll
+    for (int i = 0; i < N; ++i) bias[i] = load(index[i]);
+  };
+  switch (a.bias_type) {
+    case BiasType::kFloat32:
+      return each([&](int64_t i) { return to_log2(static_cast<const float*>(a.bias)[i]); });
+    case BiasType::kFloat16:
+      return each([&](int64_t i) { return to_log2(__half2float(static_cast<const __half*>(a.bias)[i])); });
+    case BiasType::kBFloat16:
+      return each([&](int64_t i) { return to_log2(__bfloat162float(static_cast<const __nv_bfloat16*>(a.bias)[i])); });
+    case BiasType::kBool:
+      return each([&](int64_t i) { return static_cast<const uint8_t*>(a.bias)[i] ? 0.f : -INFINITY; });
+    default:
+      return each([&](int64_t) { return 0.f; });
   }
 }
 __device__ __forceinline__ int64_t bias_row(const AttentionArgs& a, int b, int h, int row) {
@@ -159,16 +178,30 @@ __device__ __forceinline__ void softmax_tile(const AttentionArgs& a, const RowVi
           const KeyRange seen = key_range(a, view, r, r);
           from[e] = seen.first, to[e] = r < a.queries ? seen.last : 0;
         }
+        int64_t rows[2] = {};
+        if (BIAS && per_element)
 #pragma unroll
-        for (int n = 0; n < BN / 8; ++n)
+          for (int e = 0; e < 2; ++e) rows[e] = bias_row(a, b, h, min(row + e * 8, a.queries - 1));
+        constexpr int GROUP = MT == 1 && PIECES <= 4 ? 8 : 2;  // fragments whose biases are on their way at once
 #pragma unroll
-          for (int e = 0; e < 4; ++e) {
+        for (int n0 = 0; n0 < BN / 8; n0 += GROUP) {
+          float element[BIAS ? 4 * GROUP : 1] = {};
+          if constexpr (BIAS)
+            if (per_element) {
+              int64_t index[4 * GROUP];
+#pragma unroll
+              for (int k = 0; k < 4 * GROUP; ++k)
+                index[k] = rows[k >> 1 & 1] + min(key0 + (n0 + k / 4) * 8 + 2 * t + (k & 1), range.last - 1);
+              biases_at(a, index, element);
+            }
+#pragma unroll
+          for (int k = 0; k < 4 * GROUP; ++k) {
+            const int n = n0 + k / 4, e = k & 3;
             const int key = key0 + n * 8 + 2 * t + (e & 1), r = row + (e >> 1) * 8;
             if (key >= from[e >> 1] && key < to[e >> 1]) {
               if (BIAS) {
-                float add = 0.f;
+                float add = element[BIAS ? k : 0];
                 if (per_key) add = key_bias[key];
-                if (per_element) add = bias_at(a, bias_row(a, b, h, r) + key);
                 if (diagonal) add += relative[key - (r - row0) + BM - 1];
                 s[i][n][e] += add;
               }
@@ -176,6 +209,7 @@ __device__ __forceinline__ void softmax_tile(const AttentionArgs& a, const RowVi
               s[i][n][e] = -INFINITY;
             }
           }
+        }
       }
     }
 #pragma unroll

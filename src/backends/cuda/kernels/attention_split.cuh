@@ -68,15 +68,19 @@ __global__ void __launch_bounds__(128, 2) attention_split(const __grid_constant_
       qf[kk][i + 2] = *reinterpret_cast<const uint32_t*>(from + kk * 16 + 8);
     }
   }
-  if (a.bias_type != BiasType::kNone) {
+  if (a.bias_type != BiasType::kNone && view.length > 0) {
     const bool per_key = a.bias_strides.row == 0;
+    int64_t index[KW / 2];
+    float bias[KW / 2];
 #pragma unroll
-    for (int n = 0; n < KW / 8; ++n)
+    for (int i = 0; i < KW / 2; ++i) {
+      const int key = key0 + i / 4 * 8 + 2 * t + (i & 1), row = row0 + g + (i >> 1 & 1) * 8;
+      index[i] = bias_row(a, b, h, per_key ? 0 : min(row, a.queries - 1)) + min(key, view.length - 1);
+    }
+    biases_at(a, index, bias);
 #pragma unroll
-      for (int e = 0; e < 4; ++e) {
-        const int key = key0 + n * 8 + 2 * t + (e & 1), row = row0 + g + (e >> 1) * 8;
-        if (key < view.length && row < a.queries) add[n][e] += bias_at(a, bias_row(a, b, h, per_key ? 0 : row) + key);
-      }
+    for (int i = 0; i < KW / 2; ++i)
+      if (add[i / 4][i & 3] != -INFINITY) add[i / 4][i & 3] += bias[i];
   }
 
   float s[KW / 8][4] = {}, o[HD / 8][4] = {};
