@@ -190,7 +190,8 @@ class Peer:
 
         self.forward = forward
         if mode != "none":
-            self.forward = torch.compile(forward, mode=mode, dynamic=False)
+            how = {"options": {"max_autotune_gemm": True, "triton.cudagraphs": True}} if mode == "max-autotune-gemm" else {"mode": mode}
+            self.forward = torch.compile(forward, dynamic=False, **how)
         self.answers = None
         start = time.monotonic()
         if mode != "none":

@@ -233,8 +233,8 @@ Result<std::unique_ptr<Operation>> make_gemm(StepBuilder& b, const Gemm& g, doub
   const std::string problem =
       fmt::format("gemm {} lt{} {}x{}x{} batch {} ({}, {}) {}{} {}>{} {} act {} bias {} add {}", runtime::precision_name(b.precision()),
                   (*CublasLt::get())->cublasLtGetVersion(), g.m, g.n, g.k, g.batch, g.stride_a, g.stride_b, g.trans_a ? 't' : 'n',
-                  g.trans_b ? 't' : 'n', dtype_name(g.a.dtype), dtype_name(g.y.dtype), g.alpha, static_cast<int>(g.activation),
-                  g.bias.present(), g.addend.present());
+                  g.trans_b ? 't' : 'n', dtype_name(g.a.dtype), dtype_name(g.y.dtype), g.a.dtype == DType::kFloat8E4M3FN ? 1 : g.alpha,
+                  static_cast<int>(g.activation), g.bias.present(), g.addend.present());
   CAMEO_TRY(product->choose(b, problem, time));
   return product;
 }

@@ -160,9 +160,9 @@ Result<bool> by_tensor_cores(StepBuilder& b, const Problem& p, const Rounded& x,
     if (y.dtype == kFloat8) a.y_factor = 1 / p.y_scale;
   }
   o.y = e.whole ? y : b.scratch(DType::kFloat32, y.dims);
-  const std::string problem =
-      fmt::format("float8 product {}x{}x{} {} > {} bias {} add {} act {} by", p.rows, p.n, p.k, o.y.dims.to_string(), dtype_name(y.dtype),
-                  e.bias > 0, e.addend > 0, e.activates ? static_cast<int>(e.activation) : -1);
+  const std::string problem = fmt::format(
+      "float8 product {}x{}x{} {} > {} bias {} add {} act {} scales {} {} by", p.rows, p.n, p.k, o.y.dims.to_string(), dtype_name(y.dtype),
+      e.bias > 0, e.addend > 0, e.activates ? static_cast<int>(e.activation) : -1, x.factor.present(), shared_scale(*b.value(2)) == 0);
   const int known = b.device().known_choice(problem);
   double own = 0, theirs = 0;
   std::unique_ptr<Operation> library, product;
