@@ -25,6 +25,16 @@ struct StemArgs {
   bool dependent = false;      // programmatic dependent launch: w is read before the kernel before is done
 };
 
+// How at most `most_blocks` blocks of 64 outputs share the results: in strips, parts of an image's width, and of them as many rows a block.
+// Four rows of an image for a strip are then four pixels for each of 128 threads.
+inline constexpr int kStemColumns = 30;
+struct StemStrips {
+  int columns = 0, strips = 0;  // of a strip, at most kStemColumns; of an image
+  int64_t rows = 0;
+  unsigned blocks = 0;
+};
+StemStrips stem_strips(const StemArgs& args, int most_blocks);
+
 const char* stem_refusal(const StemArgs& args, const DeviceTraits& device);
 cudaError_t stem(const StemArgs& args, const DeviceTraits& device, cudaStream_t stream);
 
