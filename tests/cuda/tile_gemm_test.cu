@@ -174,6 +174,26 @@ void run(bool bench) {
     a.dependent = pick(0, 1) && device.capability >= 90;
     check_problem(problem_of(a, pick(0, 3) > 0, pick(0, 1)), device);
   }
+  // Many tiles a block, with what is added fetched ahead; columns that do not fill the last tile.
+  for (const int n : {64, 136, 200, 256}) {
+    TileGemmArgs a;
+    a.m = 70 * 128 * 264 / n - 5, a.n = n, a.k = 64;
+    a.activation = TileActivation::kRelu;
+    a.addend_first = true;
+    check_problem(problem_of(a, true, true), device);
+  }
+  // Windows that the tensor copy engine finds, and long sums.
+  for (const auto& [batch, size, channels, outputs, kernel, stride] : std::vector<std::array<int, 6>>{
+           {2, 14, 256, 256, 3, 1}, {3, 15, 128, 200, 3, 2}, {1, 7, 512, 512, 3, 1}, {5, 9, 64, 72, 2, 1}, {4, 14, 1024, 256, 1, 1}}) {
+    TileGemmArgs a = convolution(batch, size, channels, outputs, kernel, stride);
+    a.activation = TileActivation::kRelu;
+    a.addend_first = true;
+    a.dependent = device.capability >= 90;
+    for (const bool addend : {false, true}) check_problem(problem_of(a, true, addend), device);
+    a.behind = {.height = a.window.out_height, .width = a.window.out_width, .channels = 192};
+    a.k += a.behind.channels;
+    check_problem(problem_of(a, true, false), device);
+  }
   if (!bench) return;
   cudaStream_t stream;
   MUST(cudaStreamCreate(&stream));

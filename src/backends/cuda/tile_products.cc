@@ -107,7 +107,7 @@ std::string describe(const TileProblem& p, const TileGemmArgs& a) {
   if (p.behind.channels)
     window += fmt::format(" behind {}x{}x{} stride {} {}", p.behind.height, p.behind.width, p.behind.channels, p.behind.stride_h,
                           p.behind.stride_w);
-  return fmt::format("tile or wide {} {}x{}x{}{} act {} bias {} add {} {} dependent {}", dtype_name(p.x.dtype), p.m, p.n, p.k, window,
+  return fmt::format("tile, wide or divided {} {}x{}x{}{} act {} bias {} add {} {} dependent {}", dtype_name(p.x.dtype), p.m, p.n, p.k, window,
                      static_cast<int>(p.activation), p.bias.present(), p.addend.present(), p.addend_first, a.dependent);
 }
 

@@ -331,21 +331,6 @@ __device__ __forceinline__ void produce(const QuantizedParams& p, uint32_t stage
   asm volatile("cp.async.wait_all;" ::: "memory");
 }
 
-// Lane q of four, word i -> lane i, word q.
-__device__ __forceinline__ void transpose_quad(uint32_t* w, int q) {
-  const bool odd = q & 1, upper = q & 2;
-#pragma unroll
-  for (int i = 0; i < 4; i += 2) {
-    const uint32_t other = __shfl_xor_sync(~0u, odd ? w[i] : w[i + 1], 1);
-    (odd ? w[i] : w[i + 1]) = other;
-  }
-#pragma unroll
-  for (int i = 0; i < 2; ++i) {
-    const uint32_t other = __shfl_xor_sync(~0u, upper ? w[i] : w[i + 2], 2);
-    (upper ? w[i] : w[i + 2]) = other;
-  }
-}
-
 // tanh to 11 bits.
 __device__ __forceinline__ float fast_tanh(float x) {
   float r = 0;

@@ -1,4 +1,4 @@
-#include "backends/cuda/kernels/wide_product.cuh"
+#include "backends/cuda/kernels/wide_divided.cuh"
 #include "backends/cuda/kernels/wide_variants.h"
 
 namespace cameo::cuda {

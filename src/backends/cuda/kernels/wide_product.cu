@@ -81,6 +81,11 @@ const char* wide_product_refusal(const TileGemmArgs& a, int variant, const Devic
   } else if (int64_t{a.m} * a.k >= kMost) {
     return "it is too large";
   }
+  if (const int parts = wide_parts(variant); parts > 1) {
+    // Steps are whole, and fetched by the tensor copy engine.
+    if ((a.k + 63) / 64 < parts) return "there are fewer steps than parts";
+    if (a.convolution && !wide_windows_fit(a)) return "the tensor copy engine has not such windows";
+  }
   for (const void* p : {a.x, a.w, a.bias, a.addend, a.behind.x, static_cast<const void*>(a.y)})
     if (reinterpret_cast<uintptr_t>(p) % 16) return "an operand is not aligned to 16 bytes";
   return nullptr;
@@ -119,6 +124,7 @@ cudaError_t wide_product(const TileGemmArgs& a, int variant, const DeviceTraits&
     p.a.channels = 2 * a.k;
     p.tensor = describe_rows(p.map, a.x, a.m, int64_t{2} * a.k);
   }
+  if (wide_parts(variant) > 1 && !p.tensor) return cudaErrorInvalidValue;
   return a.type == Scalar::kFloat16 ? wide_product_f16(w, variant, device, stream) : wide_product_bf16(w, variant, device, stream);
 }
 

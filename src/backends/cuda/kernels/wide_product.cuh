@@ -76,18 +76,18 @@ __device__ __forceinline__ void wide_hold(float* d) {
   for (int i = 0; i < COUNT; ++i) asm volatile("" : "+f"(d[i])::"memory");
 }
 
-// Over 16 sums.
+template <int COUNT>
 __device__ __forceinline__ void wide_activate(TileActivation activation, float* v) {
   const auto each = [&](auto f) {
 #pragma unroll
-    for (int e = 0; e < 16; ++e) v[e] = f(v[e]);
+    for (int e = 0; e < COUNT; ++e) v[e] = f(v[e]);
   };
   switch (activation) {
     case TileActivation::kRelu:
       return each([](float x) { return x < 0.f ? 0.f : x; });
     case TileActivation::kGelu:
 #pragma unroll
-      for (int e = 0; e < 16; e += 2) gelu_pair(v[e], v[e + 1]);
+      for (int e = 0; e < COUNT; e += 2) gelu_pair(v[e], v[e + 1]);
       return;
     case TileActivation::kGeluTanh:
       return each([](float x) { return 0.5f * x * (1.f + fast_tanh(0.79788456080286536f * (x + 0.044715f * x * x * x))); });
@@ -112,97 +112,127 @@ __device__ __forceinline__ uint32_t finite(uint32_t two) {
   return two;
 }
 
-// 64 columns from `column` on of the thread's rows first_row and first_row + 8: d holds 4 sums for each 8 columns, two of each row.
-// Lanes of four hold two columns of each 8; 16 bytes of 8 neighbours go to or come from one of them.
+// 64 columns of two rows, `row` and row + 8. Of each 32 columns lane q of four has 8 neighbours, from 8 q on (wide_weight_offset).
+struct WidePlace {
+  int row, column;
+};
+// What is added there, in pieces of 8.
+struct WideResidual {
+  uint4 pieces[2][2];  // [half of the columns][row]
+};
 template <typename T>
-__device__ __forceinline__ void wide_finish(const WideParams& w, const float* d, int first_row, int column, int q) {
+__device__ __forceinline__ uint4 wide_fetch(const WideParams& w, WidePlace at, int g, int h, int q) {
   const QuantizedProductArgs& a = w.p.a;
-  const auto* bias = reinterpret_cast<const T*>(a.bias);
+  const int row = at.row + 8 * h, c = at.column + 32 * g + 8 * q;
+  return row < w.p.m && c < a.n ? load_fresh(static_cast<const T*>(a.residual) + int64_t{row} * a.n + c) : uint4{};
+}
+// d holds 4 sums for each pair of columns, two of each row. AHEAD: `residual` was fetched before, and that for `next` is in its place then.
+template <typename T, bool AHEAD>
+__device__ __forceinline__ void wide_finish(const WideParams& w, const float* d, WidePlace at, WideResidual& residual, WidePlace next,
+                                            int q) {
+  const QuantizedProductArgs& a = w.p.a;
 #pragma unroll
   for (int g = 0; g < 2; ++g) {
-    float v[16];  // [row][pair of columns][2]
+    const int c = at.column + 32 * g + 8 * q;
+    const bool inside = c < a.n;
+    float v[16];  // [row][8]
+    uint4 biases{};
+    if (a.bias && inside) biases = __ldg(reinterpret_cast<const uint4*>(reinterpret_cast<const T*>(a.bias) + c));
+    const uint32_t bias[4] = {biases.x, biases.y, biases.z, biases.w};
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const int c = column + 8 * (4 * g + i) + 2 * q;
-      float2 b{};
-      if (bias && c < a.n) b = unpack2<T>(__ldg(reinterpret_cast<const uint32_t*>(bias + c)));
+      const float2 b = unpack2<T>(bias[i]);
 #pragma unroll
       for (int h = 0; h < 2; ++h) {
         v[8 * h + 2 * i] = d[4 * (4 * g + i) + 2 * h] + b.x;
         v[8 * h + 2 * i + 1] = d[4 * (4 * g + i) + 2 * h + 1] + b.y;
       }
     }
-    const int c = column + 8 * (4 * g + q);
     if (a.residual) {
 #pragma unroll
       for (int h = 0; h < 2; ++h) {
-        const int row = first_row + 8 * h;
-        uint4 r{};
-        if (row < w.p.m && c < a.n) r = load_fresh(static_cast<const T*>(a.residual) + int64_t{row} * a.n + c);
-        uint32_t words[4] = {r.x, r.y, r.z, r.w};
-        transpose_quad(words, q);
+        uint4& piece = residual.pieces[g][h];
+        if constexpr (!AHEAD) piece = wide_fetch<T>(w, at, g, h, q);
+        float f[8];
+        unpack16<T>(piece, f);
 #pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          const float2 f = unpack2<T>(words[i]);
-          v[8 * h + 2 * i] += f.x, v[8 * h + 2 * i + 1] += f.y;
-        }
+        for (int i = 0; i < 8; ++i) v[8 * h + i] += f[i];
+        if constexpr (AHEAD) piece = wide_fetch<T>(w, next, g, h, q);
       }
     }
-    wide_activate(w.activation, v);
+    wide_activate<16>(w.activation, v);
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
-      const int row = first_row + 8 * h;
+      const int row = at.row + 8 * h;
       uint32_t words[4];
 #pragma unroll
       for (int i = 0; i < 4; ++i) words[i] = finite<T>(pack2<T>(v[8 * h + 2 * i], v[8 * h + 2 * i + 1]));
-      transpose_quad(words, q);
-      if (row < w.p.m && c < a.n)
+      if (row < w.p.m && inside)
         *reinterpret_cast<uint4*>(static_cast<T*>(a.y) + int64_t{row} * a.n + c) = uint4{words[0], words[1], words[2], words[3]};
     }
   }
 }
 
+// d = the sums of the next `steps` stages, which are free then.
+template <typename T, class C>
+__device__ __forceinline__ void wide_sum(const QuantizedParams& p, float* d, int steps, uint32_t stages, uint32_t full, uint32_t empty,
+                                         int& stage, uint32_t& phase) {
+  constexpr int BN = C::BN, N = BN == 256 ? 128 : BN, kCount = BN / 2;
+  const int group = threadIdx.x / 128 - 1, lane = threadIdx.x % 32;
+  int last = -1;
+  for (int step = 0; step < steps; ++step) {
+    barrier_wait(full + 8 * stage, phase);
+    // What cp.async wrote, for wgmma, which reads by another way. It waits for all that is on its way, so only then.
+    if (!p.tensor) asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+    const uint32_t from = stages + stage * C::kStageBytes;
+    const uint64_t at_a = matrix_descriptor(from + group * 64 * kStepBytes), at_b = matrix_descriptor(from + kTileRows * kStepBytes);
+    wide_hold<kCount>(d);
+    products_begin();
+#pragma unroll
+    for (int kk = 0; kk < 4; ++kk)
+#pragma unroll
+      for (int part = 0; part < BN / N; ++part)
+        wide_multiply<T, N>(d + part * (N / 2), at_a + 2 * kk, at_b + 2 * kk + part * (N * kStepBytes >> 4), kk > 0 || step > 0);
+    products_commit();
+    wide_hold<kCount>(d);
+    products_wait<1>();
+    if (last >= 0 && lane == 0) barrier_arrive(empty + 8 * last);
+    last = stage;
+    if (++stage == C::kStages) stage = 0, phase ^= 1;
+  }
+  products_wait<0>();
+  wide_hold<kCount>(d);
+  if (last >= 0 && lane == 0) barrier_arrive(empty + 8 * last);
+}
+
 template <typename T, class C>
 __device__ __forceinline__ void wide_consume(const WideParams& w, uint32_t stages, uint32_t full, uint32_t empty) {
-  constexpr int BN = C::BN, N = BN == 256 ? 128 : BN, kCount = BN / 2;
+  constexpr int BN = C::BN;
   const QuantizedParams& p = w.p;
   const int group = threadIdx.x / 128 - 1, warp = threadIdx.x / 32 % 4, lane = threadIdx.x % 32;
+  const auto place_of = [&](int tile) {
+    const int tile_m = tile / p.tiles_n, tile_n = tile - tile_m * p.tiles_n;
+    return WidePlace{tile < p.tiles ? tile_m * kTileRows + group * 64 + warp * 16 + lane / 4 : p.m, tile_n * BN};
+  };
+  const auto further = [](WidePlace at, int u) { return WidePlace{at.row, at.column + 64 * u}; };
+  // Of the next tile, where registers suffice.
+  constexpr bool kAhead = BN <= 128;
+  WideResidual residual[BN / 64];
   wait_for_predecessor();
+  if (kAhead && p.a.residual)
+#pragma unroll
+    for (int u = 0; u < BN / 64; ++u)
+#pragma unroll
+      for (int i = 0; i < 4; ++i)
+        residual[u].pieces[i / 2][i % 2] = wide_fetch<T>(w, further(place_of(blockIdx.x), u), i / 2, i % 2, lane & 3);
   int stage = 0;
   uint32_t phase = 0;
   for (int tile = blockIdx.x; tile < p.tiles; tile += gridDim.x) {
-    const int tile_m = tile / p.tiles_n, tile_n = tile - tile_m * p.tiles_n;
-    const int row = tile_m * kTileRows + group * 64 + warp * 16 + lane / 4;
-    float d[kCount];
-    int last = -1;
-    for (int step = 0; step < p.k_steps; ++step) {
-      barrier_wait(full + 8 * stage, phase);
-      // What cp.async wrote, for wgmma, which reads by another way. It waits for all that is on its way, so only then.
-      if (!p.tensor) asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-      const uint32_t from = stages + stage * C::kStageBytes;
-      const uint64_t at_a = matrix_descriptor(from + group * 64 * kStepBytes), at_b = matrix_descriptor(from + kTileRows * kStepBytes);
-      wide_hold<kCount>(d);
-      products_begin();
+    const WidePlace at = place_of(tile), next = place_of(tile + gridDim.x);
+    float d[BN / 2];
+    wide_sum<T, C>(p, d, p.k_steps, stages, full, empty, stage, phase);
 #pragma unroll
-      for (int kk = 0; kk < 4; ++kk)
-#pragma unroll
-        for (int part = 0; part < BN / N; ++part)
-          wide_multiply<T, N>(d + part * (N / 2), at_a + 2 * kk, at_b + 2 * kk + part * (N * kStepBytes >> 4), kk > 0 || step > 0);
-      products_commit();
-      wide_hold<kCount>(d);
-      products_wait<1>();
-      if (last >= 0 && lane == 0) barrier_arrive(empty + 8 * last);
-      last = stage;
-      if (++stage == C::kStages) stage = 0, phase ^= 1;
-    }
-    products_wait<0>();
-    wide_hold<kCount>(d);
-    if (last >= 0 && lane == 0) barrier_arrive(empty + 8 * last);
-#pragma unroll
-    for (int u = 0; u < BN / 64; ++u) {
-      const int column = tile_n * BN + u * 64;
-      if (column < p.a.n) wide_finish<T>(w, d + 32 * u, row, column, lane & 3);
-    }
+    for (int u = 0; u < BN / 64; ++u) wide_finish<T, kAhead>(w, d + 32 * u, further(at, u), residual[u], further(next, u), lane & 3);
   }
 }
 
@@ -265,20 +295,6 @@ inline bool wide_kernel_is_there() {
   if (cudaFuncGetAttributes(&attributes, wide_kernel<__half, Config<128, 1>>) == cudaSuccess) return attributes.maxThreadsPerBlock > 32;
   cudaGetLastError();
   return false;
-}
-
-template <typename T>
-cudaError_t launch_wide_variant(WideParams& w, int variant, const DeviceTraits& device, cudaStream_t stream) {
-  switch (variant) {
-    case 0:
-      return launch_wide<T, Config<64, 2>>(w, device, stream);
-    case 1:
-      return launch_wide<T, Config<128, 1>>(w, device, stream);
-    case 2:
-      return launch_wide<T, Config<192, 1>>(w, device, stream);
-    default:
-      return launch_wide<T, Config<256, 1>>(w, device, stream);
-  }
 }
 
 }  // namespace
