@@ -62,7 +62,6 @@ Result<std::shared_ptr<Runner::Part>> Runner::make_part(const Prepared& p, int p
   CAMEO_ASSIGN(part->prepared, make_prepared(facts, p.simplified.has_value(), !(p.shortcuts.empty() && p.pools.empty()), &p));
   const Prepared& made = part->prepared;
   if (!made.fixed || !made.norms.empty() || !made.encoders.empty() || made.shortcuts != p.shortcuts || made.pools != p.pools ||
-      (p.simplified && made.simplified->roundings != p.simplified->roundings) ||
       !std::equal(made.gates.begin(), made.gates.end(), p.gates.begin(), p.gates.end(),
                   [](const auto& a, const auto& b) { return a.first == b.first; }) ||
       !std::equal(made.layouts.begin(), made.layouts.end(), p.layouts.begin(), p.layouts.end(),
@@ -74,11 +73,11 @@ Result<std::shared_ptr<Runner::Part>> Runner::make_part(const Prepared& p, int p
     return p.layouts.count(node) || (p.gates.count(node) && i > 0) ? ir::kNoValue : inputs_of(p, node)[i];
   };
   part->apart = rows_apart(graph_, p.spec, made.spec, parts, input);
-  // What a convolution takes over is one whose values have the batch as first extent, as has its own; so do roundings.
+  // What a convolution takes over is one whose values have the batch as first extent, as has its own.
   for (size_t k = 0; k < p.spec.steps.size(); ++k) {
     const uint32_t n = p.spec.steps[k].node;
     const auto shortcut = p.shortcuts.find(n);
-    if (shortcut == p.shortcuts.end() && !p.pools.count(n) && !rounding_of(p, n)) continue;
+    if (shortcut == p.shortcuts.end() && !p.pools.count(n)) continue;
     bool apart = true;
     for_each_output(p, n, [&](ir::ValueId id) { apart = apart && has_rows(p.spec, made.spec, id, parts); });
     if (shortcut != p.shortcuts.end()) apart = apart && has_rows(p.spec, made.spec, graph_.nodes[shortcut->second].inputs[0], parts);
@@ -227,8 +226,8 @@ Result<double> Runner::time_run(Prepared& p, std::span<const Value> inputs, std:
 
 // Decides whether the run is divided, and how.
 Status Runner::choose_overlap(Prepared& p) {
-  if (!is_main_ || !p.fixed || !p.norms.empty() || !p.encoders.empty() || !session_.graphs || !session_.device.has_gpu() ||
-      p.steps.size() < 4 || Annotation::on())
+  if (!is_main_ || !p.fixed || !p.norms.empty() || !p.encoders.empty() || (p.simplified && !p.simplified->roundings.empty()) ||
+      !session_.graphs || !session_.device.has_gpu() || p.steps.size() < 4 || Annotation::on())
     return {};
   size_t in_bytes = 0, out_bytes = 0;
   std::string shapes;

@@ -24,7 +24,6 @@ RoundingPlace rounding_place(const ir::Node& node);
 struct Rounding {
   uint32_t node;  // the QuantizeLinear that the step does as well
   bool alone;     // nothing else reads what it rounds
-  bool operator==(const Rounding&) const = default;
 };
 
 struct Simplified {
