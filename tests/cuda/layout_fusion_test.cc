@@ -70,7 +70,7 @@ class Check {
           std::memcpy(&f, element(e, at), sizeof f);
           x.push_back(f);
         }
-        const float got = program(layout.expression.program, x);
+        const float got = ops::evaluate(layout.expression.program, x.data());
         float f = 0;
         std::memcpy(&f, expected, sizeof f);
         if (!(std::abs(got - f) <= 1e-5f * (1 + std::abs(f))))
@@ -144,30 +144,6 @@ class Check {
         }
         std::abort();
     }
-  }
-
-  static float program(const ops::PointProgram& p, std::vector<float> registers) {
-    const auto value = [&](int16_t n) { return n < 0 ? p.constants[static_cast<size_t>(-1 - n)] : registers[static_cast<size_t>(n)]; };
-    for (const ops::PointInstruction& i : p.code) {
-      const float a = value(i.a), b = ops::num_operands(i.op) > 1 ? value(i.b) : 0, c = ops::num_operands(i.op) > 2 ? value(i.c) : 0;
-      switch (i.op) {
-        case ops::PointOp::kAdd:
-          registers.push_back(a + b);
-          break;
-        case ops::PointOp::kMul:
-          registers.push_back(a * b);
-          break;
-        case ops::PointOp::kFma:
-          registers.push_back(a * b + c);
-          break;
-        case ops::PointOp::kRelu:
-          registers.push_back(a < 0 ? 0 : a);
-          break;
-        default:
-          registers.push_back(NAN);
-      }
-    }
-    return registers.back();
   }
 
   const ir::Graph& graph_;
