@@ -166,8 +166,8 @@ Status find_in(const char* path, size_t layers) {
     const size_t before = spec.steps.size();
     const std::vector<EncoderChain> found = find_encoders(graph, spec, simplified, Scalar::kFloat16, kDevice);
     // The chain of kernels is there only where there is a GPU.
-    const bool few = batch * tokens <= kEncoderRows,
-               more = batch * tokens > kEncoderRows && batch * tokens <= kEncoderChainRows && has_chains();
+    const bool few = batch * tokens <= kEncoderRows && (tokens <= kEncoderFewTokens || !has_chains()),
+               more = !few && batch * tokens <= kEncoderChainRows && has_chains();
     const size_t expected = (few || more) && layers > 0 ? 1 : 0;
     if (found.size() != expected) return error(ErrorCode::kInternal, "{} chains at {}x{}", found.size(), batch, tokens);
     if (found.empty()) continue;

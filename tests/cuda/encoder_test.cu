@@ -333,7 +333,8 @@ void run(bool timed) {
       {f16, 3, 1, 32, 128, 2, 512, false, kGelu, Bias::kBoth, 3},     {f16, 2, 2, 33, 192, 6, 384, false, kGeluTanh, Bias::kKeys, 3},
       {bf16, 2, 1, 70, 128, 4, 256, true, kGelu, Bias::kFull, 3},     {f16, 3, 1, 19, 256, 4, 1024, true, kSilu, Bias::kCausal, 4},
       {f16, 2, 1, 128, 384, 12, 1536, false, kGelu, Bias::kBoth, 5},  {f16, 2, 1, 97, 192, 3, 768, true, kGelu, Bias::kNone, 5},
-      {f16, 1, 4, 32, 128, 2, 512, false, kRelu, Bias::kBool, 3},
+      {f16, 1, 4, 32, 128, 2, 512, false, kRelu, Bias::kBool, 3},     {f16, 2, 1, 50, 128, 2, 256, true, kGelu, Bias::kFull, 4},
+      {bf16, 2, 1, 40, 192, 3, 384, false, kGelu, Bias::kBool, 4},    {bf16, 2, 1, 16, 192, 3, 384, false, kGelu, Bias::kNone, 4},
 #ifndef CAMEO_SMALL_CASES
       {f16, 2, 1, 128, 768, 12, 3072, false, kGelu, Bias::kBoth, 12},
 #endif
@@ -351,7 +352,7 @@ void run(bool timed) {
     std::printf("%s: %.1f us\n", describe(c).c_str(), us);
   }
   for (const Case& c :
-       {Case{f16, 12, 1, 128, 768, 12, 3072, false, kGelu, Bias::kBoth}, Case{f16, 12, 1, 32, 768, 12, 3072, false, kGelu, Bias::kBoth}}) {
+       {Case{f16, 12, 1, 128, 768, 12, 3072, false, kGelu, Bias::kBoth}, Case{f16, 12, 1, 16, 768, 12, 3072, false, kGelu, Bias::kBoth}}) {
     Chain chain(c);
     for (int which = 0; which < kEncoderProducts; ++which)
       chain.args.tilings[which] = rows_tilings(encoder_chain_product(chain.args, 1, static_cast<EncoderProduct>(which)), device)[0];

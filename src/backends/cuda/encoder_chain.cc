@@ -113,7 +113,7 @@ Status add_encoder_chain(StepBuilder& b, const EncoderArgs& encoder, std::vector
   bool known = true;
   const auto problem = [&](int which) {
     const RowsProductArgs p = encoder_chain_product(args, 0, static_cast<EncoderProduct>(which));
-    return fmt::format("encoder product {} type {} {}x{}x{} heads {} tokens {} act {} pre {} bias {} {}", which, static_cast<int>(p.type),
+    return fmt::format("encoder layer product {} type {} {}x{}x{} heads {} tokens {} act {} pre {} bias {} {}", which, static_cast<int>(p.type),
                        p.m, p.n, p.k, encoder.heads, encoder.tokens, static_cast<int>(encoder.activation), encoder.pre,
                        encoder.bias_type != BiasType::kNone, encoder.relative != nullptr);
   };

@@ -76,6 +76,8 @@ class Finder {
       std::optional<EncoderChain> one = layer(step.node);
       if (!one) continue;
       one->args.type = type;
+      if (one->persistent && one->args.tokens > kEncoderFewTokens && lie_together(one->layers[0], one->args.hidden))
+        one->persistent = encoder_chain_refusal(one->args, device) != nullptr;
       if (one->persistent ? encoder_refusal(with_addresses(*one), device) : encoder_chain_refusal(one->args, device)) continue;
       if (!chains.empty() && follows(chains.back(), *one))
         append(chains.back(), std::move(*one));
@@ -337,9 +339,9 @@ class Finder {
     if (next.inputs[0] != source(chain.output) || next.inputs[1] != chain.inputs[1] || !same_table(chain.table, next.table)) return false;
     for (const uint32_t reader : readers_[source(chain.output)])
       if (std::find(next.nodes.begin(), next.nodes.end(), reader) == next.nodes.end()) return false;
-    return a.batch == b.batch && a.tokens == b.tokens && a.hidden == b.hidden && a.heads == b.heads && a.ffn == b.ffn && a.pre == b.pre &&
-           a.epsilon == b.epsilon && a.scale == b.scale && a.activation == b.activation && a.causal == b.causal &&
-           a.layers < kEncoderLayers;
+    return chain.persistent == next.persistent && a.batch == b.batch && a.tokens == b.tokens && a.hidden == b.hidden &&
+           a.heads == b.heads && a.ffn == b.ffn && a.pre == b.pre && a.epsilon == b.epsilon && a.scale == b.scale &&
+           a.activation == b.activation && a.causal == b.causal && a.layers < kEncoderLayers;
   }
   static void append(EncoderChain& chain, EncoderChain next) {
     chain.layers.push_back(next.layers[0]);

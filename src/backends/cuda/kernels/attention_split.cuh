@@ -7,18 +7,18 @@
 
 namespace cameo::cuda {
 
-constexpr int kSplitQueries = 16, kSplitWarps = 4, kSplitKeys = 16;  // keys of a warp
+constexpr int kSplitQueries = 16, kSplitWarps = 4;
 
-// Bytes of shared memory: keys, values, results and what the warps know of each row.
-constexpr int attention_split_shared(int size) {
-  return kSplitWarps * (2 * kSplitKeys * (size + 8) * 2 + kSplitQueries * ((size + 8) * 4 + 8));
+// Bytes of shared memory with KW keys a warp: keys, values, results and what the warps know of each row.
+constexpr int attention_split_shared(int size, int kw) {
+  return kSplitWarps * (2 * kw * (size + 8) * 2 + kSplitQueries * ((size + 8) * 4 + 8));
 }
 
-// 128 threads and 16 queries a block. Each warp has keys of its own, which it alone waits for; what the warps found is put together at
+// 128 threads and 16 queries a block. Each warp has KW keys of its own, which it alone waits for; what the warps found is put together at
 // the end.
-template <typename T, int HD>
+template <typename T, int HD, int KW>
 __global__ void __launch_bounds__(128, 2) attention_split(const __grid_constant__ AttentionArgs a) {
-  constexpr int LD = HD + 8, CHUNKS = HD / 8, KW = kSplitKeys;
+  constexpr int LD = HD + 8, CHUNKS = HD / 8;
   extern __shared__ __align__(16) unsigned char shared[];
   const int tid = threadIdx.x, lane = tid & 31, warp = tid >> 5, g = lane >> 2, t = lane & 3;
   T* const sk = reinterpret_cast<T*>(shared) + warp * 2 * KW * LD;
@@ -26,7 +26,6 @@ __global__ void __launch_bounds__(128, 2) attention_split(const __grid_constant_
   float* const results = reinterpret_cast<float*>(shared + kSplitWarps * 2 * KW * LD * 2);     // [warp][row][LD]
   float2* const rows = reinterpret_cast<float2*>(results + kSplitWarps * kSplitQueries * LD);  // [warp][row]: largest score, sum
 
-  launch_dependents();
   if (a.key_lengths) wait_for_predecessor();
   const int h = blockIdx.y, b = blockIdx.z, kv_head = h / (a.heads / a.kv_heads), row0 = blockIdx.x * kSplitQueries, key0 = warp * KW;
   const RowView view = row_view(a, b);
@@ -42,6 +41,7 @@ __global__ void __launch_bounds__(128, 2) attention_split(const __grid_constant_
         add[n][e] = to_log2(a.relative[static_cast<int64_t>(h) * a.relative_stride + a.relative_origin + key - row]);
     }
   wait_for_predecessor();
+  launch_dependents();  // not sooner: blocks that wait for two kernels slow both down
 
   const T* k = static_cast<const T*>(a.k) + b * a.k_strides.batch + kv_head * a.k_strides.head;
   const T* v = static_cast<const T*>(a.v) + b * a.v_strides.batch + kv_head * a.v_strides.head;
@@ -163,22 +163,25 @@ __global__ void __launch_bounds__(128, 2) attention_split(const __grid_constant_
   }
 }
 
-template <typename T, int HD>
+template <typename T, int HD, int KW>
 cudaError_t run_attention_split(const AttentionArgs& a, const DeviceTraits& device, cudaStream_t stream) {
   const LaunchShape shape{.grid = dim3((a.queries + kSplitQueries - 1) / kSplitQueries, a.heads, a.batch),
                           .block = dim3(128),
-                          .shared = static_cast<size_t>(attention_split_shared(HD)),
+                          .shared = static_cast<size_t>(attention_split_shared(HD, KW)),
                           .dependent = device.capability >= 90};
-  return launch(attention_split<T, HD>, shape, stream, a);
+  return launch(attention_split<T, HD, KW>, shape, stream, a);
 }
 
 // Whether it was done so; the error of the launch is in `e`.
 template <typename T>
 bool try_attention_split(const AttentionArgs& a, const DeviceTraits& device, cudaStream_t stream, cudaError_t& e) {
-  if ((a.size != 32 && a.size != 64) || a.queries > 64 || a.keys > kSplitWarps * kSplitKeys) return false;
+  if ((a.size != 32 && a.size != 64) || a.queries > 128 || a.keys > kSplitWarps * 32) return false;
   const int64_t blocks = int64_t{(a.queries + kSplitQueries - 1) / kSplitQueries} * a.heads * a.batch;
-  if (blocks > 2 * device.multiprocessors) return false;
-  e = a.size == 32 ? run_attention_split<T, 32>(a, device, stream) : run_attention_split<T, 64>(a, device, stream);
+  if (blocks > device.multiprocessors) return false;
+  if (a.keys <= kSplitWarps * 16)
+    e = a.size == 32 ? run_attention_split<T, 32, 16>(a, device, stream) : run_attention_split<T, 64, 16>(a, device, stream);
+  else
+    e = a.size == 32 ? run_attention_split<T, 32, 32>(a, device, stream) : run_attention_split<T, 64, 32>(a, device, stream);
   return true;
 }
 

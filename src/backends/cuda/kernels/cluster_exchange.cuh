@@ -20,13 +20,24 @@ __device__ __forceinline__ void send4(const void* to, uint64_t* barrier, int ran
                : "memory");
 #endif
 }
-// 8 and 4 bytes.
-__device__ __forceinline__ void send2(const void* to, uint64_t* barrier, int rank, float a, float b) {
+// 16 and 8 bytes to a place in another block, and its barrier, by what remote_address() gives for them; places behind one another have
+// addresses behind one another.
+__device__ __forceinline__ void send4_to(uint32_t to, uint32_t barrier, float a, float b, float c, float d) {
 #if __CUDA_ARCH__ >= 900
-  asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.v2.f32 [%0], {%1, %2}, [%3];" ::"r"(remote_address(to, rank)), "f"(a),
-               "f"(b), "r"(remote_address(barrier, rank))
+  asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.v4.f32 [%0], {%1, %2, %3, %4}, [%5];" ::"r"(to), "f"(a), "f"(b),
+               "f"(c), "f"(d), "r"(barrier)
                : "memory");
 #endif
+}
+__device__ __forceinline__ void send2_to(uint32_t to, uint32_t barrier, float a, float b) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.v2.f32 [%0], {%1, %2}, [%3];" ::"r"(to), "f"(a), "f"(b), "r"(barrier)
+               : "memory");
+#endif
+}
+// 8 and 4 bytes.
+__device__ __forceinline__ void send2(const void* to, uint64_t* barrier, int rank, float a, float b) {
+  send2_to(remote_address(to, rank), remote_address(barrier, rank), a, b);
 }
 __device__ __forceinline__ void send1(const void* to, uint64_t* barrier, int rank, float a) {
 #if __CUDA_ARCH__ >= 900

@@ -20,9 +20,11 @@ constexpr int kMostParts = 8, kAhead = 4;            // rounds whose residuals a
 struct Division {
   int parts, share, each, own;  // each: tiles of k that a block has at most; own: rows of y that it finishes at most
   int own_inverse;              // row / own = row * own_inverse >> 16
+  int height;                   // rows of x that are fetched at once
   int x, sums, rows, barriers, total;
   Division(const RowsProductArgs& a, const RowsTiling& t) : parts(t.parts), share(t.share) {
     each = (a.k / kTile + parts - 1) / parts, own = ((a.m < kRows ? a.m : kRows) + parts - 1) / parts, own_inverse = 65536 / own + 1;
+    height = ((a.m < kRows ? a.m : kRows) + 8 * share - 1) / (8 * share) * 8;  // pieces of 1024 bytes
     x = each * t.columns * 128, sums = x + each * kTileBytes, rows = sums + parts * own * t.columns * 4;
     barriers = rows + own * 8 * ((a.parts != nullptr) + (a.residual_parts != nullptr)), total = barriers + (each + 1) * 8;
   }
@@ -31,7 +33,7 @@ struct Division {
 struct Launch {
   RowsProductArgs a;
   Division d;
-  CUtensorMap x, w;  // boxes of 64 of k by kRows / share rows, by the tile's columns
+  CUtensorMap x, w;  // boxes of 64 of k by `height` rows, by the tile's columns
 };
 
 template <typename T>
@@ -126,13 +128,17 @@ __device__ __forceinline__ uint32_t pack2_finite(float a, float b) {
   return two;
 }
 
-// Mean and 1 / deviation of a row of `count` parts; 8 lanes have it.
-__device__ __forceinline__ float2 norm_of(const RowPart* row, bool there, int count, NormKind kind, float epsilon) {
-  constexpr int kKept = 4;  // of a lane, read at once
+// The first parts of a row of `count`, read at once; 8 lanes have it.
+constexpr int kKept = 4;  // of a lane
+__device__ __forceinline__ void read_parts(const RowPart* row, bool there, int count, uint2 (&kept)[kKept]) {
   const int q = threadIdx.x & 7;
-  uint2 kept[kKept];
 #pragma unroll
   for (int i = 0; i < kKept; ++i) kept[i] = there && q + 8 * i < count ? load_fresh8(row + q + 8 * i) : uint2{};
+}
+// The row's mean and 1 / deviation.
+__device__ __forceinline__ float2 norm_of(const uint2 (&kept)[kKept], const RowPart* row, bool there, int count, NormKind kind,
+                                          float epsilon) {
+  const int q = threadIdx.x & 7;
   float sum = 0.f, spread = 0.f;
   const auto each = [&](auto f) {
 #pragma unroll
@@ -154,9 +160,11 @@ __device__ __forceinline__ float2 norm_of(const RowPart* row, bool there, int co
   return make_float2(mean, rsqrtf(__fdividef(spread, static_cast<float>(count * kPart)) + epsilon));
 }
 
-// Where four sums of a row lie among its columns: rows of odd numbers have halves of 32 columns swapped, so that neighbouring rows'
-// columns lie in different banks.
-__device__ __forceinline__ int sum_place(int row, int column) { return column ^ (row & 1) << 4; }
+// Where the sums of a row lie among its columns: neighbouring rows have the same eight columns in different banks.
+template <int BN>
+__device__ __forceinline__ int sum_place(int row, int column) {
+  return column ^ (row & (BN % 64 ? 3 : 7)) << 3;
+}
 
 template <typename T, int BN>
 __global__ void __launch_bounds__(CAMEO_WGMMA_THREADS(kThreads), 2) product_kernel(const __grid_constant__ Launch p) {
@@ -179,10 +187,9 @@ __global__ void __launch_bounds__(CAMEO_WGMMA_THREADS(kThreads), 2) product_kern
   const bool fetches = tid == kThreads / 2;
   const uint32_t w_at = shared_address(shared), x_at = shared_address(shared + d.x);
 
-  launch_dependents();
   if (fetches) {
     expect_map(p.w), expect_map(p.x);
-    for (int j = 0; j < count; ++j) begin_exchange(full + j, BN * 128 + kTileBytes);
+    for (int j = 0; j < count; ++j) begin_exchange(full + j, BN * 128 + d.height * share * 128);
     if (parts > 1) begin_exchange(arrived, static_cast<uint32_t>(parts * own_here * BN * 4));
     fence_for_wgmma();
     for (int j = 0; j < count; ++j) fetch(w_at + j * BN * 128, p.w, (first + j) * kTile, n0, shared_address(full + j));
@@ -193,31 +200,21 @@ __global__ void __launch_bounds__(CAMEO_WGMMA_THREADS(kThreads), 2) product_kern
   // This thread's results: four columns of rows row0, row0 + kStep, ... of those that the block finishes.
   const int quad = tid % kQuads, row0 = tid / kQuads, n = n0 + quad * 4;
   const bool finishes = row0 < kStep && n < a.n;
-  const auto read4 = [&](const void* from, float(&v)[4]) {
-    v[0] = v[1] = v[2] = v[3] = 0.f;
-    if (!from || !finishes) return;
-    const uint2 u = *reinterpret_cast<const uint2*>(static_cast<const T*>(from) + n);
-    const float2 low = unpack2<T>(u.x), high = unpack2<T>(u.y);
-    v[0] = low.x, v[1] = low.y, v[2] = high.x, v[3] = high.y;
+  const auto read4 = [&](const void* from) {
+    return from && finishes ? *reinterpret_cast<const uint2*>(static_cast<const T*>(from) + n) : uint2{};
   };
-  float lost[4] = {}, gained[4], next[4], residual_weight[4], residual_bias[4];  // lost: what the norm's mean takes
-  if (a.parts) {
-    gained[0] = gained[1] = gained[2] = gained[3] = 0.f;
-    if (finishes) {
-      const float4* from = reinterpret_cast<const float4*>(a.norm_sums + 2 * n);
-      const float4 low = from[0], high = from[1];
-      lost[0] = low.x, lost[1] = low.z, lost[2] = high.x, lost[3] = high.z;
-      gained[0] = low.y, gained[1] = low.w, gained[2] = high.y, gained[3] = high.w;
-    }
-  } else {
-    read4(a.bias, gained);
+  float4 sums_low{}, sums_high{};
+  if (a.parts && finishes) {
+    const float4* from = reinterpret_cast<const float4*>(a.norm_sums + 2 * n);
+    sums_low = from[0], sums_high = from[1];
   }
-  read4(a.next_weight, next), read4(a.residual_weight, residual_weight), read4(a.residual_bias, residual_bias);
+  uint2 vectors[] = {read4(a.parts ? nullptr : a.bias), read4(a.next_weight), read4(a.residual_weight), read4(a.residual_bias)};
   if (clustered)
     cluster_wait();
   else
     __syncthreads();
   wait_for_predecessor();
+  launch_dependents();  // not sooner: blocks that wait for two kernels slow both down
 
   if (fetches)
     for (int j = 0; j < count; ++j) {
@@ -227,8 +224,8 @@ __global__ void __launch_bounds__(CAMEO_WGMMA_THREADS(kThreads), 2) product_kern
       } else {
         uint32_t blocks = 0;
         for (int i = 0; i < share; ++i) blocks |= 1u << (i * parts + part);
-        fetch_for(static_cast<uint16_t>(blocks), x_at + j * kTileBytes + fellow * (kTileBytes / share), p.x, k,
-                  m0 + fellow * (kRows / share), shared_address(full + j));
+        fetch_for(static_cast<uint16_t>(blocks), x_at + j * kTileBytes + fellow * d.height * 128, p.x, k, m0 + fellow * d.height,
+                  shared_address(full + j));
       }
     }
   __syncwarp();
@@ -262,36 +259,55 @@ __global__ void __launch_bounds__(CAMEO_WGMMA_THREADS(kThreads), 2) product_kern
     }
     wgmma_wait<0>();
     hold(acc);
-    // Neighbouring lanes exchange halves of two groups of 8 columns, so that each has four neighbouring columns of one.
-    const bool odd = t & 1;
+    // Of many rows sixteen bytes at once, which is less to send: neighbouring lanes exchange halves of two groups of 8 columns, so that
+    // each has four neighbouring columns of one. Of few rows that takes longer than it saves.
+    const bool odd = t & 1, fours = rows_here > kRows / 2;
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
       const int m = warp * 16 + h * 8 + g, to = m * d.own_inverse >> 16, r = m - to * own;
+      const bool there = m < rows_here;
       float* const at = sums + (part * own + r) * BN;
+      const int rank_there = fellow * parts + (there ? to : 0);
+      const uint32_t row_there = remote_address(at, rank_there), barrier_there = remote_address(arrived, rank_there);
+      if (parts > 1 && fours) {
 #pragma unroll
-      for (int c = 0; c < BN / 8; c += 2) {
-        const float given[2] = {odd ? acc[c][2 * h] : acc[c + 1][2 * h], odd ? acc[c][2 * h + 1] : acc[c + 1][2 * h + 1]};
-        const float kept[2] = {odd ? acc[c + 1][2 * h] : acc[c][2 * h], odd ? acc[c + 1][2 * h + 1] : acc[c][2 * h + 1]};
-        const float got[2] = {__shfl_xor_sync(~0u, given[0], 1), __shfl_xor_sync(~0u, given[1], 1)};
-        if (m >= rows_here) continue;
-        const float v[4] = {odd ? got[0] : kept[0], odd ? got[1] : kept[1], odd ? kept[0] : got[0], odd ? kept[1] : got[1]};
-        float* const place = at + sum_place(r, (c + odd) * 8 + (t >> 1) * 4);
+        for (int c = 0; c < BN / 8; c += 2) {
+          const float given[2] = {odd ? acc[c][2 * h] : acc[c + 1][2 * h], odd ? acc[c][2 * h + 1] : acc[c + 1][2 * h + 1]};
+          const float kept[2] = {odd ? acc[c + 1][2 * h] : acc[c][2 * h], odd ? acc[c + 1][2 * h + 1] : acc[c][2 * h + 1]};
+          const float got[2] = {__shfl_xor_sync(~0u, given[0], 1), __shfl_xor_sync(~0u, given[1], 1)};
+          if (!there) continue;
+          send4_to(row_there + sum_place<BN>(r, (c + odd) * 8 + (t >> 1) * 4) * 4, barrier_there, odd ? got[0] : kept[0],
+                   odd ? got[1] : kept[1], odd ? kept[0] : got[0], odd ? kept[1] : got[1]);
+        }
+        continue;
+      }
+      if (!there) continue;
+#pragma unroll
+      for (int c = 0; c < BN / 8; ++c) {
+        const int place = sum_place<BN>(r, c * 8) + 2 * t;
         if (parts > 1)
-          send4(place, arrived, fellow * parts + to, v[0], v[1], v[2], v[3]);
+          send2_to(row_there + place * 4, barrier_there, acc[c][2 * h], acc[c][2 * h + 1]);
         else
-          *reinterpret_cast<float4*>(place) = make_float4(v[0], v[1], v[2], v[3]);
+          *reinterpret_cast<float2*>(at + place) = make_float2(acc[c][2 * h], acc[c][2 * h + 1]);
       }
     }
   } else {
     // Means and deviations of the rows that this block finishes; 8 lanes have a row.
     const auto norms = [&](const RowPart* from, float2* to, int columns, NormKind kind) {
       if (!from) return;
+      constexpr int kRound = kThreads / 16;  // rows
+      const int count = columns / kPart, r0 = (tid - kThreads / 2) / 8;
+      const RowPart* const parts_of = from + static_cast<int64_t>(m0 + part * own) * count;
+      uint2 now[kKept], next[kKept];
+      read_parts(parts_of + r0 * count, r0 < own_here, count, now);
 #pragma unroll 1
-      for (int base = 0; base < own_here; base += kThreads / 16) {
-        const int r = base + (tid - kThreads / 2) / 8;
-        const float2 norm =
-            norm_of(from + static_cast<int64_t>(m0 + part * own + r) * (columns / kPart), r < own_here, columns / kPart, kind, a.epsilon);
+      for (int base = 0; base < own_here; base += kRound) {
+        const int r = base + r0;
+        read_parts(parts_of + (r + kRound) * count, r + kRound < own_here, count, next);
+        const float2 norm = norm_of(now, parts_of + r * count, r < own_here, count, kind, a.epsilon);
         if ((tid & 7) == 0 && r < own_here) to[r] = norm;
+#pragma unroll
+        for (int i = 0; i < kKept; ++i) now[i] = next[i];
       }
     };
     norms(a.parts, x_norms, a.k, a.norm);
@@ -301,11 +317,23 @@ __global__ void __launch_bounds__(CAMEO_WGMMA_THREADS(kThreads), 2) product_kern
   if (parts > 1) mbarrier_wait_cluster(arrived, 0);
   if (!finishes) return;
 
+  // What a column needs, widened only now.
+#pragma unroll
+  for (uint2& v : vectors) asm volatile("" : "+r"(v.x), "+r"(v.y));
+  const auto wide = [&](uint2 u, float(&v)[4]) {
+    const float2 low = unpack2<T>(u.x), high = unpack2<T>(u.y);
+    v[0] = low.x, v[1] = low.y, v[2] = high.x, v[3] = high.y;
+  };
+  const float lost[] = {sums_low.x, sums_low.z, sums_high.x, sums_high.z};  // what the norm's mean takes
+  float gained[] = {sums_low.y, sums_low.w, sums_high.y, sums_high.w}, next[4], residual_weight[4], residual_bias[4];
+  if (!a.parts) wide(vectors[0], gained);
+  wide(vectors[1], next), wide(vectors[2], residual_weight), wide(vectors[3], residual_bias);
+
   int round = 0;
 #pragma unroll 1
   for (int r = row0; r < own_here; r += kStep, ++round) {
     const int64_t to = static_cast<int64_t>(m0 + part * own + r) * a.n + n;
-    const float* const from = sums + r * BN + sum_place(r, quad * 4);
+    const float* const from = sums + r * BN + sum_place<BN>(r, quad * 4);
     float4 u[kMostParts];
 #pragma unroll
     for (int i = 0; i < kMostParts; ++i) u[i] = i < parts ? *reinterpret_cast<const float4*>(from + i * own * BN) : float4{};
@@ -374,7 +402,7 @@ bool describe(CUtensorMap& map, const void* from, int rows, int columns, int box
 template <typename T>
 cudaError_t run(const RowsProductArgs& a, const RowsTiling& tiling, cudaStream_t stream) {
   Launch p{.a = a, .d = Division(a, tiling), .x = {}, .w = {}};
-  if (!describe(p.x, a.x, a.m, a.k, kRows / tiling.share) || !describe(p.w, a.w, a.n, a.k, tiling.columns)) return cudaErrorNotSupported;
+  if (!describe(p.x, a.x, a.m, a.k, p.d.height) || !describe(p.w, a.w, a.n, a.k, tiling.columns)) return cudaErrorNotSupported;
   const int columns = (a.n + tiling.columns - 1) / tiling.columns;
   const LaunchShape shape{.grid = dim3(static_cast<unsigned>(columns * tiling.parts), static_cast<unsigned>((a.m + kRows - 1) / kRows)),
                           .block = dim3(kThreads),
@@ -424,10 +452,10 @@ std::vector<RowsTiling> rows_tilings(const RowsProductArgs& a, const DeviceTrait
       for (const int16_t share : {1, 2, 4}) {
         const RowsTiling t{columns, parts, share};
         if (rows_product_refusal(a, t, device)) continue;
-        // About as many blocks as multiprocessors, or twice as many where two fit.
+        // About as many blocks as multiprocessors, each with its own x.
         const int blocks = (a.n + columns - 1) / columns * parts * ((a.m + kRows - 1) / kRows);
         const int away = blocks > device.multiprocessors ? blocks - device.multiprocessors : device.multiprocessors - blocks;
-        found.emplace_back(away * 8 + parts + (share == 2 ? 0 : 1), t);
+        found.emplace_back((share > 1 ? 4096 : 0) + away * 8 + parts + share, t);
       }
   std::stable_sort(found.begin(), found.end(), [](const auto& l, const auto& r) { return l.first < r.first; });
   std::vector<RowsTiling> tilings;
