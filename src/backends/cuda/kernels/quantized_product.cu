@@ -17,11 +17,11 @@ F driver_function(const char* name) {
 
 }  // namespace
 
-bool describe_rows(CUtensorMap& map, const void* x, int64_t rows, int64_t bytes) {
+bool describe_rows(CUtensorMap& map, const void* x, int64_t rows, int64_t bytes, int tile_rows) {
   static const auto encode = driver_function<decltype(&cuTensorMapEncodeTiled)>("cuTensorMapEncodeTiled");
   if (!encode) return false;
   const cuuint64_t dims[] = {static_cast<cuuint64_t>(bytes), static_cast<cuuint64_t>(rows)}, strides[] = {static_cast<cuuint64_t>(bytes)};
-  const cuuint32_t box[] = {kStepBytes, kTileRows}, steps[] = {1, 1};
+  const cuuint32_t box[] = {kStepBytes, static_cast<cuuint32_t>(tile_rows)}, steps[] = {1, 1};
   return encode(&map, CU_TENSOR_MAP_DATA_TYPE_UINT8, 2, const_cast<void*>(x), dims, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
                 CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
 }

@@ -36,8 +36,9 @@ struct QuantizedParams {
   bool behind_windows;
 };
 
-// How the tensor copy engine sees x [rows, bytes]: tiles of 128 rows by 128 bytes, permuted for wgmma. False where the driver has none.
-bool describe_rows(CUtensorMap& map, const void* x, int64_t rows, int64_t bytes);
+// How the tensor copy engine sees x [rows, bytes]: tiles of 128 rows by 128 bytes, permuted for wgmma, or of so many rows. False where the
+// driver has none.
+bool describe_rows(CUtensorMap& map, const void* x, int64_t rows, int64_t bytes, int tile_rows = 128);
 // The same for the windows of x [batch, in_h, in_w, channels] in bytes: 128 of them one after another, 128 or 64 bytes of channels under
 // one tap.
 bool describe_windows(CUtensorMap& map, const QuantizedProductArgs& args, int bytes = 128);

@@ -1,5 +1,6 @@
 #include "backends/cuda/kernels/wide_product.h"
 
+#include "backends/cuda/kernels/turns_product.h"
 #include "backends/cuda/kernels/wide_product.cuh"
 #include "backends/cuda/kernels/wide_variants.h"
 
@@ -47,6 +48,17 @@ bool describe(CUtensorMap& map, bool& windows, const QuantizedProductArgs& q) {
   return windows ? describe_windows(map, q) : describe_rows(map, q.x, q.rows(), q.channels);
 }
 
+// The product as turns_product.h knows it.
+TurnsArgs turns_of(const TileGemmArgs& a) {
+  TurnsArgs t;
+  t.x_type = t.y_type = a.type == Scalar::kFloat16 ? Element::kFloat16 : Element::kBFloat16;
+  t.m = a.m, t.n = a.n, t.k = a.k;
+  t.x = a.x, t.w = a.w, t.bias = a.bias, t.y = a.y;
+  if (a.activation == TileActivation::kGelu) t.activation = QuantizedProductArgs::Activation::kGelu;
+  t.dependent = a.dependent;
+  return t;
+}
+
 }  // namespace
 
 const char* wide_product_refusal(const TileGemmArgs& a, int variant, const DeviceTraits& device) {
@@ -58,6 +70,11 @@ const char* wide_product_refusal(const TileGemmArgs& a, int variant, const Devic
   if (a.type == Scalar::kFloat32) return "elements have 32 bits";
   if (a.addend && !a.addend_first && a.activation != TileActivation::kNone) return "the addend comes after the activation";
   if (a.m < 1 || a.n < 1 || a.k < 1) return "an extent is less than 1";
+  if (variant == kWideTurns) {
+    if (a.convolution || a.addend) return "it is a convolution, or has an addend";
+    if (a.activation != TileActivation::kNone && a.activation != TileActivation::kGelu) return "another activation";
+    return turns_product_refusal(turns_of(a), device);
+  }
   if (a.n % 8 || a.k % 8) return "n or k is not a multiple of 8";
   constexpr int64_t kMost = int64_t{1} << 30;
   if (a.m > kMost - 256 || a.n > kMost - 256 || a.k >= kMost / 2) return "it is too large";
@@ -92,6 +109,7 @@ const char* wide_product_refusal(const TileGemmArgs& a, int variant, const Devic
 }
 
 cudaError_t wide_product(const TileGemmArgs& a, int variant, const DeviceTraits& device, cudaStream_t stream) {
+  if (variant == kWideTurns) return turns_product(turns_of(a), device, stream);
   WideParams w{};
   w.activation = a.activation;
   QuantizedParams& p = w.p;

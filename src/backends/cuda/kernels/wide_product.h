@@ -19,12 +19,16 @@ constexpr int64_t wide_weight_offset(int64_t k, int64_t row, int64_t column) {
 
 // Ways to do it: 64 columns to a tile with two blocks a multiprocessor, one of which multiplies while the other finishes; 128, 192 or 256
 // with one and more stages. Then 64, 128 or 256 columns with the sum over k divided among 2, 4 or 8 blocks of a cluster.
-inline constexpr int kUndividedVariants = 4, kWideVariants = kUndividedVariants + 9;
+// Last, for products, turns_product.h.
+inline constexpr int kUndividedVariants = 4, kWideTurns = kUndividedVariants + 9, kWideVariants = kWideTurns + 1;
 constexpr int wide_columns(int variant) {
   constexpr int kColumns[] = {64, 128, 192, 256, 64, 128, 256};
+  if (variant == kWideTurns) return 192;
   return kColumns[variant < kUndividedVariants ? variant : kUndividedVariants + (variant - kUndividedVariants) / 3];
 }
-constexpr int wide_parts(int variant) { return variant < kUndividedVariants ? 1 : 2 << (variant - kUndividedVariants) % 3; }
+constexpr int wide_parts(int variant) {
+  return variant < kUndividedVariants || variant == kWideTurns ? 1 : 2 << (variant - kUndividedVariants) % 3;
+}
 const char* wide_product_refusal(const TileGemmArgs& args, int variant, const DeviceTraits& device);
 cudaError_t wide_product(const TileGemmArgs& args, int variant, const DeviceTraits& device, cudaStream_t stream);
 

@@ -1,10 +1,13 @@
 // ai.cameo.Float8MatMul: products of 8-bit floats. Variants:
-//   tensor cores  kernels/quantized_product.h, with all that follows where it is a bias, an addend and an activation
+//   tensor cores  kernels/quantized_product.h, with all that follows where it is a bias, an addend and an activation;
+//                 kernels/turns_product.h, with a bias and Gelu; cublasLt, with a pass where it is an activation
 //   float16       elsewhere: 8-bit floats are exact in 16 bits, and cublasLt adds in float32
 #include "backends/cuda/gemm.h"
 #include "backends/cuda/ops/epilogue.h"
 #include "backends/cuda/ops/ops.h"
 #include "backends/cuda/quantized_operation.h"
+#include "backends/cuda/tile_products.h"
+#include "backends/cuda/turns_operation.h"
 
 namespace cameo::cuda {
 namespace {
@@ -134,6 +137,25 @@ Result<std::unique_ptr<Operation>> library_product(StepBuilder& b, const Problem
   return made;
 }
 
+// Whether the library may give the product in 16 bits, for a pass that activates and rounds.
+bool may_pass(const LinearEpilogue& e) {
+  return e.activates &&
+         (e.activation == ops::PointOp::kGelu || e.activation == ops::PointOp::kGeluTanh || e.activation == ops::PointOp::kSwish);
+}
+
+// y = activation(x), rounded.
+Status pass(StepBuilder& b, const Problem& p, ops::PointOp activation, const Operand& x, const Operand& y) {
+  const ops::PointProgram program{.num_inputs = 1, .code = {{activation}}};
+  const Operand from[] = {x};
+  return map(b, y, from, [&](Source& s, std::span<const std::string> v) {
+    const std::string result = emit_program(s, program, v, y.dtype);
+    return y.dtype == kFloat8 ? float8_code(b, s, fmt::format("({}) / {}", result, literal(p.y_scale))) : result;
+  });
+}
+
+// Ways to do it, as they are remembered.
+enum Way { kOwn, kLibrary, kTurns, kWays };
+
 // Whether it was done so.
 Result<bool> by_tensor_cores(StepBuilder& b, const Problem& p, const Rounded& x, const ops::PointProgram& program, const Operand& y) {
   if (!b.device().has_gpu() || b.device().info().arch() != 90 || p.k % 16 != 0 || p.rows > INT32_MAX || p.n > INT32_MAX || p.k > INT32_MAX)
@@ -160,26 +182,63 @@ Result<bool> by_tensor_cores(StepBuilder& b, const Problem& p, const Rounded& x,
     if (y.dtype == kFloat8) a.y_factor = 1 / p.y_scale;
   }
   o.y = e.whole ? y : b.scratch(DType::kFloat32, y.dims);
-  const std::string problem = fmt::format(
-      "float8 product {}x{}x{} {} > {} bias {} add {} act {} scales {} {} by", p.rows, p.n, p.k, o.y.dims.to_string(), dtype_name(y.dtype),
-      e.bias > 0, e.addend > 0, e.activates ? static_cast<int>(e.activation) : -1, x.factor.present(), shared_scale(*b.value(2)) == 0);
-  const int known = b.device().known_choice(problem);
-  double own = 0, theirs = 0;
-  std::unique_ptr<Operation> library, product;
-  if (known != 0) {
-    CAMEO_ASSIGN(library, library_product(b, p, x, e, y, known < 0 ? &theirs : nullptr));
-  }
-  if (known != 1 || !library) {
+  const float shared = shared_scale(*b.value(2));
+  const std::string problem = fmt::format("float8 product {}x{}x{} {} > {} bias {} add {} act {} scales {} {} by", p.rows, p.n, p.k,
+                                          o.y.dims.to_string(), dtype_name(y.dtype), e.bias > 0, e.addend > 0,
+                                          e.activates ? static_cast<int>(e.activation) : -1, x.factor.present(), shared == 0);
+  // What cublasLt cannot do behind its sums is a pass over them.
+  const bool passes = may_pass(e);
+  Operand sums = y;
+  const auto make = [&](int way, double* time) -> Result<std::unique_ptr<Operation>> {
+    std::unique_ptr<Operation> none;
+    if (way == kLibrary) {
+      LinearEpilogue covered = e;
+      if (passes) {
+        covered.activates = false;
+        if (y.dtype == kFloat8) sums = b.scratch(b.precision() == Precision::kBfloat16 ? DType::kBfloat16 : DType::kFloat16, y.dims);
+      }
+      CAMEO_ASSIGN(auto made, library_product(b, p, x, covered, sums, time));
+      if (passes && time && *time > 0) *time += pass_microseconds(p.rows * p.n * (2 + static_cast<int64_t>(dtype_size(y.dtype))) / 4);
+      return made;
+    }
+    if (way == kTurns && (shared == 0 || x.factor.present() || !e.whole || e.addend)) return none;
     CAMEO_ASSIGN(o.w, tiled_weight(b, 1, "", kFloat8, p.k, p.n,
                                    [&](Source& s, const Operand& from, const std::string& row, const std::string& column) {
                                      return s.load(from, fmt::format("({}) * {} + {}", column, s.number(p.k), row));
                                    }));
-    CAMEO_ASSIGN(product, make_quantized_product(b, a, o, known < 0 ? &own : nullptr));
+    if (way == kOwn) return make_quantized_product(b, a, o, time);
+    TurnsArgs t;
+    t.m = a.batch, t.n = a.n, t.k = a.channels;
+    t.scale = p.x_scale * shared;
+    t.activation = a.activation;
+    t.y_factor = a.y_factor;
+    TurnsOperands operands{.x = x.x, .w = o.w, .y = y};
+    if (e.bias) {
+      CAMEO_ASSIGN(operands.bias, turns_bias(b, e.bias, p.n));
+    }
+    return make_turns_product(b, t, operands, time);
+  };
+  int way = b.device().known_choice(problem);
+  if (way < 0 || way >= kWays) {
+    double least = 0;
+    way = kOwn;
+    for (int each = 0; each < kWays; ++each) {
+      const auto before = b.mark();
+      double time = 0;
+      CAMEO_ASSIGN(const auto made, make(each, &time));
+      b.back_to(before);
+      if (made && time > 0 && (least == 0 || time < least)) least = time, way = each;
+    }
+    if (least > 0) b.device().remember_choice(problem, way);
   }
-  if (!library && !product) return false;
-  const bool by_library = library && (!product || (theirs > 0 && theirs < own));  // 0: no candidate ran
-  if (own > 0 || theirs > 0) b.device().remember_choice(problem, by_library);
-  b.add(std::move(by_library ? library : product));
+  CAMEO_ASSIGN(std::unique_ptr<Operation> product, make(way, nullptr));
+  for (int each = 0; each < kWays && !product; ++each) {
+    way = each;
+    CAMEO_ASSIGN(product, make(each, nullptr));
+  }
+  if (!product) return false;
+  b.add(std::move(product));
+  if (way == kLibrary && passes) CAMEO_TRY(pass(b, p, e.activation, sums, y));
   if (!e.whole) CAMEO_TRY(finish(b, p, program, o.y, true, {}, y));
   return true;
 }
