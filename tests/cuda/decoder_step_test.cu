@@ -5,7 +5,6 @@
 #include <memory>
 
 #include "backends/cuda/kernels/decoder_fused.h"
-#include "backends/cuda/kernels/decoder_persistent.h"
 #include "backends/cuda/kernels/step_product.h"
 #include "harness.cuh"
 
@@ -14,7 +13,7 @@ namespace {
 
 using namespace cameo::cuda;
 
-enum class Way { kFive, kTwo, kOne };  // five or two kernels a layer, one kernel for all
+enum class Way { kFive, kTwo };  // kernels a layer
 struct Case {
   const char* what;
   Scalar type;
@@ -23,7 +22,7 @@ struct Case {
   int layers, hidden, heads, kv_heads, head_size, ffn, vocabulary, batch, capacity;
   Way way = Way::kFive;
 };
-const char* name_of(const Case& c) { return c.way == Way::kOne ? "one" : c.way == Way::kTwo ? "two" : "five"; }
+const char* name_of(const Case& c) { return c.way == Way::kTwo ? "two" : "five"; }
 
 struct Matrix {
   Buffer w, scales, bias, sums;
@@ -111,7 +110,6 @@ struct Model {
               .vocabulary = c.vocabulary,
               .batch = c.batch,
               .capacity = c.capacity,
-              .persistent = c.way == Way::kOne,
               .two_kernels = c.way == Way::kTwo};
     if (c.llama)
       config.norm = NormKind::kRms, config.activation = Activation::kSwiGlu, config.rope_cos = cos.as<float>(),
@@ -314,9 +312,7 @@ void run_case(const Case& c, const DeviceTraits& device) {
     check(1, 0, line + ": refused: " + why);
     return;
   }
-  if (const char* why = c.way == Way::kOne   ? decoder_persistent_refusal(m.config, m.weights, device)
-                        : c.way == Way::kTwo ? decoder_fused_refusal(m.config, m.weights, device)
-                                             : nullptr) {
+  if (const char* why = c.way == Way::kTwo ? decoder_fused_refusal(m.config, m.weights, device) : nullptr) {
     check(1, 0, line + ": refused: " + why);
     return;
   }
@@ -497,8 +493,8 @@ void bench(const DeviceTraits& device) {
     std::fflush(stdout);
   };
   for (int b : {1, 2, 4, 8, 16, 64})
-    for (Way way : {Way::kOne, Way::kTwo, Way::kFive}) {
-      if ((way == Way::kOne && b > 1) || (way == Way::kTwo && b > 8)) continue;
+    for (Way way : {Way::kTwo, Way::kFive}) {
+      if (way == Way::kTwo && b > 8) continue;
       one({"distilgpt2", Scalar::kFloat16, WeightFormat::kPlain, false, 6, 768, 12, 12, 64, 3072, 50257, b, 512, way});
       one({"smollm2", Scalar::kFloat16, WeightFormat::kPlain, true, 30, 576, 9, 3, 64, 1536, 49152, b, 512, way});
     }
@@ -534,9 +530,6 @@ void run(bool timed) {
   run_case({"llama", Scalar::kBFloat16, WeightFormat::kPlain, true, 2, 1024, 8, 1, 128, 2048, 5000, 3, 200}, device);
   run_case({"gpt", Scalar::kFloat16, WeightFormat::kPlain, false, 2, 2048, 16, 16, 128, 4096, 5000, 12, 200}, device);
   run_case({"gpt", Scalar::kFloat16, WeightFormat::kPlain, false, 2, 640, 8, 8, 80, 2560, 5000, 4, 200}, device);
-  run_case({"gpt", Scalar::kFloat16, WeightFormat::kPlain, false, 3, 768, 12, 12, 64, 3072, 50257, 1, 500, Way::kOne}, device);
-  run_case({"llama", Scalar::kFloat16, WeightFormat::kPlain, true, 3, 576, 9, 3, 64, 1536, 2000, 1, 300, Way::kOne}, device);
-  run_case({"gpt", Scalar::kFloat16, WeightFormat::kPlain, false, 3, 256, 4, 4, 64, 1024, 1003, 1, 160, Way::kOne}, device);
   for (Scalar type : {Scalar::kFloat16, Scalar::kBFloat16})
     for (int batch : {1, 2, 3, 4, 7, 8}) {
       run_case({"gpt", type, WeightFormat::kPlain, false, 3, 256, 4, 4, 64, 1024, 1003, batch, 160, Way::kTwo}, device);

@@ -80,6 +80,18 @@ __device__ __forceinline__ void copy_bulk(SharedPlace to, const void* global, ui
                : "memory");
 #endif
 }
+// Bytes, a multiple of 16, to L2.
+__device__ __forceinline__ void prefetch_bulk(const void* global, uint32_t bytes) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(global), "r"(bytes) : "memory");
+#endif
+}
+// By a thread of each block: all of it, shared out among the blocks.
+__device__ __forceinline__ void prefetch_share(const void* global, int64_t bytes, int block, int blocks) {
+  const int64_t share = (bytes / 16 + blocks - 1) / blocks * 16, first = block * share, count = min(share, bytes - first);
+  for (int64_t at = 0; at < count; at += 16384)
+    prefetch_bulk(static_cast<const unsigned char*>(global) + first + at, static_cast<uint32_t>(min(count - at, int64_t{16384})));
+}
 // Copies since the last commit become a group; all groups but the last LEFT are waited for.
 __device__ __forceinline__ void copy_async_commit() {
 #if __CUDA_ARCH__ >= 800

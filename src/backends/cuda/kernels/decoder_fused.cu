@@ -96,6 +96,9 @@ struct HalfArgs {
   bool first;   // the step's first kernel
   bool centre;  // the norm takes the mean away
   HalfLayout at;
+  // Weights of the kernel behind the next, and their bytes: to L2, for the next one's are on their way to shared memory.
+  const void* ahead[2];
+  int64_t ahead_bytes[2];
 };
 
 // 8 of a rank's columns of x from column c on, with every groups-th part from `group` on; x itself where group is 0.
@@ -211,6 +214,8 @@ __global__ void __launch_bounds__(kHalfThreads, 2) half_layer(const __grid_const
       copy_async16(w2 + row * stride2 + k, from + static_cast<int64_t>(row) * a.w2_stride, true);
   }
   copy_async_commit();
+  if (tid == kHalfThreads - 1)
+    for (int i = 0; i < 2; ++i) prefetch_share(a.ahead[i], a.ahead_bytes[i], blockIdx.x, gridDim.x);
   if (padded > slice) {  // one piece of 16 bytes a row
 #pragma unroll 1
     for (int i = tid; i < a.rows + kMostSequences; i += kHalfThreads) {
@@ -630,6 +635,11 @@ cudaError_t run_layers(const DecoderConfig& c, const DecoderWeights& w, const De
     a.scale = (c.attention_scale != 0.f ? c.attention_scale : 1.f / std::sqrt(static_cast<float>(kHead))) * kLog2e;
     a.per_column = 1.f / static_cast<float>(slice);
     a.at = HalfLayout(attention, c.batch, slice, a.rows, a.inner, attention && glu);
+    if (i + 2 < 2 * c.layers) {
+      const DecoderLayer& next = w.layers[i / 2 + 1];
+      a.ahead[0] = attention ? next.qkv.w : next.up.w, a.ahead_bytes[0] = int64_t{2} * a.n * c.hidden;
+      a.ahead[1] = attention ? next.out.w : next.down.w, a.ahead_bytes[1] = int64_t{2} * c.hidden * a.w2_stride;
+    }
     LaunchShape shape{.grid = dim3((attention ? c.heads : clusters) * kRanks), .block = dim3(kHalfThreads)};
     shape.shared = a.at.total, shape.cluster = kRanks, shape.dependent = true;
     const auto kernel = glu         ? attention ? half_layer<T, true, true> : half_layer<T, false, true>

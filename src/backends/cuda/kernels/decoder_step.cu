@@ -17,7 +17,6 @@
 
 #include "backends/cuda/kernels/attention_few.cuh"
 #include "backends/cuda/kernels/decoder_fused.h"
-#include "backends/cuda/kernels/decoder_persistent.h"
 #include "backends/cuda/kernels/skinny_gemm.cuh"
 #include "backends/cuda/kernels/skinny_variants.h"
 #include "backends/cuda/kernels/step_product.h"
@@ -258,7 +257,7 @@ cudaError_t run_attention_of(int size, const StepAttention& a, int batch, const 
 struct Layout {
   int64_t x, normed, parts, qkv, attended, ffn, logits, best, blocks_done, fused, total;
   explicit Layout(const DecoderConfig& c) {
-    int64_t at = decoder_persistent_workspace(c);
+    int64_t at = 0;
     const auto place = [&](int64_t bytes) {
       const int64_t here = at;
       at += (bytes + 255) / 256 * 256;
@@ -555,10 +554,6 @@ const char* decoder_refusal(const DecoderConfig& c, const DecoderWeights& w, con
 
 cudaError_t decoder_step(const DecoderConfig& config, const DecoderWeights& weights, const DecoderState& state, void* workspace,
                          const DeviceTraits& device, cudaStream_t stream) {
-  // Where rows are short, the latency between blocks is more than what two kernels a layer cost.
-  const bool two = config.hidden < kShortRow && config.two_kernels && weights.constants && !decoder_fused_refusal(config, weights, device);
-  if (config.persistent && !two && !state.choose_behind && !decoder_persistent_refusal(config, weights, device))
-    return decoder_persistent(config, weights, state, workspace, device, stream);
   return Step(config, weights, state, workspace, device, stream).run();
 }
 

@@ -1,6 +1,5 @@
-// One step of a decoder-only transformer for a batch of sequences, from token to token: for one sequence a persistent kernel where
-// that is covered, else a chain of kernels that start before their predecessor ends. Capture launches in a CUDA graph: a step is then
-// one launch.
+// One step of a decoder-only transformer for a batch of sequences, from token to token, as a chain of kernels that start before their
+// predecessor ends. Capture launches in a CUDA graph: a step is then one launch.
 //
 // GPT-2-like models: learned positions, LayerNorm, GELU. Llama-like ones: rotary positions, RMS norm, SwiGLU, grouped heads.
 #pragma once
@@ -47,10 +46,7 @@ struct DecoderConfig {
   const float* rope_cos = nullptr;
   const float* rope_sin = nullptr;
   float embedding_scale = 1.f;
-  // The step as one kernel (decoder_persistent.h) where that is covered; else, if false, where a kernel behind it chooses, or where rows
-  // are short and a layer can be two kernels, as a chain of them.
-  bool persistent = true;
-  // In a chain of kernels: a layer is two (decoder_fused.h) where DecoderWeights::constants are given and that is covered; else, or if
+  // A layer is two kernels (decoder_fused.h) where DecoderWeights::constants are given and that is covered; else, or if
   // false, five.
   bool two_kernels = true;
 };
