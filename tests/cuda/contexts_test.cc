@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include "cameo/builder.h"
 #include "cameo/engine.h"
@@ -129,6 +130,82 @@ Status check_moving(const Engine& engine) {
   return {};
 }
 
+// Streams of the caller that are gone when the context is used again, or goes; and a context that goes before its work is done.
+Status check_gone(const Engine& engine) {
+  for (int round = 0; round < 3; ++round) {
+    Bound b;
+    b.name = engine.outputs()[0].name;
+    CAMEO_TRY(b.open(engine, 2000 + round, 30));
+    const auto with_stream = [&]() -> Status {
+      cudaMemset(b.out, 0x7f, b.x.num_bytes());
+      cudaDeviceSynchronize();
+      CAMEO_TRY(b.context->enqueue(b.stream));
+      if (cudaStreamSynchronize(b.stream) != cudaSuccess) return error(ErrorCode::kDevice, "a stream failed");
+      expect(b.right(), "a stream that goes afterwards");
+      cudaStreamDestroy(std::exchange(b.stream, nullptr));
+      return {};
+    };
+    const auto another = [&] { return cudaStreamCreateWithFlags(&b.stream, cudaStreamNonBlocking); };
+    CAMEO_TRY(with_stream());
+    cudaMemset(b.out, 0x7f, b.x.num_bytes());
+    CAMEO_TRY(b.context->run());
+    expect(b.right(), "a run after a stream has gone");
+    another();
+    CAMEO_TRY(with_stream());
+    another();
+    CAMEO_TRY(with_stream());
+    // Shapes are made ready between runs.
+    CAMEO_TRY(b.context->set_input_shape("x", Dims{30 + round, kWidth}));
+    CAMEO_ASSIGN(const Dims y, b.context->output_shape(b.name));
+    expect(y[0] == 30 + round, "extents after a stream has gone");
+    if (round == 2) return {};
+    another();
+    CAMEO_TRY(b.bind(b.in, b.out));
+    cudaMemset(b.out, 0x7f, b.x.num_bytes());
+    cudaDeviceSynchronize();
+    CAMEO_TRY(b.context->enqueue(b.stream));
+    b.context.reset();
+    if (cudaStreamSynchronize(b.stream) != cudaSuccess) return error(ErrorCode::kDevice, "a stream failed");
+    expect(b.right(), "a context that goes before its work is done");
+  }
+  return {};
+}
+
+// More shapes than a context keeps ready, none of them waited for.
+Status check_many_shapes(const Engine& engine) {
+  constexpr int64_t kShapes = 40;
+  const Tensor x = rows_of(kShapes, 40);
+  CAMEO_ASSIGN(const Rows want, plainly(engine, x));
+  CAMEO_ASSIGN(ExecutionContext context, engine.create_context());
+  const std::string& name = engine.outputs()[0].name;
+  const size_t row = kWidth * sizeof(float), bytes = kShapes * row;
+  void* device = nullptr;
+  cudaStream_t stream = nullptr;
+  if (cudaMalloc(&device, (kShapes + 1) * bytes) != cudaSuccess || cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking) != cudaSuccess)
+    return error(ErrorCode::kOutOfMemory, "no memory or stream for the test");
+  auto* memory = static_cast<std::byte*>(device);
+  cudaMemcpy(memory, x.raw(), bytes, cudaMemcpyHostToDevice);
+  for (int round = 0; round < 3; ++round) {
+    cudaMemset(memory + bytes, 0x7f, kShapes * bytes);
+    cudaDeviceSynchronize();
+    for (int64_t rows = 1; rows <= kShapes; ++rows) {
+      CAMEO_TRY(context.set_input_shape("x", Dims{rows, kWidth}));
+      CAMEO_TRY(context.set_tensor_address("x", memory, rows * row));
+      CAMEO_TRY(context.set_tensor_address(name, memory + rows * bytes, rows * row));
+      CAMEO_TRY(context.enqueue(stream));
+    }
+    if (cudaStreamSynchronize(stream) != cudaSuccess) return error(ErrorCode::kDevice, "a stream failed");
+    for (int64_t rows = 1; rows <= kShapes; ++rows) {
+      Rows got(static_cast<size_t>(rows * kWidth));
+      cudaMemcpy(got.data(), memory + rows * bytes, rows * row, cudaMemcpyDeviceToHost);
+      expect(close(got.data(), Rows(want.begin(), want.begin() + rows * kWidth)), fmt::format("{} of many shapes, round {}", rows, round));
+    }
+  }
+  cudaStreamDestroy(stream);
+  cudaFree(memory);
+  return {};
+}
+
 // What was captured at a shape is replayed when it comes again; another input at the same shape gives other results.
 Status check_turns(const Engine& engine) {
   const int64_t shapes[] = {1, 64, 17, 4096, 2, 64};
@@ -230,6 +307,8 @@ Status run() {
   CAMEO_TRY(check_limit(engine));
   CAMEO_TRY(check_streams(engine));
   CAMEO_TRY(check_moving(engine));
+  CAMEO_TRY(check_gone(engine));
+  CAMEO_TRY(check_many_shapes(engine));
   CAMEO_TRY(check_turns(engine));
   CAMEO_TRY(check_times(engine));
   CAMEO_TRY(check_profiles());

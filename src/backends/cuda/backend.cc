@@ -18,7 +18,8 @@ using Binding = runtime::Executor::OutputBinding;
 // times faster. The memory is kept alive meanwhile; what has no owner is left as it is.
 class RepeatedInputs {
  public:
-  void see(const Tensor& t) {
+  // `wait` returns when nothing reads from inputs any more.
+  void see(const Tensor& t, const std::function<void()>& wait) {
     if (!t.owner() || t.num_bytes() < kLeastBytes) return;
     for (Entry& e : entries_)
       if (e.data == t.raw() && e.bytes == t.num_bytes()) {
@@ -31,8 +32,12 @@ class RepeatedInputs {
           e.failed = true;
         return;
       }
-    if (entries_.size() == kMost)
-      entries_.erase(std::min_element(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) { return a.used < b.used; }));
+    if (entries_.size() == kMost) {
+      const auto oldest =
+          std::min_element(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) { return a.used < b.used; });
+      if (oldest->registration) wait();
+      entries_.erase(oldest);
+    }
     entries_.push_back({t.raw(), t.num_bytes(), t.owner(), nullptr, false, ++clock_});
   }
 
@@ -65,12 +70,15 @@ class Context final : public runtime::DeviceContext {
     }
     return c;
   }
-  ~Context() override { (void)synchronize(stream_.get()); }
+  ~Context() override {
+    (void)synchronize(stream_.get());
+    if (events_[3]) (void)events_[3]->wait();  // on a stream of the caller, which may be gone by now
+  }
 
   Status run(std::span<const RtValue> inputs, std::span<const Binding> bindings, std::span<RtValue> outputs) override {
     CAMEO_TRY(use(stream_.get()));
     timed_ = false;
-    CAMEO_TRY(launch(inputs, bindings, outputs));
+    CAMEO_TRY(launch_all(inputs, bindings, outputs));
     CAMEO_TRY(synchronize(session_.stream));
     CAMEO_TRY(session_.faults.take());
     timed_ = true;
@@ -81,12 +89,15 @@ class Context final : public runtime::DeviceContext {
     timings_ = timings();
     timed_ = false;
     CAMEO_TRY(use(static_cast<cudaStream_t>(stream)));
-    return launch(inputs, bindings, outputs);
+    return launch_all(inputs, bindings, outputs);
   }
 
   void time_nodes(std::vector<std::chrono::nanoseconds>* times) override { runner_.time_nodes(times); }
   std::string type_in_last_run(ir::ValueId id) const override { return runner_.type_in_last_run(id); }
-  Result<runtime::Specialization*> specialization(std::span<const ops::Fact> inputs) override { return runner_.specialization(inputs); }
+  Result<runtime::Specialization*> specialization(std::span<const ops::Fact> inputs) override {
+    if (!runner_.is_ready(inputs)) CAMEO_TRY(use(stream_.get()));
+    return runner_.specialization(inputs);
+  }
   runtime::DeviceTimings timings() const override {
     if (!timed_) return timings_;
     const auto between = [&](int k) {
@@ -104,13 +115,19 @@ class Context final : public runtime::DeviceContext {
     pinned_.resize(graph.outputs.size());
   }
 
-  // What ran on another stream must be done with the memory first.
+  // What ran on another stream must be done with the memory first. The event says so, for a stream of the caller may be gone.
   Status use(cudaStream_t stream) {
     CAMEO_TRY(usable());
     if (session_.stream == stream) return {};
-    CAMEO_TRY(synchronize(session_.stream));
+    CAMEO_TRY(events_[3]->wait());
     session_.stream = stream;
     return {};
+  }
+
+  Status launch_all(std::span<const RtValue> inputs, std::span<const Binding> bindings, std::span<RtValue> outputs) {
+    Status status = launch(inputs, bindings, outputs);
+    if (!status.ok()) (void)synchronize(session_.stream);  // with what was begun
+    return status;
   }
 
   Status launch(std::span<const RtValue> inputs, std::span<const Binding> bindings, std::span<RtValue> outputs) {
@@ -122,7 +139,7 @@ class Context final : public runtime::DeviceContext {
         v.device = input.tensor.raw();
         v.storage = v.dtype;
       } else if (input.is_tensor() && input.tensor.dtype() != DType::kString)
-        repeated_.see(input.tensor);
+        repeated_.see(input.tensor, [&] { (void)events_[3]->wait(); });
       values.push_back(std::move(v));
     }
     session_.copies_to_host = 0;
@@ -155,6 +172,7 @@ class Context final : public runtime::DeviceContext {
                    value.dims.to_string(), binding.bytes);
     if (!to) {
       if (pinned_[k].bytes() < bytes || !pinned_[k].data()) {
+        CAMEO_TRY(events_[3]->wait());  // an earlier run may still write there
         pinned_[k] = PinnedBlock();
         CAMEO_ASSIGN(pinned_[k], PinnedBlock::allocate(bytes));
       }

@@ -58,14 +58,21 @@ Result<runtime::Specialization*> Runner::specialization(std::span<const ops::Fac
   return &p->spec;
 }
 
+bool Runner::is_for(const Prepared& p, std::span<const ops::Fact> inputs) const {
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const ir::Type &a = p.spec.facts[graph_.inputs[i]].type, &b = inputs[i].type;
+    if (!(a.is_tensor() && b.is_tensor() && a.dtype == b.dtype && a.shape && b.shape && *a.shape == *b.shape)) return false;
+  }
+  return true;
+}
+
+bool Runner::is_ready(std::span<const ops::Fact> inputs) const {
+  return std::any_of(prepared_.begin(), prepared_.end(), [&](const Prepared& p) { return is_for(p, inputs); });
+}
+
 Result<Runner::Prepared*> Runner::prepare(std::span<const ops::Fact> inputs) {
   for (auto it = prepared_.begin(); it != prepared_.end(); ++it) {
-    bool equal = true;
-    for (size_t i = 0; i < inputs.size() && equal; ++i) {
-      const ir::Type &a = it->spec.facts[graph_.inputs[i]].type, &b = inputs[i].type;
-      equal = a.is_tensor() && b.is_tensor() && a.dtype == b.dtype && a.shape && b.shape && *a.shape == *b.shape;
-    }
-    if (!equal) continue;
+    if (!is_for(*it, inputs)) continue;
     prepared_.splice(prepared_.begin(), prepared_, it);
     return &prepared_.front();
   }

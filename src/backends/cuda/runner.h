@@ -74,6 +74,8 @@ class Runner {
   Status fetch(Value& value);
   void time_nodes(std::vector<std::chrono::nanoseconds>* times) { node_times_ = times; }
   Result<runtime::Specialization*> specialization(std::span<const ops::Fact> inputs);
+  // Whether these shapes were made ready before; otherwise that may take runs on the session's stream.
+  bool is_ready(std::span<const ops::Fact> inputs) const;
   std::string type_in_last_run(ir::ValueId id) const { return current_ ? current_->spec.facts[id].type.to_string() : ""; }
 
  private:
@@ -143,6 +145,7 @@ class Runner {
   };
   using AddressOf = std::function<void*(ir::ValueId)>;
 
+  bool is_for(const Prepared& p, std::span<const ops::Fact> inputs) const;
   Result<Prepared*> prepare(std::span<const ops::Fact> inputs);
   // `joined`: convolutions may take over what is next to them; `like`: one whose order of steps it shall have.
   Result<Prepared> make_prepared(std::span<const ops::Fact> inputs, bool simplified, bool joined, const Prepared* like = nullptr);

@@ -127,6 +127,7 @@ Event::~Event() {
 }
 Status Event::record(cudaStream_t stream) { return check(cudaEventRecord(event_, stream), "cudaEventRecord"); }
 Status Event::make_wait(cudaStream_t stream) const { return check(cudaStreamWaitEvent(stream, event_, 0), "cudaStreamWaitEvent"); }
+Status Event::wait() const { return check(cudaEventSynchronize(event_), "waiting for the device"); }
 Result<double> Event::since(const Event& start) const {
   float milliseconds = 0;
   CAMEO_TRY(check(cudaEventElapsedTime(&milliseconds, start.event_, event_), "cudaEventElapsedTime"));

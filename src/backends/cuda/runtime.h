@@ -70,6 +70,8 @@ class Event {
   Status record(cudaStream_t stream);
   // What is put on the stream from now on waits for it.
   Status make_wait(cudaStream_t stream) const;
+  // Returns when it has happened; at once where it was never recorded.
+  Status wait() const;
   // Milliseconds from `start` to this one; both must have happened.
   Result<double> since(const Event& start) const;
 
