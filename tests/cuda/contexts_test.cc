@@ -206,6 +206,27 @@ Status check_many_shapes(const Engine& engine) {
   return {};
 }
 
+// The default stream, by its three names: what lies there before the run and behind it stays before and behind.
+Status check_default_stream(const Engine& engine) {
+  for (const cudaStream_t stream : {cudaStream_t{}, cudaStreamLegacy, cudaStreamPerThread}) {
+    Bound b;
+    b.name = engine.outputs()[0].name;
+    CAMEO_TRY(b.open(engine, 5000, 50));
+    for (int round = 0; round < 5; ++round) {
+      std::vector<float> got(b.want.size());
+      cudaMemsetAsync(b.in, 0, b.x.num_bytes(), stream);
+      cudaMemsetAsync(b.out, 0x7f, b.x.num_bytes(), stream);
+      cudaMemcpyAsync(b.in, b.x.raw(), b.x.num_bytes(), cudaMemcpyHostToDevice, stream);
+      CAMEO_TRY(b.context->enqueue(stream));
+      cudaMemcpyAsync(got.data(), b.out, b.x.num_bytes(), cudaMemcpyDeviceToHost, stream);
+      cudaMemsetAsync(b.out, 0x7f, b.x.num_bytes(), stream);
+      if (cudaStreamSynchronize(stream) != cudaSuccess) return error(ErrorCode::kDevice, "the default stream failed");
+      expect(close(got.data(), b.want), fmt::format("default stream {}, round {}", reinterpret_cast<uintptr_t>(stream), round));
+    }
+  }
+  return {};
+}
+
 // What was captured at a shape is replayed when it comes again; another input at the same shape gives other results.
 Status check_turns(const Engine& engine) {
   const int64_t shapes[] = {1, 64, 17, 4096, 2, 64};
@@ -307,6 +328,7 @@ Status run() {
   CAMEO_TRY(check_limit(engine));
   CAMEO_TRY(check_streams(engine));
   CAMEO_TRY(check_moving(engine));
+  CAMEO_TRY(check_default_stream(engine));
   CAMEO_TRY(check_gone(engine));
   CAMEO_TRY(check_many_shapes(engine));
   CAMEO_TRY(check_turns(engine));

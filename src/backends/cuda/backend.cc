@@ -55,6 +55,14 @@ class RepeatedInputs {
   uint64_t clock_ = 0;
 };
 
+// The default stream, whose work cannot be captured: it is done on another one, between what lies before and behind it there.
+bool is_legacy(cudaStream_t stream) {
+#ifdef cudaStreamLegacy
+  if (stream == cudaStreamLegacy) return true;
+#endif
+  return stream == nullptr;
+}
+
 class Context final : public runtime::DeviceContext {
  public:
   static Result<std::unique_ptr<Context>> make(const ir::Graph& graph, Device& device, WeightStore& weights,
@@ -88,8 +96,16 @@ class Context final : public runtime::DeviceContext {
   Status enqueue(void* stream, std::span<const RtValue> inputs, std::span<const Binding> bindings, std::span<RtValue> outputs) override {
     timings_ = timings();
     timed_ = false;
-    CAMEO_TRY(use(static_cast<cudaStream_t>(stream)));
-    return launch_all(inputs, bindings, outputs);
+    const auto theirs = static_cast<cudaStream_t>(stream);
+    if (!is_legacy(theirs)) {
+      CAMEO_TRY(use(theirs));
+      return launch_all(inputs, bindings, outputs);
+    }
+    CAMEO_TRY(use(stream_.get()));
+    CAMEO_TRY(events_[0]->record(theirs));
+    CAMEO_TRY(events_[0]->make_wait(stream_.get()));
+    CAMEO_TRY(launch_all(inputs, bindings, outputs));
+    return events_[3]->make_wait(theirs);
   }
 
   void time_nodes(std::vector<std::chrono::nanoseconds>* times) override { runner_.time_nodes(times); }
