@@ -125,7 +125,9 @@ struct Model {
       MUST(decoder_fused_prepare(config, weights, constants.as(), nullptr));
       weights.constants = constants.as();
     }
-    workspace = Buffer(decoder_workspace(config));
+    DecoderConfig prompt = config;
+    if (c.type != Scalar::kFloat32 && c.batch <= 16) prompt.batch = 4 * c.batch;
+    workspace = Buffer(decoder_workspace(prompt));
     workspace.zero();
   }
 };
@@ -302,6 +304,76 @@ void several_steps(Model& m, const std::string& line, const DeviceTraits& device
   m.tokens.copy_from(tokens), m.lengths.copy_from(lengths), m.history.zero();
 }
 
+// A prompt's tokens as rows of one step leave what they leave one after another. Sequence b waits for b % 3 tokens. The state and the
+// caches are taken back.
+void prompt_rows(Model& m, const std::string& line, const DeviceTraits& device) {
+  const Case& c = m.c;
+  const int batch = c.batch;
+  for (const int fed : {1, 3, 7, 20, 63}) {
+    if (decoder_prompt_refusal(m.config, m.weights, fed, device)) continue;
+    DecoderConfig wide = m.config;
+    wide.batch = batch * (fed + 1);
+    if (m.workspace.bytes() < static_cast<size_t>(decoder_workspace(wide)))
+      m.workspace = Buffer(decoder_workspace(wide)), m.workspace.zero();
+    const auto waits = [&](int b, int i) { return i < std::min(b % 3, fed); };
+    std::vector<int32_t> done(batch), entries(2 * fed * batch);
+    for (int b = 0; b < batch; ++b) {
+      done[b] = waits(b, 0);
+      for (int i = 0; i < fed; ++i)
+        entries[2 * i * batch + b] = (3 * b + 5 * i + 1) % c.vocabulary, entries[(2 * i + 1) * batch + b] = waits(b, i + 1);
+    }
+    const Buffer queue = Buffer::of(entries);
+    Buffer queue_at = Buffer::of(std::vector<int32_t>(1));
+    DecoderState state = m.state;
+    state.queue = queue.as<int32_t>(), state.queue_at = queue_at.as<int32_t>(), state.queue_stride = batch;
+    const auto tokens = m.tokens.host<int32_t>(), lengths = m.lengths.host<int32_t>(), before = m.done.host<int32_t>();
+    const int64_t n = int64_t{batch} * c.vocabulary, row = int64_t{c.capacity} * c.head_size, all = batch * c.kv_heads * row;
+    Layer& last = m.layers.back();
+    std::vector<std::vector<uint8_t>> caches;
+    for (const Layer& l : m.layers) caches.push_back(l.k.host<uint8_t>()), caches.push_back(l.v.host<uint8_t>());
+    Buffer logits[2], cached(all * 4);
+    std::vector<float> made[2];
+    std::vector<std::vector<int32_t>> left[2];
+    for (const bool at_once : {false, true}) {
+      m.tokens.copy_from(tokens), m.lengths.copy_from(lengths), m.done.copy_from(done), queue_at.copy_from(std::vector<int32_t>(1));
+      m.history.zero(), m.logits.poison();
+      for (size_t i = 0; i < m.layers.size(); ++i) m.layers[i].k.copy_from(caches[2 * i]), m.layers[i].v.copy_from(caches[2 * i + 1]);
+      MUST(at_once ? decoder_prompt(m.config, m.weights, state, fed, m.workspace.as(), device, nullptr)
+                   : decoder_steps(m.config, m.weights, state, fed, 1, m.workspace.as(), device, nullptr));
+      logits[at_once] = Buffer(n * 4);
+      to_floats<<<(n + 255) / 256, 256>>>(m.logits.as(), c.type, logits[at_once].as<float>(), n);
+      for (const Buffer* from : {&last.k, &last.v}) {
+        to_floats<<<(all + 255) / 256, 256>>>(from->as(), c.type, cached.as<float>(), all);
+        const auto values = cached.host<float>();
+        for (int h = 0; h < batch * c.kv_heads; ++h)
+          for (int64_t i = 0; i < int64_t{fed + 1} * c.head_size; ++i)
+            made[at_once].push_back(values[std::min(h * row + lengths[h / c.kv_heads] * c.head_size + i, all - 1)]);
+      }
+      for (const Buffer* b : {&m.lengths, &m.done, &queue_at}) left[at_once].push_back(b->host<int32_t>());
+      const auto chosen = m.tokens.host<int32_t>(), history = m.history.host<int32_t>();
+      const auto scores = logits[at_once].host<float>();
+      int wrong = 0;
+      for (int b = 0; b < batch; ++b) {
+        const float* of = scores.data() + int64_t{b} * c.vocabulary;
+        const float largest = *std::max_element(of, of + c.vocabulary);
+        const int at = left[at_once][0][b] - 1;
+        wrong += chosen[b] < 0 || chosen[b] >= c.vocabulary || !(of[chosen[b]] >= largest - 0.01f * std::fabs(largest)) ||
+                 history[b * c.capacity + at] != chosen[b];
+      }
+      check(wrong, 0, line + format(": tokens after a prompt of %d, at once %d", fed + 1, int{at_once}));
+    }
+    const Buffer reference = Buffer::of(made[0]);
+    const double size = static_cast<double>(made[0].size());
+    check(relative_error(Buffer::of(made[1]), Scalar::kFloat32, reference, static_cast<int64_t>(size)), 4 * tolerance(c.type),
+          line + format(": keys and values of a prompt of %d", fed + 1));
+    check(relative_error(logits[1], Scalar::kFloat32, logits[0], n), 4 * tolerance(c.type),
+          line + format(": logits of a prompt of %d", fed + 1));
+    check(left[0] == left[1] ? 0 : 1, 0, line + format(": state after a prompt of %d", fed + 1));
+    m.tokens.copy_from(tokens), m.lengths.copy_from(lengths), m.done.copy_from(before), m.history.zero();
+    for (size_t i = 0; i < m.layers.size(); ++i) m.layers[i].k.copy_from(caches[2 * i]), m.layers[i].v.copy_from(caches[2 * i + 1]);
+  }
+}
+
 void run_case(const Case& c, const DeviceTraits& device) {
   const std::string line = std::string(name_of(c)) + ' ' +
                            format("%s %s format %d batch %d hidden %d heads %d/%d x %d ffn %d vocabulary %d", c.what, name(c.type),
@@ -343,6 +415,8 @@ void run_case(const Case& c, const DeviceTraits& device) {
     check(wrong, 0, line + format(" step %d: tokens", step));
   }
   several_steps(m, line, device);
+  if (!selected("")) return;
+  prompt_rows(m, line, device);
   if (!selected("")) return;
   // Logits for a kernel behind the step, which would choose.
   {
@@ -457,7 +531,12 @@ double whole_time(Model& m, const DeviceTraits& device, cudaStream_t stream) {
         stream, [&] { MUST(decoder_steps(m.config, m.weights, m.state, fed, chosen, m.workspace.as(), device, stream)); });
   };
   std::vector<std::unique_ptr<Graph>> graphs;
-  graphs.push_back(steps(3, 1));
+  if (decoder_prompt_refusal(m.config, m.weights, 3, device)) {
+    graphs.push_back(steps(3, 1));
+  } else {
+    graphs.push_back(
+        std::make_unique<Graph>(stream, [&] { MUST(decoder_prompt(m.config, m.weights, m.state, 3, m.workspace.as(), device, stream)); }));
+  }
   for (int chosen : {4, 4, 3}) graphs.push_back(steps(0, chosen));
   std::vector<double> times;
   for (int r = 0; r < 12; ++r) {

@@ -16,11 +16,11 @@ namespace cameo::cuda {
 namespace {
 
 constexpr int64_t kBlock = 256;     // the capacity is a multiple of it, but for the model's limit
-constexpr size_t kStepwise = 8;     // prompts of up to so many tokens are fed token by token
+constexpr size_t kStepwise = 8;     // prompts of up to so many tokens are fed token by token, where they are no rows of one step
 constexpr size_t kMostUnseen = 32;  // steps that the device is ahead of the host, at most
 constexpr size_t kSeveral = 4;      // steps of one graph: the next begins while the one before ends
-constexpr size_t kMostRows = 64;
-constexpr size_t kStateWords = (4 + 2 * kStepwise) * kMostRows;
+constexpr size_t kMostRows = 64;    // also of a prompt's tokens
+constexpr size_t kStateWords = (4 + 2 * kMostRows) * kMostRows;
 constexpr int32_t kNotYet = -1;
 
 class Decoder final : public runtime::DeviceDecoder {
@@ -60,7 +60,7 @@ class Decoder final : public runtime::DeviceDecoder {
     auto* history = static_cast<int32_t*>(history_.data());
     for (size_t row = 0; row < prompts.size(); ++row)
       std::fill_n(history + row * static_cast<size_t>(capacity_), std::min(longest + more, static_cast<size_t>(capacity_)), kNotYet);
-    if (longest <= kStepwise) {
+    if (longest <= kStepwise || fits_a_step(longest)) {
       CAMEO_TRY(feed(prompts, longest, logits));
     } else {
       CAMEO_TRY(run_prompts(prompts, longest, logits));
@@ -153,12 +153,19 @@ class Decoder final : public runtime::DeviceDecoder {
            dtype_size(model_->dtype());
   }
 
+  DecoderWeights weights() const {
+    DecoderWeights w = model_->weights();
+    w.layers = layers_.data();
+    return w;
+  }
   const char* refusal(int32_t rows) const {
     DecoderConfig c = config_;
     c.batch = rows;
-    DecoderWeights w = model_->weights();
-    w.layers = layers_.data();
-    return decoder_refusal(c, w, traits_);
+    return decoder_refusal(c, weights(), traits_);
+  }
+  // Whether the tokens of the rows' prompts can be rows of one step.
+  bool fits_a_step(size_t longest) const {
+    return longest > 1 && longest <= kMostRows && !decoder_prompt_refusal(config_, weights(), static_cast<int32_t>(longest) - 1, traits_);
   }
 
   // Room for so many rows and tokens; what is there is kept.
@@ -202,7 +209,7 @@ class Decoder final : public runtime::DeviceDecoder {
     }
     // Tokens, lengths, whether a row stands still, and the tokens to come with their place; then what a step needs, and logits.
     DecoderConfig widest = config;
-    widest.batch = static_cast<int32_t>(slots);
+    widest.batch = static_cast<int32_t>(std::max(slots, type == DType::kFloat32 ? size_t{16} : kMostRows));  // or a prompt's tokens
     const size_t logits_count = slots * static_cast<size_t>(config.vocabulary);
     CAMEO_ASSIGN(MemoryPool::Block state, session_.pool->allocate(kStateWords * sizeof(int32_t)));
     CAMEO_TRY(fill(state.data(), 0, state.bytes(), stream_.get()));
@@ -334,8 +341,7 @@ class Decoder final : public runtime::DeviceDecoder {
     if (it == captured_.end()) {
       if (const char* why = refusal(config_.batch)) return error(ErrorCode::kUnsupported, "{}", why);
       const DecoderConfig config = config_;
-      DecoderWeights weights = model_->weights();
-      weights.layers = layers_.data();
+      const DecoderWeights weights = this->weights();
       DecoderState state;
       state.tokens = tokens();
       state.lengths = device_lengths();
@@ -346,7 +352,14 @@ class Decoder final : public runtime::DeviceDecoder {
       state.choose_behind = kind == Kind::kSample;
       state.queue_at = tokens() + 3 * kMostRows, state.queue = tokens() + 4 * kMostRows, state.queue_stride = kMostRows;
       CAMEO_ASSIGN(CapturedGraph graph, CapturedGraph::capture(stream_.get(), [&]() -> Status {
-                     const auto run = [&](size_t before, size_t chosen) {
+                     const auto run = [&](size_t before, size_t chosen) -> Status {
+                       if (before > 0 && fits_a_step(before + 1)) {
+                         CAMEO_TRY(check(decoder_prompt(config, weights, state, static_cast<int32_t>(before), workspace_.data(), traits_,
+                                                        stream_.get()),
+                                         "a prompt's step"));
+                         before = 0;
+                         if (--chosen == 0) return {};
+                       }
                        return check(decoder_steps(config, weights, state, static_cast<int32_t>(before), static_cast<int32_t>(chosen),
                                                   workspace_.data(), traits_, stream_.get()),
                                     "a decoder's step");

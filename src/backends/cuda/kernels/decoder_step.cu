@@ -17,6 +17,7 @@
 
 #include "backends/cuda/kernels/attention_few.cuh"
 #include "backends/cuda/kernels/decoder_fused.h"
+#include "backends/cuda/kernels/decoder_prompt.h"
 #include "backends/cuda/kernels/skinny_gemm.cuh"
 #include "backends/cuda/kernels/skinny_variants.h"
 #include "backends/cuda/kernels/step_product.h"
@@ -255,7 +256,7 @@ cudaError_t run_attention_of(int size, const StepAttention& a, int batch, const 
 
 // Where things lie in the workspace, in bytes.
 struct Layout {
-  int64_t x, normed, parts, qkv, attended, ffn, logits, best, blocks_done, fused, total;
+  int64_t x, normed, parts, qkv, attended, ffn, logits, best, blocks_done, prompt, fused, total;
   explicit Layout(const DecoderConfig& c) {
     int64_t at = 0;
     const auto place = [&](int64_t bytes) {
@@ -265,6 +266,7 @@ struct Layout {
     };
     const int64_t row = c.batch * bytes_of(c.type);
     best = place(64 * 8), blocks_done = place(4);  // the same for all batches: they are zero between steps
+    prompt = place(2 * 64 * 4);
     x = place(row * c.hidden), normed = place(row * c.hidden);
     parts = place(c.batch * ((c.hidden + 63) / 64) * static_cast<int64_t>(sizeof(RowPart)));
     qkv = place(row * (c.heads + 2 * c.kv_heads) * c.head_size), attended = place(row * c.heads * c.head_size);
@@ -279,7 +281,25 @@ class Step {
  public:
   Step(const DecoderConfig& config, const DecoderWeights& weights, const DecoderState& state, void* workspace, const DeviceTraits& device,
        cudaStream_t stream)
-      : c_(config), w_(weights), s_(state), at_(config), base_(static_cast<uint8_t*>(workspace)), device_(device), stream_(stream) {}
+      : c_(config),
+        w_(weights),
+        s_(state),
+        at_(config),
+        base_(static_cast<uint8_t*>(workspace)),
+        device_(device),
+        stream_(stream),
+        sequences_(config.batch),
+        embedded_(state.tokens),
+        places_(state.lengths) {}
+
+  // Rows are `count` tokens of each sequence, of which the last is chosen behind.
+  cudaError_t run_prompt(int count) {
+    rows_.count = count, rows_.tokens = reinterpret_cast<int32_t*>(base_ + at_.prompt), rows_.positions = rows_.tokens + 64;
+    sequences_ = c_.batch / count, embedded_ = rows_.tokens, places_ = rows_.positions;
+    keep(prompt_begin(s_, sequences_, c_.capacity, rows_, stream_));
+    run_layers();
+    return choose(false);
+  }
 
   cudaError_t run() {
     const bool two = c_.two_kernels && w_.constants && decoder_fused_refusal(c_, w_, device_) == nullptr;
@@ -293,6 +313,11 @@ class Step {
       if (ok()) keep(launch(step_advance, shape, stream_, s_, int{c_.batch}, int{c_.capacity}));
       return status_;
     }
+    return choose(two);
+  }
+
+ private:
+  cudaError_t choose(bool two) {
     // Two kernels a layer leave normalised rows.
     const void* x = base_ + (two ? at_.normed : at_.x);
     Around around;
@@ -307,14 +332,13 @@ class Step {
     around.sample = true;
     product(w_.head, x, c_.hidden, logits, c_.vocabulary, c_.vocabulary, around);
     if (exact && ok()) {
-      LaunchShape shape{.grid = dim3(c_.batch), .block = dim3(1024)};
+      LaunchShape shape{.grid = dim3(sequences_), .block = dim3(1024)};
       shape.dependent = true;
       keep(launch(step_choose, shape, stream_, static_cast<const float*>(logits), int{c_.vocabulary}, sampling()));
     }
     return status_;
   }
 
- private:
   struct Around {
     const void* weight = nullptr;  // of the norm before the product; null: none
     const void* bias = nullptr;
@@ -357,7 +381,7 @@ class Step {
   }
   SkinnyEmbedding embedding() const {
     SkinnyEmbedding e;
-    e.tokens = s_.tokens, e.lengths = s_.lengths, e.table = w_.token_embedding, e.positions = w_.position_embedding;
+    e.tokens = embedded_, e.lengths = places_, e.table = w_.token_embedding, e.positions = w_.position_embedding;
     e.x_out = base_ + at_.x, e.vocabulary = c_.vocabulary, e.capacity = c_.capacity, e.scale = c_.embedding_scale;
     return e;
   }
@@ -366,15 +390,20 @@ class Step {
     if (!ok()) return;
     SkinnyParams p;
     SkinnyGemmArgs& a = p.a;
-    a.type = c_.type, a.format = matrix.format, a.m = c_.batch, a.n = n, a.k = k, a.x = x, a.x_stride = k, a.w = matrix.w;
+    // The head has the last tokens of a prompt alone.
+    const int64_t first = around.head ? c_.batch - sequences_ : 0;
+    const auto* normed_x = base_ + at_.normed + first * k * bytes_of(c_.type);
+    a.type = c_.type, a.format = matrix.format, a.m = c_.batch - static_cast<int32_t>(first), a.n = n, a.k = k, a.x_stride = k,
+    a.w = matrix.w;
+    a.x = static_cast<const uint8_t*>(x) + first * k * bytes_of(c_.type);
     a.scales = matrix.scales, a.zeros = matrix.zeros, a.group = matrix.group, a.bias = matrix.bias, a.y = y, a.y_stride = y_stride;
     if (around.residual) a.residual = y, a.residual_stride = y_stride;
     a.activation = around.activation, a.dependent = true;
     const bool exact = c_.type == Scalar::kFloat32;
     if (std::exchange(left_parts_, false)) {
-      a.x = base_ + at_.normed;
+      a.x = normed_x;
       const auto normed = [&](auto args) {
-        args.parts = parts(), args.norm = c_.norm, args.norm_sums = matrix.norm_sums, args.epsilon = c_.epsilon;
+        args.parts = parts() + first * ((k + 63) / 64), args.norm = c_.norm, args.norm_sums = matrix.norm_sums, args.epsilon = c_.epsilon;
         return args;
       };
       around.head ? run_head(normed(head_args(a)), around.sample) : run_step_product(normed(step_args(a, nullptr)));
@@ -384,14 +413,14 @@ class Step {
     if (around.weight) {
       a.norm = c_.norm, a.norm_weight = around.weight, a.norm_bias = around.bias, a.epsilon = c_.epsilon;
       const SkinnyShape shape = skinny_shape(a, around.sample, device_);
-      const bool fused = !exact && !wide && c_.batch <= kSkinnyRowsElse &&
+      const bool fused = !exact && !wide && a.m <= kSkinnyRowsElse &&
                          shape.shared <= static_cast<size_t>(device_.shared_memory / 2 - 1024) &&
                          (!around.embed || skinny_embeds(shape, a));
       if (fused) {
         if (around.embed) p.embedding = embedding(), p.trigger_late = true;
       } else {
         normalise(around);
-        a.norm = NormKind::kNone, a.x = base_ + at_.normed;
+        a.norm = NormKind::kNone, a.x = normed_x;
       }
     }
     if (exact) {
@@ -403,7 +432,7 @@ class Step {
       left_parts_ = around.next != nullptr;
       return;
     }
-    if (c_.batch > kSkinnyRowsElse && !around.sample && by_tiles(a)) return;
+    if (a.m > kSkinnyRowsElse && !around.sample && by_tiles(a)) return;
     if (around.sample) p.sampling = sampling();
     keep(c_.type == Scalar::kFloat16 ? skinny_f16(p, device_, stream_) : skinny_bf16(p, device_, stream_));
   }
@@ -427,7 +456,7 @@ class Step {
     int few = kSkinnyRows;
     // Behind two kernels a layer the head has no norm before it, and where rows are long it then wins for few of them too.
     if (around.head && !around.weight) few = around.sample && a.k >= kShortRow ? 0 : kSkinnyRowsTwo;
-    if (c_.batch <= few || a.format != WeightFormat::kPlain) return false;
+    if (a.m <= few || a.format != WeightFormat::kPlain) return false;
     return (around.head ? step_head_refusal(head_args(a), device_) : step_product_refusal(step_args(a, around.next), device_)) == nullptr;
   }
   // The norm's weight, where the product behind it takes its norm from parts of rows.
@@ -438,9 +467,9 @@ class Step {
   }
   const void* norm_before_head() const {
     StepHeadArgs t;
-    t.type = c_.type, t.m = c_.batch, t.n = c_.vocabulary, t.k = c_.hidden, t.w = w_.head.w, t.parts = parts();
+    t.type = c_.type, t.m = sequences_, t.n = c_.vocabulary, t.k = c_.hidden, t.w = w_.head.w, t.parts = parts();
     t.norm_sums = w_.head.norm_sums;
-    return s_.choose && c_.batch > kSkinnyRows && w_.head.format == WeightFormat::kPlain && !step_head_refusal(t, device_)
+    return s_.choose && sequences_ > kSkinnyRows && w_.head.format == WeightFormat::kPlain && !step_head_refusal(t, device_)
                ? w_.final_norm_weight
                : nullptr;
   }
@@ -487,12 +516,27 @@ class Step {
     }
   }
 
+  PromptAttention prompt_attention_args(const DecoderLayer& layer) const {
+    PromptAttention a{};
+    a.qkv = base_ + at_.qkv, a.out = base_ + at_.attended, a.k_cache = layer.k_cache, a.v_cache = layer.v_cache, a.rows = rows_;
+    a.rope_cos = c_.rope_cos, a.rope_sin = c_.rope_sin, a.batch = sequences_, a.heads = c_.heads, a.kv_heads = c_.kv_heads;
+    a.size = c_.head_size, a.capacity = c_.capacity, a.scale = attention_scale();
+    return a;
+  }
+  float attention_scale() const {
+    return (c_.attention_scale != 0.f ? c_.attention_scale : 1.f / std::sqrt(static_cast<float>(c_.head_size))) * kLog2e;
+  }
+
   void attend(const DecoderLayer& layer) {
     if (!ok()) return;
+    if (rows_.count > 1) {
+      keep(prompt_attention(c_.type, prompt_attention_args(layer), stream_));
+      return;
+    }
     StepAttention a{};
     a.qkv = base_ + at_.qkv, a.out = base_ + at_.attended, a.k_cache = layer.k_cache, a.v_cache = layer.v_cache, a.lengths = s_.lengths;
     a.rope_cos = c_.rope_cos, a.rope_sin = c_.rope_sin, a.heads = c_.heads, a.kv_heads = c_.kv_heads, a.capacity = c_.capacity;
-    a.scale = (c_.attention_scale != 0.f ? c_.attention_scale : 1.f / std::sqrt(static_cast<float>(c_.head_size))) * kLog2e;
+    a.scale = attention_scale();
     switch (c_.type) {
       case Scalar::kFloat16:
         keep(run_attention_of<__half>(c_.head_size, a, c_.batch, device_, stream_));
@@ -514,6 +558,10 @@ class Step {
   const DeviceTraits& device_;
   cudaStream_t stream_;
   cudaError_t status_ = cudaSuccess;
+  PromptRows rows_;
+  int32_t sequences_;        // rows of the head
+  const int32_t* embedded_;  // the rows' tokens, and where they stand
+  const int32_t* places_;
   bool left_parts_ = false;  // the product before left parts of its rows and them times the norm's weight
 };
 
@@ -550,6 +598,23 @@ const char* decoder_refusal(const DecoderConfig& c, const DecoderWeights& w, con
   }
   if (!w.token_embedding || !w.final_norm_weight) return "a weight is missing";
   return check(w.head, c.vocabulary, c.hidden, Activation::kNone);
+}
+
+const char* decoder_prompt_refusal(const DecoderConfig& config, const DecoderWeights& weights, int32_t fed, const DeviceTraits& device) {
+  if (fed < 1 || fed >= 64 || config.batch * (fed + 1) > 64) return "there are not 2 to 64 rows";
+  DecoderConfig wide = config;
+  wide.batch = config.batch * (fed + 1);
+  PromptAttention a{};
+  a.rows.count = fed + 1, a.heads = config.heads, a.kv_heads = config.kv_heads, a.size = config.head_size;
+  if (const char* why = decoder_refusal(wide, weights, device)) return why;
+  return prompt_attention_shared(config.type, a) > device.shared_memory ? "queries, keys and values take too much shared memory" : nullptr;
+}
+
+cudaError_t decoder_prompt(const DecoderConfig& config, const DecoderWeights& weights, const DecoderState& state, int32_t fed,
+                           void* workspace, const DeviceTraits& device, cudaStream_t stream) {
+  DecoderConfig wide = config;
+  wide.batch = config.batch * (fed + 1);
+  return Step(wide, weights, state, workspace, device, stream).run_prompt(fed + 1);
 }
 
 cudaError_t decoder_step(const DecoderConfig& config, const DecoderWeights& weights, const DecoderState& state, void* workspace,

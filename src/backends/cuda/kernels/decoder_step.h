@@ -96,5 +96,9 @@ cudaError_t decoder_step(const DecoderConfig& config, const DecoderWeights& weig
 // not there for the next: with choose_behind at most one is chosen.
 cudaError_t decoder_steps(const DecoderConfig& config, const DecoderWeights& weights, const DecoderState& state, int32_t fed,
                           int32_t chosen, void* workspace, const DeviceTraits& device, cudaStream_t stream);
+// As `fed` steps without a choice and one with it, of which all tokens are rows of one step: for a prompt's tokens, from state.queue.
+const char* decoder_prompt_refusal(const DecoderConfig& config, const DecoderWeights& weights, int32_t fed, const DeviceTraits& device);
+cudaError_t decoder_prompt(const DecoderConfig& config, const DecoderWeights& weights, const DecoderState& state, int32_t fed,
+                           void* workspace, const DeviceTraits& device, cudaStream_t stream);
 
 }  // namespace cameo::cuda
