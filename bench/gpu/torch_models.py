@@ -29,7 +29,7 @@ TEXT = {
         tie_word_embeddings=True)),
     "smollm2-135m-with-past": ("LlamaForCausalLM", "LlamaConfig", dict(
         vocab_size=49152, hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9, num_key_value_heads=3,
-        rms_norm_eps=1e-5, rope_parameters={"rope_type": "default", "rope_theta": 100000.0}, tie_word_embeddings=True)),
+        rope_parameters={"rope_type": "default", "rope_theta": 100000.0}, tie_word_embeddings=True)),
     "minilm-l6-sdpa": ("BertModel", "BertConfig", _MINILM),
     "mpnet-base": ("MPNetModel", "MPNetConfig", dict(vocab_size=30527, max_position_embeddings=514)),
     "mpnet-base-dynamo": ("MPNetModel", "MPNetConfig", dict(vocab_size=30527, max_position_embeddings=514)),
