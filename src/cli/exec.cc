@@ -29,13 +29,15 @@ struct Options {
   bool error_on_miss = false, dump_profile = false;
 };
 
-// Flags of trtexec that change nothing, with the reason that is printed; `on_gpu`: null where they do something there.
+// Flags of trtexec that change nothing, with the reason that is printed; `on_gpu` where it is another one there, and null where the
+// flag does something there.
 struct Ignored {
   const char* flag;
   bool takes_value;
   const char* why;
   const char* on_gpu;
 };
+constexpr Ignored everywhere(const char* flag, bool takes_value, const char* why) { return {flag, takes_value, why, why}; }
 constexpr Ignored kIgnored[] = {
     {"--noTF32", false, "the CPU computes float32 in full", nullptr},
     {"--useCudaGraph", false, "there is no CUDA graph on the CPU", "CUDA graphs are used without it (--noCudaGraph leaves them out)"},
@@ -44,18 +46,16 @@ constexpr Ignored kIgnored[] = {
     {"--noDataTransfers", false, "on the CPU, tensors are used where they lie",
      "copies are measured apart: GPU Compute Time is without them"},
     {"--includeDataTransfers", false, "on the CPU, tensors are used where they lie", "copies are always measured, apart"},
-    {"--separateProfileRun", false, "a profile is always taken in runs of its own", "a profile is always taken in runs of its own"},
-    {"--versionCompatible", false, "a plan is tied to the version of Cameo that built it",
-     "a plan is tied to the version of Cameo that built it"},
     {"--hardwareCompatibilityLevel", true, "plans for the CPU run on every machine of its kind",
      "plans run on other GPUs, with kernels chosen anew"},
-    {"--profilingVerbosity", true, "plans always keep the names of their ONNX nodes", "plans always keep the names of their ONNX nodes"},
-    {"--memPoolSize", true, "no scratch pool is taken from a budget", "no scratch pool is taken from a budget"},
-    {"--avgTiming", true, "--builderOptimizationLevel says how long kernels are timed",
-     "--builderOptimizationLevel says how long kernels are timed"},
-    {"--dynamicPlugins", true, "plans hold no plugins", "plans hold no plugins"},
     {"--allowGPUFallback", false, "everything runs on the CPU", "there is no DLA to fall back from"},
-    {"--threads", false, "every stream has a thread of its own", "every stream has a thread of its own"},
+    everywhere("--separateProfileRun", false, "a profile is always taken in runs of its own"),
+    everywhere("--versionCompatible", false, "a plan is tied to the version of Cameo that built it"),
+    everywhere("--profilingVerbosity", true, "plans always keep the names of their ONNX nodes"),
+    everywhere("--memPoolSize", true, "no scratch pool is taken from a budget"),
+    everywhere("--avgTiming", true, "--builderOptimizationLevel says how long kernels are timed"),
+    everywhere("--dynamicPlugins", true, "plans hold no plugins"),
+    everywhere("--threads", false, "every stream has a thread of its own"),
 };
 
 // Flags of trtexec that ask for something Cameo does not have yet: an error, so that nobody measures what was not done.
@@ -399,7 +399,7 @@ Run add_exec(CLI::App& app, const Common& common) {
     else
       app.add_flag(f.flag, help);
   };
-  for (const Ignored& f : kIgnored) add(f, std::string("No effect on a CPU: ") + f.why);
+  for (const Ignored& f : kIgnored) add(f, std::string(f.on_gpu == f.why ? "No effect: " : "No effect on a CPU: ") + f.why);
   for (const Unsupported& f : kUnsupported) add(f, std::string("Not yet: ") + f.what);
   return [o, &app, &common]() -> Result<int> {
     if (common.json) report_stream = stderr;
